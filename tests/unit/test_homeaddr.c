@@ -348,7 +348,7 @@ static void random_walks(void **state)
 			(void)step(&f);
 			if (f.h.state == HOMEADDR_RELEASED)
 				break;
-			if (f.h.state == HOMEADDR_BOUND)
+			if (f.w.path && f.h.state == HOMEADDR_BOUND)
 				assert_true(IN6_ARE_ADDR_EQUAL(&f.h.confirmed_care_of, &f.w.care_of));
 			if (f.w.path && f.w.at_home)
 				assert_true(f.h.state == HOMEADDR_NATIVE || f.h.state == HOMEADDR_RETURNING ||

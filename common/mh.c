@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* mh.c - mobility header
+ *
+ * Two tables say what a message and an option look like; the reader checks lengths, repetition and order against them, the
+ * writer takes alignment from them, mhtool prints and builds by them. There is no second decoder. */
+#include "mh.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- the table ------------------------------------------------------------------------------------------------- */
+
+#define FIELDS(...) (const struct mh_field[]){__VA_ARGS__, {0}}
+#define U8(n)       {n, MH_UINT, 1, NULL}
+#define U16(n)      {n, MH_UINT, 2, NULL}
+#define U32(n)      {n, MH_UINT, 4, NULL}
+#define U64(n)      {n, MH_UINT, 8, NULL}
+#define RES(k)      {"reserved", MH_RESERVED, k, NULL}
+#define IP6(n)      {n, MH_ADDRESS, 16, NULL}
+#define TIME4(n)    {n, MH_TIME4, 2, NULL}
+#define PLEN        {"prefix_length", MH_PLEN, 1, NULL}
+#define HEX(n, k)   {n, MH_BYTES, k, NULL}
+#define TEXT(n)     {n, MH_TEXT, 0, NULL}
+#define FLAGS(k, f) {"flags", MH_FLAGS, k, f}
+
+static const struct mh_flag bu_flags[] = {{0x8000, "A"}, {0x4000, "H"}, {0x2000, "L"}, {0x1000, "K"}, {0x0800, "M"},
+	{0x0400, "R"}, {0x0200, "P"}, {0x0100, "F"}, {0x0080, "T"}, {0x0040, "B"}, {0x0020, "S"}, {0x0010, "D"}, {0, NULL}};
+static const struct mh_flag ba_flags[] = {
+	{0x80, "K"}, {0x40, "R"}, {0x20, "P"}, {0x10, "T"}, {0x08, "B"}, {0x04, "S"}, {0x02, "D"}, {0, NULL}};
+static const struct mh_flag heartbeat_flags[] = {{0x0002, "U"}, {0x0001, "R"}, {0, NULL}};
+static const struct mh_flag revocation_flags[] = {{0x8000, "P"}, {0x4000, "V"}, {0x2000, "G"}, {0, NULL}};
+static const struct mh_flag lra_flags[] = {{0x80, "U"}, {0, NULL}};
+
+static const struct mh_layout messages[] = {
+	{MH_BRR, "binding_refresh_request", .fields = FIELDS(RES(2))},
+	{MH_HOTI, "home_test_init", .fields = FIELDS(RES(2), HEX("cookie", 8))},
+	{MH_COTI, "care_of_test_init", .fields = FIELDS(RES(2), HEX("cookie", 8))},
+	{MH_HOT, "home_test", .fields = FIELDS(U16("nonce_index"), HEX("cookie", 8), HEX("keygen_token", 8))},
+	{MH_COT, "care_of_test", .fields = FIELDS(U16("nonce_index"), HEX("cookie", 8), HEX("keygen_token", 8))},
+	{MH_BU, "binding_update", .fields = FIELDS(U16("sequence"), FLAGS(2, bu_flags), TIME4("lifetime_s"))},
+	{MH_BA, "binding_acknowledgement",
+		.fields = FIELDS(U8("status"), FLAGS(1, ba_flags), U16("sequence"), TIME4("lifetime_s"))},
+	{MH_BE, "binding_error", .fields = FIELDS(U8("status"), RES(1), IP6("home_address"))},
+	{MH_EXPERIMENTAL, "experimental", .fields = FIELDS(HEX("data", 0))},
+	{MH_HEARTBEAT, "heartbeat", .fields = FIELDS(FLAGS(2, heartbeat_flags), U32("sequence"))},
+	{MH_REVOCATION, "binding_revocation",
+		.fields = FIELDS(U8("b_type"), U8("trigger_or_status"), U16("sequence"), FLAGS(2, revocation_flags))},
+	{MH_LRI, "localized_routing_initiation", .fields = FIELDS(U16("sequence"), RES(2), U16("lifetime_s"))},
+	{MH_LRA, "localized_routing_acknowledgement",
+		.fields = FIELDS(U16("sequence"), FLAGS(1, lra_flags), U8("status"), U16("lifetime_s"))},
+};
+
+static const struct mh_layout options[] = {
+	{MHOPT_REFRESH_ADVICE, "binding_refresh_advice", 2, 0, .fields = FIELDS(TIME4("interval_s"))},
+	{MHOPT_ALT_COA, "alternate_care_of_address", 8, 6, .fields = FIELDS(IP6("address"))},
+	{MHOPT_NONCE_INDICES, "nonce_indices", 2, 0, .fields = FIELDS(U16("home"), U16("care_of"))},
+	{MHOPT_AUTH_DATA, "binding_authorization_data", 8, 2, .last = true, .fields = FIELDS(HEX("authenticator", 12))},
+	{MHOPT_MN_ID, "mobile_node_identifier", .repeats = true, .fields = FIELDS(U8("subtype"), TEXT("identifier"))},
+	{MHOPT_AUTH, "mobility_message_authentication", 4, 1, .repeats = true, .last = true,
+		.fields = FIELDS(U8("subtype"), U32("spi"), HEX("data", 0))},
+	{MHOPT_REPLAY, "mesg_id", 8, 2, .fields = FIELDS(U64("timestamp"))},
+	{MHOPT_EXPERIMENTAL, "experimental_option", .repeats = true, .fields = FIELDS(HEX("data", 0))},
+	{MHOPT_VENDOR, "vendor_specific", 4, 2, .repeats = true,
+		.fields = FIELDS(U32("vendor"), U8("subtype"), HEX("data", 0))},
+	{MHOPT_HNP, "home_network_prefix", 8, 4, .repeats = true, .fields = FIELDS(RES(1), PLEN, IP6("prefix"))},
+	{MHOPT_HANDOFF, "handoff_indicator", .fields = FIELDS(RES(1), U8("indicator"))},
+	{MHOPT_ACCESS_TECH, "access_technology_type", .fields = FIELDS(RES(1), U8("technology"))},
+	{MHOPT_LL_ID, "mobile_node_link_layer_identifier", 4, 0, .fields = FIELDS(RES(2), HEX("identifier", 0))},
+	{MHOPT_LINK_LOCAL, "link_local_address", 8, 6, .fields = FIELDS(IP6("address"))},
+	{MHOPT_TIMESTAMP, "timestamp", 8, 2, .fields = FIELDS(U64("timestamp"))},
+	{MHOPT_RESTART_COUNTER, "restart_counter", 4, 2, .fields = FIELDS(U32("counter"))},
+	{MHOPT_MAG_ADDRESS, "mag_ipv6_address", 8, 4, .repeats = true, .fields = FIELDS(RES(1), PLEN, IP6("address"))},
+	{MHOPT_ANCHORED_PREFIX, "anchored_prefix", 8, 4, .repeats = true, .fields = FIELDS(RES(1), PLEN, IP6("prefix"))},
+	{MHOPT_LOCAL_PREFIX, "local_prefix", 8, 4, .repeats = true, .fields = FIELDS(RES(1), PLEN, IP6("prefix"))},
+	{MHOPT_PREVIOUS_MAAR, "previous_maar", 8, 4, .repeats = true,
+		.fields = FIELDS(RES(1), PLEN, IP6("maar"), IP6("prefix"))},
+	{MHOPT_SERVING_MAAR, "serving_maar", 8, 6, .fields = FIELDS(IP6("address"))},
+	{MHOPT_DLIF_LINK_LOCAL, "dlif_link_local_address", 8, 6, .fields = FIELDS(IP6("address"))},
+	{MHOPT_DLIF_LL_ID, "dlif_link_layer_address", 4, 0, .fields = FIELDS(RES(2), HEX("identifier", 0))},
+};
+
+static const struct mh_layout *layout_in(const struct mh_layout *table, size_t n, uint8_t type)
+{
+	for (size_t i = 0; i < n; i++)
+		if (table[i].type == type)
+			return &table[i];
+	return NULL;
+}
+
+const struct mh_layout *mh_layout_message(uint8_t type)
+{
+	return layout_in(messages, sizeof(messages) / sizeof(messages[0]), type);
+}
+
+const struct mh_layout *mh_layout_option(uint8_t type)
+{
+	return layout_in(options, sizeof(options) / sizeof(options[0]), type);
+}
+
+size_t mh_layout_size(const struct mh_layout *layout, bool *ret_open)
+{
+	size_t size = 0;
+
+	*ret_open = false;
+	for (const struct mh_field *f = layout->fields; f->kind != MH_END; f++) {
+		size += f->size;
+		if ((f->kind == MH_BYTES || f->kind == MH_TEXT) && f->size == 0)
+			*ret_open = true;
+	}
+	return size;
+}
+
+const char *mh_type_name(uint8_t type)
+{
+	const struct mh_layout *layout = mh_layout_message(type);
+
+	return layout ? layout->name : "unknown";
+}
+
+const char *mh_why_name(enum mh_why why)
+{
+	switch (why) {
+	case MH_WHY_SHORT:
+		return "mh-short";
+	case MH_WHY_PROTO:
+		return "mh-payload-proto";
+	case MH_WHY_UNKNOWN_TYPE:
+		return "mh-unknown-type";
+	case MH_WHY_LENGTH:
+		return "mh-header-length";
+	case MH_WHY_OPTION_OVERRUN:
+		return "mh-option-overrun";
+	case MH_WHY_OPTION_LENGTH:
+		return "mh-option-length";
+	case MH_WHY_OPTION_REPEATED:
+		return "mh-option-repeated";
+	case MH_WHY_OPTION_LAST:
+		return "mh-option-not-last";
+	case MH_WHY_OPTION_MANY:
+		return "mh-too-many-options";
+	case MH_WHY_VALUE:
+		return "mh-field-value";
+	case MH_WHY_CHECKSUM:
+		return "mh-checksum";
+	case MH_WHY_N:
+		break;
+	}
+	return "?";
+}
+
+const char *mh_status_name(uint8_t status)
+{
+	static const char *const accept[] = {"accepted", "accepted, prefix discovery necessary", "GRE key option not required",
+		"GRE tunnelling without TLV header", "MCoA not complete", "MCoA return home without NDP",
+		"accepted, transient-binding settings ignored"};
+	static const char *const reject[] = {"reason unspecified", "administratively prohibited", "insufficient resources",
+		"home registration not supported", "not home subnet", "not home agent for this mobile node",
+		"duplicate address detection failed", "sequence number out of window", "expired home nonce index",
+		"expired care-of nonce index", "expired nonces", "registration type change disallowed",
+		"mobile router operation not permitted", "invalid prefix", "not authorised for prefix", "forwarding setup failed",
+		"identifier mismatch", "message identifier required", "authentication failed",
+		"permanent home keygen token unavailable", "CGA and signature verification failed",
+		"permanent home keygen token exists", "non-null home nonce index expected", "service authorisation failed",
+		"proxy registration not enabled", "not LMA for this mobile node", "MAG not authorised for proxy registration",
+		"not authorised for home network prefix", "timestamp mismatch", "timestamp lower than previously accepted",
+		"missing home network prefix option", "prefix sets differ", "missing mobile node identifier option",
+		"missing handoff indicator option", "missing access technology type option", "GRE key option required",
+		"MCoA malformed", "non-MCoA binding exists", "MCoA prohibited", "MCoA unknown care-of address",
+		"MCoA bulk registration prohibited", "MCoA simultaneous home and foreign prohibited",
+		"not authorised for IPv4 mobility", "not authorised for IPv4 home address", "not authorised for IPv6 mobility",
+		"multiple IPv4 home addresses not supported", "invalid care-of address", "invalid mobile node group identifier",
+		"security association to be made anew", "not authorised for delegated prefix",
+		"requested delegated prefix in use", "cannot meet QoS request", "cannot support multipath binding"};
+
+	if (status < sizeof(accept) / sizeof(accept[0]))
+		return accept[status];
+	if (status >= 128 && status - 128u < sizeof(reject) / sizeof(reject[0]))
+		return reject[status - 128];
+	return status < 128 ? "accepted, unknown code" : "refused, unknown code";
+}
+
+/* --- reading --------------------------------------------------------------------------------------------------- */
+
+/* Values that a field of the table cannot have. */
+static bool values_ok(const struct mh_layout *layout, struct rcur c)
+{
+	for (const struct mh_field *f = layout->fields; f->kind != MH_END; f++) {
+		if (f->kind == MH_PLEN) {
+			if (rcur_u8(&c) > 128)
+				return false;
+		} else {
+			rcur_skip(&c, f->size);
+		}
+	}
+	return rcur_ok(&c);
+}
+
+static int read_options(struct rcur *c, struct mh_msg *m, enum mh_why *reterr_why)
+{
+	uint64_t seen[4] = {0};
+	bool last = false;
+
+	while (rcur_left(c) > 0) {
+		uint8_t type = rcur_u8(c);
+		const struct mh_layout *layout;
+		struct mh_option opt = {.type = type};
+		bool open = true;
+		size_t least = 0;
+
+		if (type == MHOPT_PAD1)
+			continue;
+		opt.len = rcur_u8(c);
+		opt.data = rcur_take(c, opt.len);
+		if (!rcur_ok(c)) {
+			*reterr_why = MH_WHY_OPTION_OVERRUN;
+			return -EBADMSG;
+		}
+		if (type == MHOPT_PADN)
+			continue;
+		layout = mh_layout_option(type);
+		if (layout)
+			least = mh_layout_size(layout, &open);
+		if (opt.len < least || (!open && opt.len != least)) {
+			*reterr_why = MH_WHY_OPTION_LENGTH;
+			return -EBADMSG;
+		}
+		if (layout && !values_ok(layout, rcur_make(opt.data, opt.len))) {
+			*reterr_why = MH_WHY_VALUE;
+			return -EBADMSG;
+		}
+		if (last && !(layout && layout->last)) {
+			*reterr_why = MH_WHY_OPTION_LAST;
+			return -EBADMSG;
+		}
+		if (layout && !layout->repeats && (seen[type / 64] >> (type % 64) & 1)) {
+			*reterr_why = MH_WHY_OPTION_REPEATED;
+			return -EBADMSG;
+		}
+		seen[type / 64] |= 1ULL << (type % 64);
+		last |= layout && layout->last;
+		if (m->n_options == MH_OPTIONS) {
+			*reterr_why = MH_WHY_OPTION_MANY;
+			return -EBADMSG;
+		}
+		m->options[m->n_options++] = opt;
+	}
+	return 0;
+}
+
+int mh_read(struct rcur *c, struct mh_msg *ret, enum mh_why *reterr_why)
+{
+	struct rcur peek = *c, body;
+	const struct mh_layout *layout;
+	uint8_t proto;
+	size_t least;
+	bool open;
+
+	proto = rcur_u8(&peek);
+	ret->len = (rcur_u8(&peek) + 1u) * 8;
+	ret->type = rcur_u8(&peek);
+	(void)rcur_u8(&peek);
+	ret->checksum = rcur_u16(&peek);
+	ret->n_options = 0;
+	body = rcur_sub(c, ret->len);
+	if (!rcur_ok(&peek) || !rcur_ok(&body)) {
+		*reterr_why = MH_WHY_SHORT;
+		return -EBADMSG;
+	}
+	ret->bytes = body.base;
+	if (proto != MH_NO_NEXT) {
+		*reterr_why = MH_WHY_PROTO;
+		return -EBADMSG;
+	}
+	layout = mh_layout_message(ret->type);
+	if (!layout) {
+		*reterr_why = MH_WHY_UNKNOWN_TYPE;
+		return -EBADMSG;
+	}
+	least = 6 + mh_layout_size(layout, &open);
+	if (ret->len < least) {
+		*reterr_why = MH_WHY_LENGTH;
+		return -EBADMSG;
+	}
+	rcur_skip(&body, 6);
+	switch (ret->type) {
+	case MH_BU:
+		ret->bu.sequence = rcur_u16(&body);
+		ret->bu.flags = rcur_u16(&body);
+		ret->bu.lifetime_s = rcur_u16(&body) * 4u;
+		break;
+	case MH_BA:
+		ret->ba.status = rcur_u8(&body);
+		ret->ba.flags = rcur_u8(&body);
+		ret->ba.sequence = rcur_u16(&body);
+		ret->ba.lifetime_s = rcur_u16(&body) * 4u;
+		break;
+	case MH_HEARTBEAT:
+		ret->heartbeat.flags = rcur_u16(&body);
+		ret->heartbeat.sequence = rcur_u32(&body);
+		break;
+	default:
+		rcur_skip(&body, least - 6);
+	}
+	return open ? 0 : read_options(&body, ret, reterr_why);
+}
+
+const struct mh_option *mh_find(const struct mh_msg *m, uint8_t type, const struct mh_option *prev)
+{
+	for (const struct mh_option *o = prev ? prev + 1 : m->options; o < m->options + m->n_options; o++)
+		if (o->type == type)
+			return o;
+	return NULL;
+}
+
+bool mhopt_address(const struct mh_option *opt, struct in6_addr *ret)
+{
+	struct rcur c = rcur_make(opt ? opt->data : NULL, opt ? opt->len : 0);
+
+	rcur_in6(&c, ret);
+	return rcur_ok(&c);
+}
+
+bool mhopt_prefix(const struct mh_option *opt, struct prefix6 *ret)
+{
+	struct rcur c = rcur_make(opt ? opt->data : NULL, opt ? opt->len : 0);
+	struct in6_addr addr;
+	uint8_t len;
+
+	(void)rcur_u8(&c);
+	len = rcur_u8(&c);
+	rcur_in6(&c, &addr);
+	if (!rcur_ok(&c))
+		return false;
+	*ret = prefix6_make(&addr, len);
+	return true;
+}
+
+bool mhopt_u16(const struct mh_option *opt, uint16_t *ret)
+{
+	struct rcur c = rcur_make(opt ? opt->data : NULL, opt ? opt->len : 0);
+
+	*ret = rcur_u16(&c);
+	return rcur_ok(&c);
+}
+
+bool mhopt_u32(const struct mh_option *opt, uint32_t *ret)
+{
+	struct rcur c = rcur_make(opt ? opt->data : NULL, opt ? opt->len : 0);
+
+	*ret = rcur_u32(&c);
+	return rcur_ok(&c);
+}
+
+/* A cursor on the data of our vendor option of this subtype; failed if there is none. */
+static struct rcur dmmopt_find(const struct mh_msg *m, enum dmmopt_type subtype)
+{
+	for (const struct mh_option *o = NULL; (o = mh_find(m, MHOPT_VENDOR, o));) {
+		struct rcur c = rcur_make(o->data, o->len);
+		uint32_t vendor = rcur_u32(&c);
+
+		if (vendor == DMM_ENTERPRISE && rcur_u8(&c) == subtype)
+			return c;
+	}
+	return (struct rcur){.failed = true};
+}
+
+bool dmmopt_lease(const struct mh_msg *m, struct dmmopt_lease *ret)
+{
+	struct rcur c = dmmopt_find(m, DMMOPT_LEASE);
+
+	ret->lifetime_s = rcur_u32(&c);
+	ret->flags = rcur_u32(&c);
+	return rcur_ok(&c);
+}
+
+bool dmmopt_tunnel_mtu(const struct mh_msg *m, uint16_t *ret)
+{
+	struct rcur c = dmmopt_find(m, DMMOPT_TUNNEL_MTU);
+
+	(void)rcur_u16(&c);
+	*ret = rcur_u16(&c);
+	return rcur_ok(&c);
+}
+
+bool dmmopt_probe(const struct mh_msg *m, struct dmmopt_probe *ret)
+{
+	struct rcur c = dmmopt_find(m, DMMOPT_PROBE);
+
+	ret->id = rcur_u32(&c);
+	ret->size = rcur_u16(&c);
+	(void)rcur_u16(&c);
+	return rcur_ok(&c);
+}
+
+/* --- writing --------------------------------------------------------------------------------------------------- */
+
+static uint16_t to_time4(uint32_t s)
+{
+	uint32_t units = s / 4;
+
+	if (units > 0xffff)
+		return 0xffff;
+	return s && !units ? 1 : (uint16_t)units;
+}
+
+struct mh_writer mh_begin(struct wcur *w, uint8_t type, uint16_t checksum)
+{
+	struct mh_writer m = {.w = w, .start = wcur_len(w)};
+
+	wcur_u8(w, MH_NO_NEXT);
+	wcur_u8(w, 0); /* Header Len: mh_end */
+	wcur_u8(w, type);
+	wcur_u8(w, 0);
+	wcur_u16(w, checksum);
+	return m;
+}
+
+struct mh_writer mh_begin_bu(struct wcur *w, const struct mh_bu *bu)
+{
+	struct mh_writer m = mh_begin(w, MH_BU, 0);
+
+	wcur_u16(w, bu->sequence);
+	wcur_u16(w, bu->flags);
+	wcur_u16(w, to_time4(bu->lifetime_s));
+	return m;
+}
+
+struct mh_writer mh_begin_ba(struct wcur *w, const struct mh_ba *ba)
+{
+	struct mh_writer m = mh_begin(w, MH_BA, 0);
+
+	wcur_u8(w, ba->status);
+	wcur_u8(w, ba->flags);
+	wcur_u16(w, ba->sequence);
+	wcur_u16(w, to_time4(ba->lifetime_s));
+	return m;
+}
+
+struct mh_writer mh_begin_heartbeat(struct wcur *w, const struct mh_heartbeat *hb)
+{
+	struct mh_writer m = mh_begin(w, MH_HEARTBEAT, 0);
+
+	wcur_u16(w, hb->flags);
+	wcur_u32(w, hb->sequence);
+	return m;
+}
+
+static void put_padding(struct mh_writer *m, size_t n)
+{
+	while (n > 0) {
+		size_t k = n > 257 ? 257 : n;
+
+		if (k == 1) {
+			wcur_u8(m->w, MHOPT_PAD1);
+		} else {
+			wcur_u8(m->w, MHOPT_PADN);
+			wcur_u8(m->w, (uint8_t)(k - 2));
+			wcur_zero(m->w, k - 2);
+		}
+		n -= k;
+	}
+}
+
+void mh_align(struct mh_writer *m, const struct mh_layout *layout, uint8_t len)
+{
+	size_t at = wcur_len(m->w) - m->start, align = 0, offset = 0;
+
+	if (layout) {
+		align = layout->align;
+		offset = layout->offset;
+	}
+	if (layout && layout->type == MHOPT_AUTH) {
+		/* RFC 4285 5: 4n+1; as the last option its end must also be the message's, so that padding stands before it */
+		align = 8;
+		offset = (8 - (len + 2u) % 8) % 8;
+		if (offset % 4 != 1) {
+			align = 4;
+			offset = 1;
+		}
+	}
+	if (align)
+		put_padding(m, (align + offset - at % align) % align);
+}
+
+void mh_put_bytes(struct mh_writer *m, uint8_t type, const void *data, uint8_t len)
+{
+	mh_align(m, mh_layout_option(type), len);
+	wcur_u8(m->w, type);
+	wcur_u8(m->w, len);
+	wcur_bytes(m->w, data, len);
+}
+
+void mh_put_address(struct mh_writer *m, uint8_t type, const struct in6_addr *address)
+{
+	mh_put_bytes(m, type, address, sizeof(*address));
+}
+
+void mh_put_prefix(struct mh_writer *m, uint8_t type, const struct prefix6 *prefix)
+{
+	uint8_t b[18] = {0, prefix->len};
+
+	memcpy(b + 2, &prefix->addr, 16);
+	mh_put_bytes(m, type, b, sizeof(b));
+}
+
+void mh_put_u16(struct mh_writer *m, uint8_t type, uint16_t v)
+{
+	mh_put_bytes(m, type, (uint8_t[]){(uint8_t)(v >> 8), (uint8_t)v}, 2);
+}
+
+void mh_put_u32(struct mh_writer *m, uint8_t type, uint32_t v)
+{
+	mh_put_bytes(m, type, (uint8_t[]){(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v}, 4);
+}
+
+static void put_vendor(struct mh_writer *m, enum dmmopt_type subtype, uint32_t first, uint32_t second, bool two)
+{
+	uint8_t buf[16];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+
+	wcur_u32(&w, DMM_ENTERPRISE);
+	wcur_u8(&w, (uint8_t)subtype);
+	wcur_u32(&w, first);
+	if (two)
+		wcur_u32(&w, second);
+	mh_put_bytes(m, MHOPT_VENDOR, buf, (uint8_t)wcur_len(&w));
+}
+
+void mh_put_lease(struct mh_writer *m, const struct dmmopt_lease *lease)
+{
+	put_vendor(m, DMMOPT_LEASE, lease->lifetime_s, lease->flags, true);
+}
+
+void mh_put_tunnel_mtu(struct mh_writer *m, uint16_t mtu)
+{
+	put_vendor(m, DMMOPT_TUNNEL_MTU, mtu, 0, false);
+}
+
+void mh_put_probe(struct mh_writer *m, const struct dmmopt_probe *probe)
+{
+	put_vendor(m, DMMOPT_PROBE, probe->id, (uint32_t)probe->size << 16, true);
+}
+
+void mh_pad_to(struct mh_writer *m, size_t len)
+{
+	size_t at = wcur_len(m->w) - m->start;
+
+	if (at < len)
+		put_padding(m, len - at);
+}
+
+void mh_end(struct mh_writer *m)
+{
+	size_t len;
+
+	put_padding(m, (8 - (wcur_len(m->w) - m->start) % 8) % 8);
+	len = wcur_len(m->w) - m->start;
+	if (len > MH_MAX_LEN || len < 8)
+		m->w->failed = true;
+	else
+		wcur_patch_u8(m->w, m->start + 1, (uint8_t)(len / 8 - 1));
+}
+
+static uint32_t sum16(const uint8_t *p, size_t len)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i + 1 < len; i += 2)
+		sum += (uint32_t)(p[i] << 8 | p[i + 1]);
+	return sum;
+}
+
+uint16_t mh_checksum(const struct in6_addr *src, const struct in6_addr *dst, const uint8_t *mh, size_t len)
+{
+	uint32_t sum = sum16(src->s6_addr, 16) + sum16(dst->s6_addr, 16) + (uint32_t)len + IPPROTO_MH;
+
+	sum += sum16(mh, 4) + sum16(mh + 6, len - 6);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
