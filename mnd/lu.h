@@ -8,7 +8,7 @@
 
 #include "prefix6.h"
 
-struct mh_msg;
+struct wcur;
 
 /* What a location update says; ARCHITECTURE.md, "The Binding Update, host form". */
 enum lu_kind {
@@ -42,5 +42,6 @@ bool lu_is_due(const struct binding_update *bu, uint64_t now_us);
 /* It was sent with this sequence number, which is higher than that of any earlier transmission (RFC 6275 11.8). */
 void lu_sent(struct binding_update *bu, uint16_t sequence, uint64_t now_us);
 
-/* Fill msg with the update. msg keeps no pointer into bu. */
-void lu_write(const struct binding_update *bu, uint16_t sequence, struct mh_msg *ret_msg);
+/* Write the update as one mobility header message of at most LU_MAX_LEN bytes; failure shows in the cursor. */
+#define LU_MAX_LEN 128
+void lu_write(const struct binding_update *bu, uint16_t sequence, struct wcur *w);

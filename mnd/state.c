@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* state.c - what mnd keeps over a restart
+ *
+ * A killed daemon finds its addresses, rules and routes still in the kernel; this file says which anchor each belongs to, so
+ * that they are adopted and sessions go on. Written when something changes, which is at moves and renewals. */
+#include "state.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int home_from_json(const json_t *j, struct state_home *ret)
+{
+	const char *address, *prefix, *anchor, *credential;
+	char err[CREDENTIAL_ERR];
+	json_int_t until, sequence;
+
+	if (json_unpack((json_t *)j, "{s:s, s:s, s:I, s:I, s:s, s:s}", "address", &address, "prefix", &prefix, "lease_until",
+		    &until, "sequence", &sequence, "anchor", &anchor, "credential", &credential) < 0)
+		return -EBADMSG;
+	if (inet_pton(AF_INET6, address, &ret->address) != 1 || prefix6_parse(prefix, &ret->prefix) < 0 ||
+		inet_pton(AF_INET6, anchor, &ret->anchor) != 1 ||
+		credential_from_text(credential, &ret->credential, err) < 0 || until < 0 || sequence < 0 || sequence > 0xffff ||
+		!prefix6_contains(&ret->prefix, &ret->address))
+		return -EBADMSG;
+	ret->lease_until_s = (uint64_t)until;
+	ret->sequence = (uint16_t)sequence;
+	return 0;
+}
+
+int state_load(const char *path, struct state_home *homes, char *reterr)
+{
+	json_error_t e;
+	json_t *root, *j;
+	char bad[4096];
+	size_t i;
+	int n = 0;
+
+	if (access(path, F_OK) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	root = json_load_file(path, 0, &e);
+	if (json_is_object(root)) {
+		json_array_foreach(json_object_get(root, "home_addresses"), i, j)
+		{
+			if (n == STATE_HOMES || home_from_json(j, &homes[n]) < 0)
+				break;
+			n++;
+		}
+		if (i == json_array_size(json_object_get(root, "home_addresses"))) {
+			json_decref(root);
+			return n;
+		}
+		(void)snprintf(e.text, sizeof(e.text), "home address %zu is not valid", i + 1);
+	}
+	json_decref(root);
+	(void)snprintf(bad, sizeof(bad), "%s.bad", path);
+	(void)rename(path, bad);
+	(void)snprintf(reterr, CREDENTIAL_ERR, "%.200s is damaged (%.100s): moved to %.100s.bad, starting without", path, e.text, path);
+	return -EBADMSG;
+}
+
+int state_store(const char *path, const struct state_home *homes, unsigned n)
+{
+	json_t *root = json_object(), *list = json_array();
+	char temporary[4096], text[CREDENTIAL_TEXT];
+	int fd, r = 0;
+	char *out;
+
+	(void)json_object_set_new(root, "version", json_integer(1));
+	(void)json_object_set_new(root, "home_addresses", list);
+	for (unsigned i = 0; i < n; i++) {
+		const struct state_home *h = &homes[i];
+
+		if (credential_to_text(&h->credential, text) < 0)
+			continue;
+		(void)json_array_append_new(list,
+			json_pack("{s:s, s:s, s:I, s:i, s:s, s:s}", "address", in6_text(&h->address), "prefix",
+				prefix6_text(&h->prefix), "lease_until", (json_int_t)h->lease_until_s, "sequence", h->sequence,
+				"anchor", in6_text(&h->anchor), "credential", text));
+	}
+	out = json_dumps(root, JSON_INDENT(1));
+	json_decref(root);
+	if (!out)
+		return -ENOMEM;
+	(void)snprintf(temporary, sizeof(temporary), "%s.new", path);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		r = -errno;
+	} else {
+		size_t len = strlen(out);
+
+		if (write(fd, out, len) != (ssize_t)len || fsync(fd) < 0)
+			r = errno ? -errno : -EIO;
+		(void)close(fd);
+		if (r == 0 && rename(temporary, path) < 0)
+			r = -errno;
+		if (r < 0)
+			(void)unlink(temporary);
+	}
+	free(out);
+	return r;
+}
