@@ -11,8 +11,8 @@
 
 #define CREDENTIAL_NAME_MAX	63  /* bytes in a node or domain name, [A-Za-z0-9._-] */
 #define CREDENTIAL_PREFIXES_MAX 16  /* prefixes an AMA may anchor */
-#define CREDENTIAL_MIN		163 /* bytes in binary form */
-#define CREDENTIAL_MAX		556
+#define CREDENTIAL_MIN		151 /* bytes in binary form */
+#define CREDENTIAL_MAX		547
 #define CREDENTIAL_TEXT		768 /* room for any token below, with its NUL */
 #define CREDENTIAL_ERR		512 /* room for any sentence written to reterr */
 
