@@ -12,7 +12,7 @@
 
 #define CHANNEL_PORT	     7872
 #define CHANNEL_DATAGRAM     1232 /* largest UDP payload we send, but for probes: the IPv6 minimum MTU less headers */
-#define CHANNEL_MESSAGE_MAX  1204 /* largest mobility header message (or run of them) in one channel_send() */
+#define CHANNEL_MESSAGE_MAX  1200 /* largest mobility header message (or run of them) in one channel_send() */
 #define CHANNEL_DATAGRAM_MAX 9216 /* largest UDP payload accepted, and IPv6 packet size of a probe */
 
 struct channel;	     /* made by channel_new(), owned by the daemon, one a UDP port */
