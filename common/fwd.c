@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* fwd.c - forwarding state as values
+ *
+ * One entry an identity: what is wanted (object), whether it is, and a hash of what the kernel is thought to have. An entry
+ * whose two sides differ stands in one of four queues, emptied in order:
+ *
+ *   0 nexthops to add or replace     2 addresses, routes and rules to delete
+ *   1 addresses, routes and rules    3 nexthops to delete
+ *
+ * An entry that is neither wanted nor installed is freed. */
+#include "fwd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#define QUEUES         4
+#define RESTORE_MOST   20
+#define RESTORE_WINDOW 10000000ULL
+
+struct fwd_key {
+	struct in6_addr addr;
+	uint32_t a, b;
+	uint16_t kind, len;
+};
+
+struct fwd_entry {
+	struct fwd_key key;
+	UT_hash_handle hh;
+	struct fwd_entry *prev, *next; /* in its queue */
+	uint64_t cookie;
+	uint64_t window_us; /* begin of the present window of restores */
+	uint32_t installed; /* hash of what the kernel has, 0 = nothing */
+	uint32_t generation;
+	int error;
+	int8_t queue; /* -1 = in none */
+	uint8_t restores;
+	bool wanted, busy, lost, held, failed;
+	struct fwd_object object;
+};
+
+struct fwd_set {
+	struct fwd_entry *entries;
+	struct fwd_entry *queue[QUEUES];
+	struct fwd_counters counters;
+	fwd_done_cb *done;
+	void *ctx;
+	uint32_t generation;
+	uint64_t wake_us;
+};
+
+const char *fwd_kind_name(enum fwd_kind kind)
+{
+	switch (kind) {
+	case FWD_NEXTHOP:
+		return "nexthop";
+	case FWD_ADDRESS:
+		return "address";
+	case FWD_ROUTE:
+		return "route";
+	case FWD_RULE:
+		return "rule";
+	case FWD_KINDS:
+		break;
+	}
+	return "?";
+}
+
+const char *fwd_object_text(const struct fwd_object *o)
+{
+	static char buf[256];
+
+	switch (o->kind) {
+	case FWD_NEXTHOP:
+		(void)snprintf(buf, sizeof(buf), "nexthop %u to %s", o->nexthop.id, in6_text(&o->nexthop.encap.dst));
+		break;
+	case FWD_ADDRESS:
+		(void)snprintf(buf, sizeof(buf), "address %s", in6_text(&o->address.address));
+		break;
+	case FWD_ROUTE:
+		(void)snprintf(buf, sizeof(buf), "route %s table %u metric %u", prefix6_text(&o->route.dst), o->route.table,
+			o->route.metric);
+		break;
+	case FWD_RULE:
+		(void)snprintf(buf, sizeof(buf), "rule from %s table %u", prefix6_text(&o->rule.from), o->rule.table);
+		break;
+	case FWD_KINDS:
+		break;
+	}
+	return buf;
+}
+
+static struct fwd_key key_of(const struct fwd_object *o)
+{
+	struct fwd_key k;
+
+	memset(&k, 0, sizeof(k));
+	k.kind = (uint16_t)o->kind;
+	switch (o->kind) {
+	case FWD_NEXTHOP:
+		k.a = o->nexthop.id;
+		break;
+	case FWD_ADDRESS:
+		k.addr = o->address.address;
+		k.a = o->address.ifindex;
+		break;
+	case FWD_ROUTE:
+		k.addr = o->route.dst.addr;
+		k.len = o->route.dst.len;
+		k.a = o->route.table;
+		k.b = o->route.metric;
+		break;
+	case FWD_RULE:
+		k.addr = o->rule.from.addr;
+		k.len = o->rule.from.len;
+		k.a = o->rule.table;
+		k.b = o->rule.priority;
+		break;
+	case FWD_KINDS:
+		break;
+	}
+	return k;
+}
+
+static uint32_t mix(uint32_t h, const void *p, size_t len)
+{
+	const uint8_t *b = p;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ b[i]) * 16777619u; /* FNV-1a */
+	return h;
+}
+
+/* Of everything that makes two objects of one identity differ; never 0. Field by field: padding does not count. */
+static uint32_t hash_of(const struct fwd_object *o)
+{
+	uint32_t h = 2166136261u ^ (uint32_t)o->kind;
+
+	switch (o->kind) {
+	case FWD_NEXTHOP:
+		h = mix(h, &o->nexthop.oif, sizeof(o->nexthop.oif));
+		h = mix(h, &o->nexthop.encap, sizeof(o->nexthop.encap));
+		break;
+	case FWD_ADDRESS:
+		h = mix(h, &o->address.deprecated, sizeof(o->address.deprecated));
+		break;
+	case FWD_ROUTE:
+		h = mix(h, &o->route.type, sizeof(o->route.type));
+		/* an unreachable route shows a device (lo) in dumps that nobody asked for */
+		if (o->route.type == FWD_UNICAST && !o->route.nexthop) {
+			h = mix(h, &o->route.oif, sizeof(o->route.oif));
+			h = mix(h, &o->route.gateway, sizeof(o->route.gateway));
+			h = mix(h, &o->route.encap, sizeof(o->route.encap));
+		}
+		h = mix(h, &o->route.prefsrc, sizeof(o->route.prefsrc));
+		h = mix(h, &o->route.nexthop, sizeof(o->route.nexthop));
+		h = mix(h, &o->route.mtu, sizeof(o->route.mtu));
+		break;
+	case FWD_RULE:
+	case FWD_KINDS:
+		break;
+	}
+	return h ? h : 1;
+}
+
+struct fwd_set *fwd_new(fwd_done_cb *done, void *ctx)
+{
+	struct fwd_set *s = calloc(1, sizeof(*s));
+
+	if (s) {
+		s->done = done;
+		s->ctx = ctx;
+		s->wake_us = UINT64_MAX;
+	}
+	return s;
+}
+
+void fwd_free(struct fwd_set *s)
+{
+	struct fwd_entry *e, *tmp;
+
+	if (!s)
+		return;
+	HASH_ITER(hh, s->entries, e, tmp)
+	{
+		HASH_DEL(s->entries, e);
+		free(e);
+	}
+	free(s);
+}
+
+size_t fwd_count(const struct fwd_set *s)
+{
+	return HASH_COUNT(s->entries);
+}
+
+const struct fwd_counters *fwd_counters(const struct fwd_set *s)
+{
+	return &s->counters;
+}
+
+static struct fwd_entry *entry_find(const struct fwd_set *s, const struct fwd_object *o)
+{
+	struct fwd_key k = key_of(o);
+	struct fwd_entry *e;
+
+	HASH_FIND(hh, s->entries, &k, sizeof(k), e);
+	return e;
+}
+
+static struct fwd_entry *entry_get(struct fwd_set *s, const struct fwd_object *o)
+{
+	struct fwd_entry *e = entry_find(s, o);
+
+	if (e)
+		return e;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->key = key_of(o);
+	e->object = *o;
+	e->queue = -1;
+	HASH_ADD(hh, s->entries, key, sizeof(e->key), e);
+	return e;
+}
+
+static void dequeue(struct fwd_set *s, struct fwd_entry *e)
+{
+	if (e->queue < 0)
+		return;
+	DL_DELETE(s->queue[e->queue], e);
+	e->queue = -1;
+}
+
+static void tell(struct fwd_set *s, struct fwd_entry *e, int result, const char *text)
+{
+	uint64_t cookie = e->cookie;
+
+	e->cookie = 0;
+	if (cookie && s->done)
+		s->done(s->ctx, cookie, result, text);
+}
+
+/* Put the entry where it belongs: into a queue if its two sides differ, away if it has none. e may be freed. */
+static void settle(struct fwd_set *s, struct fwd_entry *e)
+{
+	int queue = -1;
+
+	if (e->busy)
+		return; /* fwd_result settles it */
+	if (e->wanted && !e->held && !e->failed && e->installed != hash_of(&e->object))
+		queue = e->object.kind == FWD_NEXTHOP ? 0 : 1;
+	else if (!e->wanted && e->installed)
+		queue = e->object.kind == FWD_NEXTHOP ? 3 : 2;
+	if (queue != e->queue) {
+		dequeue(s, e);
+		if (queue >= 0)
+			DL_APPEND(s->queue[queue], e);
+		e->queue = (int8_t)queue;
+	}
+	if (queue < 0 && !e->failed && !e->held)
+		tell(s, e, 0, NULL);
+	if (queue < 0 && !e->wanted) {
+		HASH_DEL(s->entries, e);
+		free(e);
+	}
+}
+
+int fwd_want(struct fwd_set *s, const struct fwd_object *o, uint64_t cookie)
+{
+	struct fwd_entry *e = entry_get(s, o);
+
+	if (!e)
+		return -ENOMEM;
+	if (e->cookie && e->cookie != cookie)
+		tell(s, e, -ECANCELED, NULL);
+	if (!e->wanted || hash_of(&e->object) != hash_of(o))
+		e->failed = false;
+	e->object = *o;
+	e->wanted = true;
+	e->generation = s->generation;
+	e->cookie = cookie;
+	if (e->failed) {
+		tell(s, e, e->error, NULL);
+		return 0;
+	}
+	settle(s, e);
+	return 0;
+}
+
+static void entry_unwant(struct fwd_set *s, struct fwd_entry *e, uint64_t cookie)
+{
+	if (e->cookie && e->cookie != cookie)
+		tell(s, e, -ECANCELED, NULL);
+	e->cookie = cookie;
+	e->wanted = e->failed = e->held = false;
+	settle(s, e);
+}
+
+void fwd_unwant(struct fwd_set *s, const struct fwd_object *o, uint64_t cookie)
+{
+	struct fwd_entry *e = entry_find(s, o);
+
+	if (e)
+		entry_unwant(s, e, cookie);
+	else if (cookie && s->done)
+		s->done(s->ctx, cookie, 0, NULL);
+}
+
+void fwd_begin(struct fwd_set *s)
+{
+	s->generation++;
+}
+
+void fwd_end(struct fwd_set *s)
+{
+	struct fwd_entry *e, *tmp;
+
+	HASH_ITER(hh, s->entries, e, tmp)
+	{
+		if (e->wanted && e->generation != s->generation)
+			entry_unwant(s, e, 0);
+	}
+}
+
+void fwd_found(struct fwd_set *s, const struct fwd_object *o)
+{
+	struct fwd_entry *e = entry_get(s, o);
+
+	if (!e)
+		return;
+	e->installed = hash_of(o);
+	e->lost = false;
+	settle(s, e);
+}
+
+void fwd_forget(struct fwd_set *s, bool count_restored)
+{
+	struct fwd_entry *e, *tmp;
+
+	HASH_ITER(hh, s->entries, e, tmp)
+	{
+		e->lost = count_restored && e->installed;
+		e->installed = 0;
+		e->failed = false;
+		settle(s, e);
+	}
+}
+
+bool fwd_lost(struct fwd_set *s, const struct fwd_object *o, uint64_t now_us)
+{
+	struct fwd_entry *e = entry_find(s, o);
+
+	if (!e)
+		return false;
+	e->installed = 0;
+	if (e->wanted) {
+		if (now_us - e->window_us >= RESTORE_WINDOW) {
+			e->window_us = now_us;
+			e->restores = 0;
+		}
+		e->lost = true;
+		if (e->restores == RESTORE_MOST) {
+			e->held = true;
+			s->counters.held_back++;
+			if (e->window_us + RESTORE_WINDOW < s->wake_us)
+				s->wake_us = e->window_us + RESTORE_WINDOW;
+		} else {
+			e->restores++;
+		}
+		settle(s, e);
+		return true;
+	}
+	settle(s, e);
+	return false;
+}
+
+void fwd_retry(struct fwd_set *s)
+{
+	struct fwd_entry *e, *tmp;
+
+	HASH_ITER(hh, s->entries, e, tmp)
+	{
+		if (!e->failed)
+			continue;
+		e->failed = false;
+		settle(s, e);
+	}
+}
+
+uint64_t fwd_wake_us(const struct fwd_set *s)
+{
+	return s->wake_us;
+}
+
+void fwd_release(struct fwd_set *s, uint64_t now_us)
+{
+	struct fwd_entry *e, *tmp;
+
+	if (now_us < s->wake_us)
+		return;
+	s->wake_us = UINT64_MAX;
+	HASH_ITER(hh, s->entries, e, tmp)
+	{
+		if (!e->held)
+			continue;
+		e->held = false;
+		e->window_us = now_us;
+		e->restores = 0;
+		settle(s, e);
+	}
+}
+
+struct fwd_entry *fwd_next(struct fwd_set *s, enum fwd_op *ret_op, const struct fwd_object **ret_object)
+{
+	for (int i = 0; i < QUEUES; i++) {
+		struct fwd_entry *e = s->queue[i];
+
+		if (!e)
+			continue;
+		dequeue(s, e);
+		e->busy = true;
+		*ret_op = !e->wanted ? FWD_DELETE : e->installed ? FWD_REPLACE : FWD_ADD;
+		*ret_object = &e->object;
+		s->counters.changes[e->object.kind]++;
+		/* what was asked for; if the wish changes before the answer, settle sees the difference */
+		e->error = 0;
+		e->installed = e->wanted ? hash_of(&e->object) : 0;
+		return e;
+	}
+	return NULL;
+}
+
+void fwd_result(struct fwd_set *s, struct fwd_entry *e, int result, const char *text)
+{
+	bool deleting = !e->installed;
+
+	e->busy = false;
+	if (deleting && (result == -ESRCH || result == -ENOENT || result == -ENODEV || result == -EADDRNOTAVAIL))
+		result = 0; /* it is gone, which is what was wanted */
+	e->error = result;
+	if (result == 0) {
+		if (e->wanted && e->lost)
+			s->counters.restored[e->object.kind]++;
+		e->lost = false;
+		settle(s, e);
+		return;
+	}
+	s->counters.failures[e->object.kind]++;
+	e->installed = 0;
+	if (deleting) {
+		/* kept by the kernel against our will (a nexthop in use): forgotten here, found by the next dump */
+		tell(s, e, result, text);
+		settle(s, e);
+		return;
+	}
+	e->failed = true;
+	tell(s, e, result, text);
+	settle(s, e);
+}
+
+void fwd_each(const struct fwd_set *s, void (*cb)(void *ctx, const struct fwd_object *o, int error), void *ctx)
+{
+	for (const struct fwd_entry *e = s->entries; e; e = e->hh.next)
+		if (e->wanted)
+			cb(ctx, &e->object, e->failed ? e->error : 0);
+}
