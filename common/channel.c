@@ -78,7 +78,7 @@
 #define PREV_US		    (180 * SECOND) /* keep a previous session after the present one was confirmed */
 #define REKEY_MESSAGES	    (UINT64_C(1) << 31)
 #define LAST_SEQUENCE	    (UINT64_C(0xffffffff))
-#define WINDOW_BITS	    512
+#define WINDOW_BITS	    256
 #define WINDOW_WORDS	    (WINDOW_BITS / 64)
 #define QUEUE_CHUNKS	    16 /* datagrams that may wait for one peer */
 #define POOL_CHUNKS	    1024
@@ -475,7 +475,8 @@ static void session_heard(struct channel *ch, struct session *s)
 		peer->prev = peer->cur;
 		peer->cur = s;
 		peer->next = NULL;
-	} else if (s == peer->prev && peer->cur && is_crossing(peer->cur, s) && is_preferred(ch, s)) {
+	} else if (s == peer->prev && peer->cur &&
+		   (is_crossing(peer->cur, s) ? is_preferred(ch, s) : s->born_us > peer->cur->born_us)) {
 		peer->prev = peer->cur;
 		peer->cur = s;
 	}
@@ -484,7 +485,11 @@ static void session_heard(struct channel *ch, struct session *s)
 /* A new session that we answered with message 2. */
 static void install_as_responder(struct channel *ch, struct channel_peer *peer, struct session *s, bool fresh)
 {
-	session_free(ch, &peer->next);
+	if (peer->next) { /* the initiator may have got that message 2, and not get this one */
+		session_free(ch, &peer->prev);
+		peer->prev = peer->next;
+		peer->next = NULL;
+	}
 	if (peer->cur && !fresh) {
 		peer->next = s;
 		return;
