@@ -1,1 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+
+# --- secure channel --------------------------------------------------------
+# test_channel and fuzz_channel include channel.c: they make tags and sequence numbers that no interface offers.
+check_PROGRAMS += tests/unit/noise-vectors
+tests_unit_noise_vectors_LDADD = libcommon.a $(SODIUM_LIBS) $(JANSSON_LIBS)
+TESTS += tests/unit/noise-vectors
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_noise tests/unit/test_credential tests/unit/test_channel
+tests_unit_test_noise_LDADD = libcommon.a $(SODIUM_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_credential_LDADD = libcommon.a $(SODIUM_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_channel_LDADD = libcommon.a $(SODIUM_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_noise tests/unit/test_credential tests/unit/test_channel
+endif
+if FUZZER
+noinst_PROGRAMS += tests/fuzz/fuzz_channel tests/fuzz/fuzz_credential
+tests_fuzz_fuzz_channel_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_channel_LDADD = libcommon.a $(SODIUM_LIBS)
+tests_fuzz_fuzz_credential_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_credential_LDADD = libcommon.a $(SODIUM_LIBS)
+endif
+EXTRA_DIST += tests/fuzz/seeds/channel tests/fuzz/seeds/credential
