@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* anchoring.c - leases
+ *
+ * Each pool hands out its /64s in order, once; what comes back goes through quarantine into a queue and is taken from
+ * there, oldest first. So finding a free prefix is O(1), and a prefix rests as long as possible before it is another node's. */
+#include "anchoring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utlist.h>
+
+struct resting {
+	struct resting *prev, *next;
+	uint64_t prefix; /* upper 64 bits, host order */
+	uint64_t free_us;
+	UT_hash_handle hh;
+};
+
+struct pool {
+	struct prefix6 prefix;
+	uint64_t first, count, next; /* upper 64 bits of the first /64; how many; how many were passed */
+};
+
+struct anchoring {
+	struct pool pool[ANCHORING_POOLS];
+	unsigned n_pools;
+	struct lease *by_prefix, *by_key;
+	struct resting *quarantine, *free; /* queues, oldest first; quarantine in order of time of release */
+	struct wheel wheel;
+};
+
+static uint64_t upper(const struct in6_addr *a)
+{
+	uint64_t v = 0;
+
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | a->s6_addr[i];
+	return v;
+}
+
+static struct prefix6 prefix_of(uint64_t u)
+{
+	struct prefix6 p = {.len = 64};
+
+	for (int i = 7; i >= 0; i--, u >>= 8)
+		p.addr.s6_addr[i] = (uint8_t)u;
+	return p;
+}
+
+struct anchoring *anchoring_new(uint64_t now_us)
+{
+	struct anchoring *a = calloc(1, sizeof(*a));
+
+	if (a)
+		wheel_start(&a->wheel, now_us);
+	return a;
+}
+
+static void lease_free(struct lease *l)
+{
+	free(l->node);
+	free(l);
+}
+
+void anchoring_free(struct anchoring *a)
+{
+	struct lease *l, *tmp;
+	struct resting *r, *rtmp;
+
+	if (!a)
+		return;
+	HASH_CLEAR(hh_key, a->by_key);
+	HASH_ITER(hh, a->by_prefix, l, tmp)
+	{
+		HASH_DEL(a->by_prefix, l);
+		lease_free(l);
+	}
+	DL_FOREACH_SAFE(a->quarantine, r, rtmp)
+	{
+		free(r);
+	}
+	DL_FOREACH_SAFE(a->free, r, rtmp)
+	{
+		free(r);
+	}
+	free(a);
+}
+
+int anchoring_add_pool(struct anchoring *a, const struct prefix6 *pool)
+{
+	struct pool *p;
+
+	if (pool->len > 64 || pool->len < 1)
+		return -EINVAL;
+	if (a->n_pools == ANCHORING_POOLS)
+		return -ENOSPC;
+	for (unsigned i = 0; i < a->n_pools; i++)
+		if (prefix6_covers(&a->pool[i].prefix, pool) || prefix6_covers(pool, &a->pool[i].prefix))
+			return -EEXIST;
+	p = &a->pool[a->n_pools++];
+	p->prefix = *pool;
+	p->first = upper(&pool->addr);
+	p->count = 1ULL << (64 - pool->len);
+	p->next = 0;
+	return 0;
+}
+
+bool anchoring_covers(const struct anchoring *a, const struct in6_addr *address)
+{
+	for (unsigned i = 0; i < a->n_pools; i++)
+		if (prefix6_contains(&a->pool[i].prefix, address))
+			return true;
+	return false;
+}
+
+unsigned anchoring_pools(const struct anchoring *a, const struct prefix6 **ret)
+{
+	static struct prefix6 list[ANCHORING_POOLS];
+
+	for (unsigned i = 0; i < a->n_pools; i++)
+		list[i] = a->pool[i].prefix;
+	*ret = list;
+	return a->n_pools;
+}
+
+struct lease *anchoring_find(const struct anchoring *a, const struct prefix6 *prefix)
+{
+	struct lease *l;
+
+	if (prefix->len != 64)
+		return NULL;
+	HASH_FIND(hh, a->by_prefix, &prefix->addr, 8, l);
+	return l;
+}
+
+struct lease *anchoring_find_key(const struct anchoring *a, const uint8_t key[32])
+{
+	struct lease *l;
+
+	HASH_FIND(hh_key, a->by_key, key, 32, l);
+	return l;
+}
+
+static int lease_new(struct anchoring *a, const struct prefix6 *prefix, const uint8_t key[32], const char *node,
+	uint64_t until_us, struct lease **ret)
+{
+	struct lease *l = calloc(1, sizeof(*l)), *first;
+
+	if (!l || !(l->node = strdup(node))) {
+		free(l);
+		return -ENOMEM;
+	}
+	l->prefix = *prefix;
+	memcpy(l->key, key, 32);
+	HASH_ADD(hh, a->by_prefix, prefix.addr, 8, l);
+	first = anchoring_find_key(a, key);
+	if (first) {
+		l->next_of_key = first->next_of_key;
+		first->next_of_key = l;
+	} else {
+		HASH_ADD(hh_key, a->by_key, key, 32, l);
+	}
+	anchoring_renew(a, l, until_us);
+	*ret = l;
+	return 0;
+}
+
+int anchoring_allocate(struct anchoring *a, const uint8_t key[32], const char *node, unsigned max, uint64_t until_us,
+	struct lease **ret)
+{
+	struct resting *r = a->free;
+	struct prefix6 prefix;
+	unsigned n = 0;
+
+	for (const struct lease *l = anchoring_find_key(a, key); l; l = l->next_of_key)
+		n++;
+	if (n >= max)
+		return -ENOSPC;
+	for (unsigned i = 0; i < a->n_pools; i++) {
+		struct pool *p = &a->pool[i];
+
+		while (p->next < p->count) {
+			prefix = prefix_of(p->first + p->next++);
+			if (!anchoring_find(a, &prefix))
+				return lease_new(a, &prefix, key, node, until_us, ret);
+		}
+	}
+	if (!r)
+		return -ENOSPC;
+	DL_DELETE(a->free, r);
+	prefix = prefix_of(r->prefix);
+	free(r);
+	return lease_new(a, &prefix, key, node, until_us, ret);
+}
+
+int anchoring_restore(struct anchoring *a, const struct prefix6 *prefix, const uint8_t key[32], const char *node,
+	uint64_t until_us, struct lease **ret)
+{
+	if (!anchoring_covers(a, &prefix->addr))
+		return -ENOENT;
+	if (anchoring_find(a, prefix))
+		return -EEXIST;
+	return lease_new(a, prefix, key, node, until_us, ret);
+}
+
+void anchoring_renew(struct anchoring *a, struct lease *l, uint64_t until_us)
+{
+	l->until_us = until_us;
+	wheel_set(&a->wheel, &l->expiry, until_us);
+}
+
+void anchoring_release(struct anchoring *a, struct lease *l, uint64_t free_us)
+{
+	struct lease *first = anchoring_find_key(a, l->key), *x;
+	struct resting *r = calloc(1, sizeof(*r));
+
+	wheel_drop(&a->wheel, &l->expiry);
+	HASH_DEL(a->by_prefix, l);
+	if (first == l) {
+		HASH_DELETE(hh_key, a->by_key, l);
+		x = l->next_of_key;
+		if (x)
+			HASH_ADD(hh_key, a->by_key, key, 32, x);
+	} else {
+		for (x = first; x->next_of_key != l; x = x->next_of_key)
+			;
+		x->next_of_key = l->next_of_key;
+	}
+	if (r) { /* else the prefix is out of use until a restart: the lesser evil */
+		r->prefix = upper(&l->prefix.addr);
+		r->free_us = free_us;
+		DL_APPEND(a->quarantine, r);
+	}
+	lease_free(l);
+}
+
+struct lease *anchoring_expired(struct anchoring *a, uint64_t now_us)
+{
+	return (struct lease *)(void *)wheel_due(&a->wheel, now_us);
+}
+
+void anchoring_age(struct anchoring *a, uint64_t now_us)
+{
+	/* all rest for the same time, but for a reload: the head is the oldest */
+	while (a->quarantine && a->quarantine->free_us <= now_us) {
+		struct resting *r = a->quarantine;
+
+		DL_DELETE(a->quarantine, r);
+		DL_APPEND(a->free, r);
+	}
+}
+
+size_t anchoring_count(const struct anchoring *a)
+{
+	return HASH_COUNT(a->by_prefix);
+}
+
+void anchoring_each(const struct anchoring *a, void (*cb)(void *ctx, struct lease *l), void *ctx)
+{
+	struct lease *l, *tmp;
+
+	HASH_ITER(hh, a->by_prefix, l, tmp)
+	{
+		cb(ctx, l);
+	}
+}

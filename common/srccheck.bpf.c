@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* srccheck.bpf.c - see srccheck.h. Needs neither CO-RE nor kernel BTF. */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in6.h>
+#include <linux/pkt_cls.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+struct outer {
+	__u32 addr[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024); /* the loader says how many */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64); /* upper 64 bits of the inner address, as on the wire */
+	__type(value, struct outer);
+} bindings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+enum { PASSED, UNBOUND, WRONG_SOURCE, MALFORMED };
+
+static __always_inline int count(__u32 what, int verdict)
+{
+	__u64 *n = bpf_map_lookup_elem(&counters, &what);
+
+	if (n)
+		(*n)++;
+	return verdict;
+}
+
+static __always_inline int check(struct __sk_buff *skb, int offset)
+{
+	struct bpf_tunnel_key key = {};
+	struct outer *outer;
+	__u64 prefix;
+
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, offset, &prefix, sizeof(prefix)) < 0 ||
+		bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6) < 0)
+		return count(MALFORMED, TC_ACT_SHOT);
+	outer = bpf_map_lookup_elem(&bindings, &prefix);
+	if (!outer)
+		return count(UNBOUND, TC_ACT_SHOT);
+	if (outer->addr[0] != key.remote_ipv6[0] || outer->addr[1] != key.remote_ipv6[1] ||
+		outer->addr[2] != key.remote_ipv6[2] || outer->addr[3] != key.remote_ipv6[3])
+		return count(WRONG_SOURCE, TC_ACT_SHOT);
+	return count(PASSED, TC_ACT_OK);
+}
+
+SEC("tc")
+int by_inner_source(struct __sk_buff *skb)
+{
+	return check(skb, 8);
+}
+
+SEC("tc")
+int by_inner_destination(struct __sk_buff *skb)
+{
+	return check(skb, 24);
+}
+
+char _license[] SEC("license") = "GPL";

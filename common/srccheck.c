@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* srccheck.c - loads and feeds the source check */
+#include "srccheck.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "srccheck.bpf.inc" /* the object file as bytes: srccheck_object[] */
+
+#define BATCH 1024
+#define HANDLE   1
+#define PRIORITY 1
+
+struct srccheck {
+	struct bpf_object *object;
+	int prog, map, counters;
+	unsigned n_set, n_del;
+	uint64_t set_key[BATCH], del_key[BATCH];
+	struct in6_addr set_value[BATCH];
+	int error; /* of a flush within a turn, told at its end */
+};
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list ap)
+{
+	(void)level;
+	(void)format;
+	(void)ap;
+	return 0;
+}
+
+int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck **ret, char *reterr)
+{
+	struct srccheck *s = calloc(1, sizeof(*s));
+	struct bpf_program *by_source, *by_destination, *prog;
+	struct bpf_map *map, *counters;
+	int r = 0;
+
+	if (!s)
+		return -ENOMEM;
+	(void)libbpf_set_print(quiet);
+	s->object = bpf_object__open_mem(srccheck_object, sizeof(srccheck_object), NULL);
+	if (!s->object) {
+		r = -errno;
+		goto fail;
+	}
+	by_source = bpf_object__find_program_by_name(s->object, "by_inner_source");
+	by_destination = bpf_object__find_program_by_name(s->object, "by_inner_destination");
+	map = bpf_object__find_map_by_name(s->object, "bindings");
+	counters = bpf_object__find_map_by_name(s->object, "counters");
+	prog = mode == SRCCHECK_ANCHOR ? by_source : by_destination;
+	if (!prog || !map || !counters) {
+		r = -EINVAL;
+		goto fail;
+	}
+	(void)bpf_program__set_autoload(mode == SRCCHECK_ANCHOR ? by_destination : by_source, false);
+	(void)bpf_map__set_max_entries(map, max_entries);
+	r = bpf_object__load(s->object);
+	if (r < 0)
+		goto fail;
+	s->prog = bpf_program__fd(prog);
+	s->map = bpf_map__fd(map);
+	s->counters = bpf_map__fd(counters);
+	*ret = s;
+	return 0;
+fail:
+	(void)snprintf(reterr, SRCCHECK_ERR, "cannot load the BPF source check: %s%s", strerror(-r),
+		r == -EPERM ? " (CAP_BPF and CAP_NET_ADMIN are needed)" : "");
+	srccheck_free(s);
+	return r;
+}
+
+int srccheck_attach(struct srccheck *s, uint32_t ifindex, char *reterr)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = s->prog, .handle = HANDLE, .priority = PRIORITY, .flags = BPF_TC_F_REPLACE);
+	int r = bpf_tc_hook_create(&hook);
+
+	if (r == 0 || r == -EEXIST)
+		r = bpf_tc_attach(&hook, &opts);
+	if (r < 0)
+		(void)snprintf(reterr, SRCCHECK_ERR, "cannot attach the BPF source check to the tunnel device: %s", strerror(-r));
+	return r;
+}
+
+void srccheck_free(struct srccheck *s)
+{
+	if (!s)
+		return;
+	bpf_object__close(s->object);
+	free(s);
+}
+
+static uint64_t key_of(const struct prefix6 *prefix)
+{
+	uint64_t key;
+
+	memcpy(&key, &prefix->addr, sizeof(key));
+	return key;
+}
+
+int srccheck_set(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *outer)
+{
+	if (s->n_del > 0 || s->n_set == BATCH) /* a deletion of the same key must not come after this */
+		(void)srccheck_flush(s);
+	s->set_key[s->n_set] = key_of(prefix);
+	s->set_value[s->n_set++] = *outer;
+	return 0;
+}
+
+void srccheck_delete(struct srccheck *s, const struct prefix6 *prefix)
+{
+	if (s->n_set > 0 || s->n_del == BATCH)
+		(void)srccheck_flush(s);
+	s->del_key[s->n_del++] = key_of(prefix);
+}
+
+int srccheck_flush(struct srccheck *s)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	int error = 0;
+
+	if (s->n_set > 0) {
+		uint32_t n = s->n_set;
+
+		if (n == 1 || bpf_map_update_batch(s->map, s->set_key, s->set_value, &n, &opts) < 0)
+			for (unsigned i = 0; i < s->n_set; i++) /* kernels without batches, and the exact error */
+				if (bpf_map_update_elem(s->map, &s->set_key[i], &s->set_value[i], BPF_ANY) < 0)
+					error = -errno;
+	}
+	for (unsigned i = 0; i < s->n_del; i++)
+		(void)bpf_map_delete_elem(s->map, &s->del_key[i]);
+	s->n_set = s->n_del = 0;
+	if (error)
+		s->error = error;
+	error = s->error;
+	s->error = 0;
+	return error;
+}
+
+int srccheck_counters(const struct srccheck *s, struct srccheck_counters *ret)
+{
+	uint64_t *to[] = {&ret->passed, &ret->unbound, &ret->wrong_source, &ret->malformed};
+	int cpus = libbpf_num_possible_cpus();
+
+	memset(ret, 0, sizeof(*ret));
+	for (uint32_t i = 0; i < 4; i++) {
+		uint64_t v[1024];
+
+		if (cpus < 1 || cpus > 1024 || bpf_map_lookup_elem(s->counters, &i, v) < 0)
+			return -EIO;
+		for (int c = 0; c < cpus; c++)
+			*to[i] += v[c];
+	}
+	return 0;
+}

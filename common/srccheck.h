@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* srccheck.h - source check at decapsulation: a tc BPF program on the tunnel device's ingress
+ *
+ * A decapsulated packet passes only if its outer source is the locator bound to its inner source prefix (at an anchor), or the
+ * anchor of its inner destination prefix (at a mobile node). Prefixes are /64s. */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "prefix6.h"
+
+enum srccheck_mode { SRCCHECK_ANCHOR, SRCCHECK_NODE };
+
+struct srccheck;
+
+#define SRCCHECK_ERR 256
+
+struct srccheck_counters {
+	uint64_t passed, unbound, wrong_source, malformed;
+};
+
+/* Load the program with room for max_entries prefixes. Returns 0, or -errno with a sentence in reterr. */
+int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck **ret, char *reterr);
+/* Put it on the device, in place of one from an earlier run. */
+int srccheck_attach(struct srccheck *s, uint32_t ifindex, char *reterr);
+/* The program and its map go with the last reference: the device's filter keeps them, so that forwarding goes on without the
+ * daemon. */
+void srccheck_free(struct srccheck *s);
+
+/* Allow outer source for a prefix; replaces. Takes effect at srccheck_flush, with all others of the turn in few system calls. */
+int srccheck_set(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *outer);
+void srccheck_delete(struct srccheck *s, const struct prefix6 *prefix);
+/* Returns 0 or -errno. */
+int srccheck_flush(struct srccheck *s);
+
+int srccheck_counters(const struct srccheck *s, struct srccheck_counters *ret);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* rc.c - routing control of the node
+ *
+ * The node has few objects, so all that is wanted is said anew at each change, and fwd finds the difference. Per home address:
+ * the address on mnd0, a rule to a table of its own, in that table a default route (native or into the tunnel) and behind it an
+ * unreachable one, so that nothing leaks out under an address that would not come back. Per attachment: a table with its
+ * router, reached by the care-of address, so that the outer packets and the channel leave by the link they belong to. */
+#include "rc.h"
+
+#include <string.h>
+
+static const struct prefix6 anywhere;
+
+static void want_route(struct fwd_set *set, uint32_t table, uint32_t metric, struct fwd_object *o)
+{
+	o->kind = FWD_ROUTE;
+	o->route.dst = anywhere;
+	o->route.table = table;
+	o->route.metric = metric;
+	(void)fwd_want(set, o, 0);
+}
+
+static void want_native(struct fwd_set *set, uint32_t table, uint32_t metric, const struct attachment *at,
+	const struct in6_addr *source)
+{
+	struct fwd_object o = {.route = {.type = FWD_UNICAST, .oif = at->ifindex, .gateway = at->router->link_local}};
+
+	if (source)
+		o.route.prefsrc = *source;
+	want_route(set, table, metric, &o);
+}
+
+static void want_rule(struct fwd_set *set, const struct prefix6 *from, uint32_t table, uint32_t priority)
+{
+	struct fwd_object o = {.kind = FWD_RULE, .rule = {.from = *from, .table = table, .priority = priority}};
+
+	(void)fwd_want(set, &o, 0);
+}
+
+const struct attachment *rc_path(const struct attach *attach, const struct home_address *h, const struct in6_addr *anchor,
+	bool *ret_tunnel)
+{
+	const struct attachment *at;
+
+	*ret_tunnel = homeaddr_is_tunnelled(h);
+	switch (h->state) {
+	case HOMEADDR_NATIVE:
+	case HOMEADDR_RETURNING:
+		return attach->selected;
+	case HOMEADDR_BINDING:
+		/* until the anchor has answered, the way it knows is the better one, as long as it is there */
+		if (h->confirmed == LU_ATTACH) {
+			for (unsigned i = 0; i < attach->n; i++) {
+				const struct in6_addr *ama = attach_ama(&attach->at[i]);
+
+				if (attach->at[i].usable_us && ama && IN6_ARE_ADDR_EQUAL(ama, anchor)) {
+					*ret_tunnel = false;
+					return &attach->at[i];
+				}
+			}
+		}
+		at = attach_find_care_of(attach, &h->confirmed_care_of);
+		return h->confirmed == LU_BIND && at ? at : attach->selected;
+	case HOMEADDR_BOUND:
+	case HOMEADDR_IDLE:
+		return attach_find_care_of(attach, &h->confirmed_care_of);
+	case HOMEADDR_ALLOCATING:
+	case HOMEADDR_DEPRECATED:
+	case HOMEADDR_RELEASING:
+	case HOMEADDR_RELEASED:
+		return NULL;
+	}
+	return NULL;
+}
+
+static void want_home(struct fwd_set *set, const struct attach *attach, const struct rc_home *x, uint32_t tunnel)
+{
+	const struct home_address *h = x->home;
+	struct fwd_object address = {.kind = FWD_ADDRESS,
+		.address = {.ifindex = tunnel, .address = h->address, .deprecated = x->deprecated}};
+	struct fwd_object end = {.route = {.type = FWD_UNREACHABLE}};
+	uint32_t table = RC_TABLE_HOME + x->slot;
+	const struct attachment *at;
+	bool encapsulate;
+
+	(void)fwd_want(set, &address, 0);
+	want_rule(set, &h->prefix, table, RC_RULE_HOME);
+	want_route(set, table, UINT32_MAX, &end);
+	at = rc_path(attach, h, &x->anchor, &encapsulate);
+	if (!at || !at->router)
+		return;
+	if (encapsulate) {
+		struct fwd_object o = {.route = {.type = FWD_UNICAST, .oif = tunnel, .mtu = x->mtu}};
+
+		o.route.encap.dst = x->anchor;
+		o.route.encap.src = at->care_of;
+		want_route(set, table, RC_METRIC, &o);
+	} else {
+		want_native(set, table, RC_METRIC, at, NULL);
+	}
+}
+
+void rc_want(struct fwd_set *set, const struct attach *attach, const struct rc_home *homes, unsigned n, uint32_t tunnel,
+	bool default_route, bool need_source)
+{
+	const struct in6_addr *source = NULL;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!homes[i].home->known || homes[i].home->state == HOMEADDR_RELEASED)
+			continue;
+		want_home(set, attach, &homes[i], tunnel);
+		if (!homes[i].deprecated)
+			source = &homes[i].home->address;
+	}
+	for (unsigned i = 0; i < attach->n; i++) {
+		const struct attachment *at = &attach->at[i];
+		struct prefix6 care_of;
+
+		if (!at->usable_us)
+			continue;
+		care_of = prefix6_make(&at->care_of, 128);
+		want_rule(set, &care_of, RC_TABLE_CARE + at->ifindex, RC_RULE_CARE_OF);
+		want_native(set, RC_TABLE_CARE + at->ifindex, RC_METRIC, at, NULL);
+		if (default_route && at == attach->selected)
+			want_native(set, 254, RC_METRIC, at, !source ? &at->care_of : need_source ? source : NULL);
+	}
+}

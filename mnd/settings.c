@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* settings.c - settings of mnd */
+#include "settings.h"
+
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#define AT(field) offsetof(struct mnd_config, field)
+#define IF(field) offsetof(struct mnd_interface, field)
+
+const struct conf_section mnd_sections[] = {
+	{.name = "mnd"},
+	{.name = "interface", .argument = true, .offset = AT(interface), .size = sizeof(struct mnd_interface),
+		.count_offset = AT(n_interface), .max = MND_INTERFACES},
+	{0},
+};
+
+const struct conf_setting mnd_settings[] = {
+	{"mnd", "identity", CONF_STRING, AT(identity), SYSCONFDIR "/dmm/mnd.identity", 0, 0, "the node's key and credential"},
+	{"mnd", "trusted-domains", CONF_STRING, AT(trusted_domains), SYSCONFDIR "/dmm/trusted-domains", 0, 0,
+		"domains whose anchors are believed, one token a line"},
+	{"mnd", "interfaces", CONF_WORDS, AT(interfaces), "*", 0, 0, "interfaces to use, as shell patterns"},
+	{"mnd", "grace", CONF_TIME, AT(grace_us), "10s", 0, 86400, "how long an unused earlier home address is kept"},
+	{"mnd", "lease", CONF_TIME, AT(lease_us), "24h", 10, 31536000, "lease to ask for"},
+	{"mnd", "binding-lifetime", CONF_TIME, AT(binding_us), "10m", 4, 262140, "lifetime of a binding to ask for"},
+	{"mnd", "tunnel-device", CONF_STRING, AT(tunnel_device), "mnd0", 0, 0, "name of the tunnel device"},
+	{"mnd", "tunnel-mtu", CONF_UINT, AT(tunnel_mtu), "1460", 1280, 65000, "its MTU in bytes"},
+	{"mnd", "default-route", CONF_BOOL, AT(default_route), "yes", 0, 0,
+		"install a default route for the attachment in use"},
+	{"mnd", "port", CONF_UINT, AT(port), "7872", 1, 65535, "UDP port of the secure channel"},
+	{"mnd", "state", CONF_STRING, AT(state), LOCALSTATEDIR "/lib/dmm/mnd/state.json", 0, 0, "kept over a restart"},
+	{"mnd", "control-socket", CONF_STRING, AT(control_socket), RUNSTATEDIR "/dmm/mnd.sock", 0, 0, "where mnctl asks"},
+	{"mnd", "user", CONF_STRING, AT(user), "", 0, 0, "run as this user with only the capabilities needed"},
+	{"mnd", "flush-on-exit", CONF_BOOL, AT(flush_on_exit), "no", 0, 0, "release everything when stopped"},
+	{"interface", "priority", CONF_UINT, IF(priority), NULL, 1, 1000, "the usable interface with the greatest is used"},
+	{"interface", "ignore", CONF_BOOL, IF(ignore), "no", 0, 0, "do not use this interface"},
+	{0},
+};
+
+unsigned mnd_config_read(const char *path, bool required, struct mnd_config *ret, conf_fault_cb *fault, void *ctx)
+{
+	char text[CONF_TEXT + 128];
+	unsigned faults;
+
+	memset(ret, 0, sizeof(*ret));
+	faults = conf_read(path, required, mnd_sections, mnd_settings, ret, fault, ctx);
+	if (strlen(ret->tunnel_device) == 0 || strlen(ret->tunnel_device) >= IF_NAMESIZE) {
+		(void)snprintf(text, sizeof(text), "%s: tunnel-device '%s' is not a device name of 1 to %d bytes", path,
+			ret->tunnel_device, IF_NAMESIZE - 1);
+		fault(ctx, text);
+		faults++;
+	}
+	return faults;
+}

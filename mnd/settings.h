@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* settings.h - settings of mnd: mnd.conf(5) */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf.h"
+
+#define MND_INTERFACES 16
+
+struct mnd_interface {
+	char name[CONF_TEXT]; /* first: conf.h fills it from "[interface NAME]" */
+	uint32_t priority;    /* 0 = by the kind of interface */
+	bool ignore;
+};
+
+struct mnd_config {
+	char identity[CONF_TEXT], trusted_domains[CONF_TEXT], state[CONF_TEXT], control_socket[CONF_TEXT], user[CONF_TEXT];
+	char tunnel_device[CONF_TEXT];
+	struct conf_words interfaces;
+	uint64_t grace_us, lease_us, binding_us;
+	uint32_t tunnel_mtu, port;
+	bool default_route, flush_on_exit;
+	unsigned n_interface;
+	struct mnd_interface interface[MND_INTERFACES];
+};
+
+extern const struct conf_section mnd_sections[];
+extern const struct conf_setting mnd_settings[];
+
+/* Read path and its drop-ins. Returns the number of faults; each was told. */
+unsigned mnd_config_read(const char *path, bool required, struct mnd_config *ret, conf_fault_cb *fault, void *ctx);
