@@ -257,8 +257,7 @@ const char *channel_why_name(enum channel_why why)
 	return "?";
 }
 
-/* --- small parts
- * ------------------------------------------------------------------------------------------------------- */
+/* --- small parts --------------------------------------------------------------------------------------------- */
 
 /* Is it a run of complete mobility headers (RFC 6275 6.1.1: header length in units of 8, not counting the first 8)? */
 static bool is_mh_run(const uint8_t *buf, size_t len)
@@ -300,8 +299,7 @@ static void put_header(struct wcur *w, uint32_t spi, enum handshake_type type)
 	wcur_u16(w, 0);
 }
 
-/* --- SPIs: a table of chains; SPIs are random, so that they are their own hash
- * ------------------------------------------ */
+/* --- SPIs: a table of chains; SPIs are random, so that they are their own hash ------------------------------- */
 
 static struct slot *find_slot(const struct channel *ch, uint32_t spi)
 {
@@ -361,8 +359,7 @@ static void new_spi(struct channel *ch, struct slot *s, struct channel_peer *pee
 	link_slot(ch, s);
 }
 
-/* --- sessions
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- sessions ------------------------------------------------------------------------------------------------ */
 
 static void session_free(struct channel *ch, struct session **ps)
 {
@@ -518,8 +515,7 @@ static bool install_as_initiator(struct channel *ch, struct channel_peer *peer, 
 	return crossed;
 }
 
-/* --- queues
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- queues -------------------------------------------------------------------------------------------------- */
 
 static void mark_dirty(struct channel *ch, struct channel_peer *peer)
 {
@@ -644,8 +640,7 @@ int channel_send_flags(struct channel *ch, struct channel_peer *peer, const uint
 	return 0;
 }
 
-/* --- sending
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------------------- */
 
 /* Send payload in session s, with pad bytes of padding. */
 static void send_transport(
@@ -846,8 +841,7 @@ void channel_flush(struct channel *ch, uint64_t now_us)
 	}
 }
 
-/* --- peers
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- peers --------------------------------------------------------------------------------------------------- */
 
 static unsigned int hash_key(const struct channel *ch, const uint8_t key[32])
 {
@@ -996,8 +990,7 @@ void channel_peer_info(const struct channel_peer *peer, struct channel_peer_info
 		ret->queued += c->len;
 }
 
-/* --- receiving
- * --------------------------------------------------------------------------------------------------------- */
+/* --- receiving ----------------------------------------------------------------------------------------------- */
 
 /* Last step of any input: nothing of peer may be touched behind it. */
 static void deliver(struct channel *ch, struct channel_peer *peer, const struct channel_rx *rx, bool handshake,
@@ -1312,8 +1305,7 @@ static enum channel_why input_cookie(struct channel *ch, const uint8_t *buf, siz
 	return CHANNEL_OK;
 }
 
-/* --- discovery
- * --------------------------------------------------------------------------------------------------------- */
+/* --- discovery ----------------------------------------------------------------------------------------------- */
 
 /* Nonces need no memory: the minute and whom we asked, under a key of ours. */
 static void make_nonce(
@@ -1413,8 +1405,7 @@ static enum channel_why input_discovery_reply(
 	return CHANNEL_OK;
 }
 
-/* --- the way in
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the way in ---------------------------------------------------------------------------------------------- */
 
 static enum channel_why input_handshake(
 	struct channel *ch, const struct channel_rx *rx, const uint8_t *buf, size_t len, uint64_t now_us)
@@ -1466,8 +1457,7 @@ enum channel_why channel_input(
 	return why;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------------------------------- */
 
 static void expire_session(struct channel *ch, struct session **s, uint64_t now_us)
 {

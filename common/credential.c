@@ -41,8 +41,7 @@ static int complain(char *reterr, int error, const char *format, ...)
 	return error;
 }
 
-/* --- names
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------------------------------------------- */
 
 const char *credential_why_name(enum credential_why why)
 {
@@ -124,8 +123,7 @@ bool credential_name_is_valid(const char *name)
 	return len >= 1 && len <= CREDENTIAL_NAME_MAX;
 }
 
-/* --- binary form
- * ------------------------------------------------------------------------------------------------------- */
+/* --- binary form --------------------------------------------------------------------------------------------- */
 
 static bool read_name(struct rcur *c, char ret[CREDENTIAL_NAME_MAX + 1])
 {
@@ -219,8 +217,7 @@ int credential_write(const struct credential *cred, uint8_t *buf, size_t size)
 	return wcur_ok(&w) ? (int)wcur_len(&w) : -ENOSPC;
 }
 
-/* --- signature
- * --------------------------------------------------------------------------------------------------------- */
+/* --- signature ----------------------------------------------------------------------------------------------- */
 
 /* What is signed: SIGN_LABEL and the binary form without its last 64 bytes. Returns its length or -EINVAL. */
 static int signed_bytes(const struct credential *cred, uint8_t buf[static sizeof(SIGN_LABEL) - 1 + CREDENTIAL_MAX])
@@ -294,8 +291,7 @@ int credential_sign(struct credential *cred, const struct domain_key *key)
 	return 0;
 }
 
-/* --- text forms
- * -------------------------------------------------------------------------------------------------------- */
+/* --- text forms ---------------------------------------------------------------------------------------------- */
 
 #define BASE64 sodium_base64_VARIANT_URLSAFE_NO_PADDING
 
@@ -447,8 +443,7 @@ int domain_to_text(const struct domain *domain, char *buf)
 	return key_to_text("dmm-domain-1", 0, domain->name, domain->key, buf);
 }
 
-/* --- files
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------------------------------------------- */
 
 /* Read the secret file at path into buf (FILE_MAX bytes, NUL-terminated; the caller wipes it). */
 static int load_file(const char *path, char *buf, char *reterr)

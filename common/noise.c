@@ -53,8 +53,7 @@ bool noise_is_one_way(const struct noise_pattern *pattern)
 	return pattern->messages[1][0] == END;
 }
 
-/* --- CipherState (5.1)
- * ------------------------------------------------------------------------------------------------- */
+/* --- CipherState (5.1) --------------------------------------------------------------------------------------- */
 
 static void set_nonce(uint8_t nonce[12], uint64_t n)
 {
@@ -100,8 +99,7 @@ int noise_decrypt(struct noise_cipher *c, const uint8_t *msg, size_t len, uint8_
 	return c->has_key ? cipher_decrypt(c, NULL, 0, msg, len, out) : -EBADMSG;
 }
 
-/* --- SymmetricState (5.2)
- * ---------------------------------------------------------------------------------------------- */
+/* --- SymmetricState (5.2) ------------------------------------------------------------------------------------ */
 
 static void hmac(const uint8_t key[32], const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len, uint8_t out[32])
 {
@@ -172,8 +170,7 @@ static int decrypt_and_hash(struct noise *hs, const uint8_t *msg, size_t len, ui
 	return r;
 }
 
-/* --- HandshakeState (5.3)
- * ---------------------------------------------------------------------------------------------- */
+/* --- HandshakeState (5.3) ------------------------------------------------------------------------------------ */
 
 int noise_init(struct noise *hs, const struct noise_pattern *pattern, bool initiator, const uint8_t *prologue,
 	size_t prologue_len, const struct secret *s, const uint8_t *rs)

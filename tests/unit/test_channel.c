@@ -16,8 +16,7 @@
 #define MAX_OUT 256
 #define SEC	UINT64_C(1000000)
 
-/* --- randomness that is the same every time: ChaCha20 over a counter
- * --------------------------------------------------- */
+/* --- randomness that is the same every time: ChaCha20 over a counter ----------------------------------------- */
 
 static uint64_t random_counter;
 
@@ -47,8 +46,7 @@ static const char *test_random_name(void)
 static randombytes_implementation test_implementation = {
 	.implementation_name = test_random_name, .random = test_random, .buf = test_random_buf};
 
-/* --- the world
- * --------------------------------------------------------------------------------------------------------- */
+/* --- the world ----------------------------------------------------------------------------------------------- */
 
 struct packet {
 	struct channel_endpoint ep;
@@ -327,8 +325,7 @@ static uint64_t why(const struct node *n, enum channel_why w)
 	return channel_counters(n->ch)->why[w];
 }
 
-/* --- handshake
- * --------------------------------------------------------------------------------------------------------- */
+/* --- handshake ----------------------------------------------------------------------------------------------- */
 
 static void check_hash(const struct packet *p, const char *want)
 {
@@ -492,8 +489,7 @@ static void no_endpoint_no_send(void **state)
 	assert_int_equal(channel_peer_add(mn->ch, &mn->id.credential, &peer), -EINVAL); /* ourselves */
 }
 
-/* --- bad input
- * --------------------------------------------------------------------------------------------------------- */
+/* --- bad input ----------------------------------------------------------------------------------------------- */
 
 struct view {
 	struct channel_counters counters;
@@ -646,15 +642,101 @@ static void bad_payload_of_a_peer(void **state)
 	assert_int_equal(give_packet(ama, mn, &mn->out[0]), CHANNEL_PAYLOAD);
 	send_transport(mn->ch, peer->cur, short_mh, 3, 2, 0);
 	assert_int_equal(give_packet(ama, mn, &mn->out[1]), CHANNEL_PAYLOAD);
-	/* pad length beyond the beginning: craft the trailer as payload */
+	/* as much padding as there can be */
 	send_transport(mn->ch, peer->cur, good, 8, 255, 0);
 	assert_int_equal(give_packet(ama, mn, &mn->out[2]), CHANNEL_OK);
 	assert_int_equal(ama->in_len[0], 8);
 	assert_int_equal(ama->n_in, 1);
 }
 
-/* --- replay, window
- * ---------------------------------------------------------------------------------------------------- */
+/* A transport datagram of mn's with this plaintext, payload and trailer alike, and a right tag. */
+static enum channel_why give_plain(struct channel_peer *peer, const char *plain, size_t len)
+{
+	struct session *s = peer->cur;
+	uint8_t buf[512], nonce[12] = {0};
+	struct wcur w = wcur_make(buf, sizeof(buf));
+
+	wcur_u32(&w, (uint32_t)PTYPE_SIGNALLING << 28 | s->spi_remote);
+	wcur_u32(&w, (uint32_t)s->send_next);
+	nonce[4] = (uint8_t)s->send_next++;
+	crypto_aead_chacha20poly1305_ietf_encrypt(
+		buf + 8, NULL, (const uint8_t *)plain, len, buf, 8, NULL, nonce, s->send.b);
+	return give(ama, mn, buf, 8 + len + TAG_LEN);
+}
+
+static void bad_trailer_of_a_peer(void **state)
+{
+	struct channel_peer *peer = connect_mn();
+
+	(void)state;
+	assert_int_equal(give_plain(peer, "\0\x87", 2), CHANNEL_OK);			/* nothing inside */
+	assert_int_equal(give_plain(peer, "\x3b\0\0\0\0\0\0\0\0\x87", 10), CHANNEL_OK); /* no padding */
+	assert_int_equal(give_plain(peer, "\x3b\0\0\0\0\0\0\0\1\1\x87", 11), CHANNEL_OK);
+	assert_int_equal(give_plain(peer, "\x3b\0\0\0\0\0\0\0\2\1\x87", 11), CHANNEL_TRAILER);
+	assert_int_equal(give_plain(peer, "\x3b\0\0\0\0\0\0\0\0\x29", 10), CHANNEL_TRAILER); /* IPv6 inside */
+	assert_int_equal(give_plain(peer, "\1\2\3\4\5\6\7\x8\x9\x87", 10), CHANNEL_TRAILER);
+	assert_int_equal(give_plain(peer, "\xff\x87", 2), CHANNEL_TRAILER);
+	assert_int_equal(ama->n_in, 2);
+}
+
+/* An initiation of mn's with this payload, else right. */
+static enum channel_why give_initiation(uint64_t timestamp, size_t claimed_len, const uint8_t *mh, size_t mh_len)
+{
+	uint8_t buf[CHANNEL_DATAGRAM], payload[1000];
+	struct wcur w = wcur_make(buf, sizeof(buf)), pw = wcur_make(payload, sizeof(payload));
+	struct channel_peer *peer = add_peer(mn, ama);
+	struct noise hs;
+	size_t len;
+
+	put_header(&w, 0, INITIATION);
+	wcur_u32(&w, 99);
+	wcur_u64(&pw, timestamp);
+	wcur_u8(&pw, FLAG_FRESH);
+	wcur_u16(&pw, (uint16_t)claimed_len);
+	wcur_bytes(&pw, mn->ch->cred, mn->ch->cred_len);
+	wcur_bytes(&pw, mh, mh_len);
+	assert_int_equal(init_noise(mn->ch, &hs, true, buf, peer->key), 0);
+	assert_int_equal(noise_write(&hs, payload, wcur_len(&pw), buf + 12, sizeof(buf) - 12, &len), 0);
+	put_macs(peer, buf, 12 + len, now_us);
+	return give(ama, mn, buf, 12 + len + 32);
+}
+
+static void bad_payload_of_an_initiation(void **state)
+{
+	size_t cred_len = mn->ch->cred_len;
+	static const uint8_t half[16] = {59, 2};
+
+	(void)state;
+	assert_int_equal(give_initiation(5, cred_len, half, 16), CHANNEL_PAYLOAD);
+	assert_int_equal(give_initiation(5, cred_len, half, 3), CHANNEL_PAYLOAD);
+	assert_int_equal(give_initiation(5, cred_len + 1, NULL, 0), CHANNEL_TOO_SHORT);
+	assert_int_equal(give_initiation(5, cred_len - 1, NULL, 0), CHANNEL_CREDENTIAL);
+	assert_int_equal(give_initiation(5, cred_len + 1, half, 16), CHANNEL_CREDENTIAL);
+	assert_null(peer_of(ama, mn));
+	assert_int_equal(give_initiation(5, cred_len, NULL, 0), CHANNEL_OK);
+	assert_int_equal(give_initiation(5, cred_len, NULL, 0), CHANNEL_TIMESTAMP);
+	assert_int_equal(give_initiation(6, cred_len, NULL, 0), CHANNEL_OK);
+}
+
+/* A forged response, even with a right mac1, must not spoil the handshake. */
+static void forged_response(void **state)
+{
+	struct channel_peer *peer = add_peer(mn, ama);
+	struct packet p;
+
+	(void)state;
+	send_tag(mn, peer, 1);
+	carry(mn, ama);
+	channel_flush(ama->ch, now_us);
+	p = ama->out[0];
+	p.buf[p.len - MAC_LEN - 1] ^= 1;
+	mac(mn->ch->mac1_key, 32, p.buf, p.len - MAC_LEN, p.buf + p.len - MAC_LEN);
+	assert_int_equal(give_packet(mn, ama, &p), CHANNEL_HANDSHAKE_AUTH);
+	assert_int_equal(give_packet(mn, ama, &ama->out[0]), CHANNEL_OK);
+	assert_non_null(peer->cur);
+}
+
+/* --- replay, window ------------------------------------------------------------------------------------------ */
 
 static void transport_replay_and_reordering(void **state)
 {
@@ -783,8 +865,7 @@ static void clock_steps_back(void **state)
 	}
 }
 
-/* --- who may
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- who may ------------------------------------------------------------------------------------------------- */
 
 static enum channel_why try_handshake(void)
 {
@@ -902,8 +983,7 @@ static void peers_are_bounded(void **state)
 	assert_int_equal(try_handshake(), CHANNEL_OK);
 }
 
-/* --- cookies
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- cookies ------------------------------------------------------------------------------------------------- */
 
 static void cookies_under_load(void **state)
 {
@@ -992,8 +1072,7 @@ static void forged_cookies_are_refused(void **state)
 	assert_null(peer->cookie);
 }
 
-/* --- discovery
- * --------------------------------------------------------------------------------------------------------- */
+/* --- discovery ----------------------------------------------------------------------------------------------- */
 
 static void discovery_finds_the_ama(void **state)
 {
@@ -1057,8 +1136,7 @@ static void discovery_is_rate_limited(void **state)
 	assert_int_equal(n, 30);
 }
 
-/* --- sessions
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- sessions ------------------------------------------------------------------------------------------------ */
 
 static void rekey_is_lazy(void **state)
 {
@@ -1227,6 +1305,24 @@ static void forced_handshakes_join(void **state)
 	assert_int_equal(ama->in[0][34], 6);
 }
 
+/* A forced message that joins the initiation of a rekeying must not go into the session that may be gone. */
+static void force_joins_a_rekeying(void **state)
+{
+	struct channel_peer *peer = connect_mn();
+
+	(void)state;
+	now_us += 3600 * SEC;
+	send_tag(mn, peer, 1);
+	channel_flush(mn->ch, now_us);
+	assert_int_equal(type(&mn->out[0]), INITIATION);
+	now_us += SEC / 2;
+	send_forced(mn, peer, 2);
+	channel_flush(mn->ch, now_us);
+	assert_int_equal(mn->n_out, 1);
+	settle(mn, ama);
+	assert_int_equal(ama->n_in, 2);
+}
+
 static void message_2_lost(void **state)
 {
 	struct channel_peer *peer = connect_mn();
@@ -1337,8 +1433,34 @@ static void crossing(void **state)
 	}
 }
 
-/* --- endpoints
- * --------------------------------------------------------------------------------------------------------- */
+/* The same in lockstep: each datagram of one side crosses one of the other's. */
+static void crossing_in_lockstep(void **state)
+{
+	struct channel_peer *a = add_peer(ama, ama2), *b = add_peer(ama2, ama);
+
+	(void)state;
+	send_tag(ama, a, 1);
+	send_tag(ama2, b, 2);
+	for (int step = 0; step < 10; step++) {
+		size_t na, nb;
+
+		channel_flush(ama->ch, now_us);
+		channel_flush(ama2->ch, now_us);
+		na = ama->n_out;
+		nb = ama2->n_out;
+		for (size_t i = 0; i < na; i++)
+			assert_int_equal(give_packet(ama2, ama, &ama->out[i]), CHANNEL_OK);
+		for (size_t i = 0; i < nb; i++)
+			assert_int_equal(give_packet(ama, ama2, &ama2->out[i]), CHANNEL_OK);
+		ama->n_out = ama2->n_out = 0;
+	}
+	assert_int_equal(ama->n_in, 1);
+	assert_int_equal(ama2->n_in, 1);
+	assert_int_equal(a->cur->slot.spi, b->cur->spi_remote);
+	assert_int_equal(a->cur->spi_remote, b->cur->slot.spi);
+}
+
+/* --- endpoints ----------------------------------------------------------------------------------------------- */
 
 static void endpoint_follows_the_newest(void **state)
 {
@@ -1550,6 +1672,9 @@ int main(void)
 		TEST(right_mac1_wrong_noise),
 		TEST(garbage_is_counted),
 		TEST(bad_payload_of_a_peer),
+		TEST(bad_trailer_of_a_peer),
+		TEST(bad_payload_of_an_initiation),
+		TEST(forged_response),
 		TEST(transport_replay_and_reordering),
 		TEST(window_edges),
 		TEST(window_as_a_model),
@@ -1572,9 +1697,11 @@ int main(void)
 		TEST(peer_restarted),
 		TEST(initiator_restarted),
 		TEST(forced_handshakes_join),
+		TEST(force_joins_a_rekeying),
 		TEST(message_2_lost),
 		TEST(second_message_2_lost),
 		TEST(crossing),
+		TEST(crossing_in_lockstep),
 		TEST(endpoint_follows_the_newest),
 		TEST(probes_have_exact_sizes),
 		TEST(owner_may_remove_in_recv),
