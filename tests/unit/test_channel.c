@@ -1366,6 +1366,7 @@ static void second_message_2_lost(void **state)
 	ama->n_out = 0; /* lost */
 	now_us += ANSWER_US;
 	channel_expire(mn->ch, now_us);
+	session_free(mn->ch, &peer->prev); /* the one before both: the responder must leave it too */
 	send_tag(mn, peer, 3);
 	assert_int_equal(carry(mn, ama), 1);
 	send_tag(ama, peer_of(ama, mn), 4);
