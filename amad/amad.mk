@@ -1,1 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+noinst_LIBRARIES += libamadcore.a
+libamadcore_a_SOURCES = \
+	amad/amad.c amad/amad.h \
+	amad/anchoring.c amad/anchoring.h \
+	amad/lm.c amad/lm.h \
+	amad/mr.c amad/mr.h \
+	amad/rc.c amad/rc.h \
+	amad/settings.c amad/settings.h \
+	amad/store.h amad/store_lmdb.c
+
+sbin_PROGRAMS += amad/amad
+amad_amad_SOURCES = amad/main.c
+amad_amad_LDADD = libamadcore.a $(DAEMON_LIBS) $(LMDB_LIBS)
+
+sbin_PROGRAMS += amad/amactl
+amad_amactl_SOURCES = amad/amactl.c
+amad_amactl_LDADD = libcommon.a $(SODIUM_LIBS) $(JANSSON_LIBS)

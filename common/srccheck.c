@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "srccheck.bpf.inc" /* the object file as bytes: srccheck_object[] */
+#include "common/srccheck.bpf.inc" /* the object file as bytes: srccheck_object[] */
 
 #define BATCH 1024
 #define HANDLE   1

@@ -38,10 +38,10 @@ static void usage(FILE *f)
 
 int main(int argc, char **argv)
 {
-	enum { CHECK = 256, HELP_CONFIG, VERSION };
+	enum { CHECK = 256, HELP_CONFIG, SHOW_VERSION };
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"debug", required_argument, NULL, 'd'},
 		{"check", no_argument, NULL, CHECK}, {"help", no_argument, NULL, 'h'}, {"help-config", no_argument, NULL, HELP_CONFIG},
-		{"foreground", no_argument, NULL, 'f'}, {"version", no_argument, NULL, VERSION}, {0}};
+		{"foreground", no_argument, NULL, 'f'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	const char *path = SYSCONFDIR "/dmm/mnd.conf", *tokens = NULL;
 	bool required = false, check = false;
 	static struct mnd_config config;
@@ -70,7 +70,7 @@ int main(int argc, char **argv)
 		case HELP_CONFIG:
 			conf_print_help(stdout, mnd_settings);
 			return 0;
-		case VERSION:
+		case SHOW_VERSION:
 			(void)printf("mnd (DMM for Linux) %s\n", PACKAGE_VERSION);
 			return 0;
 		default:

@@ -42,6 +42,7 @@
 #include "srccheck.h"
 #include "state.h"
 #include "transport.h"
+#include "trust.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -52,7 +53,6 @@
 #define HOMES      STATE_HOMES
 #define ANCHORS    STATE_HOMES
 #define HISTORY    32
-#define TRUSTED    32
 #define SESSIONS   256 /* shown by ListSessions */
 #define SETTLE_US  (20 * MS) /* socket news are coalesced for this long */
 #define DISCOVERY_TRIES 8
@@ -94,7 +94,7 @@ struct mnd {
 	char config_path[CONF_TEXT];
 	bool config_required;
 	struct identity identity;
-	struct domain trusted[TRUSTED];
+	struct domain trusted[TRUST_MAX];
 	size_t n_trusted;
 
 	struct loop *loop;
@@ -1113,38 +1113,6 @@ static void on_signal(void *ctx, int signum)
 
 /* --- trust and reload ------------------------------------------------------------------------------------------ */
 
-static int load_trusted(struct mnd *m, const char *path, char *reterr)
-{
-	FILE *f = fopen(path, "re");
-	char line[CREDENTIAL_TEXT + 2], err[CREDENTIAL_ERR];
-	unsigned n = 0;
-	size_t count = 0;
-	struct domain trusted[TRUSTED];
-
-	while (f && fgets(line, sizeof(line), f)) {
-		n++;
-		if (line[strspn(line, " \t\r\n")] == '\0' || line[strspn(line, " \t")] == '#')
-			continue;
-		if (count == TRUSTED || domain_from_text(line, &trusted[count], err) < 0) {
-			(void)snprintf(reterr, MND_ERR, "%s:%u: %s", path, n, count == TRUSTED ? "too many domains" : err);
-			(void)fclose(f);
-			return -EINVAL;
-		}
-		count++;
-	}
-	if (f)
-		(void)fclose(f);
-	/* the domain that made us a member is trusted */
-	if (count < TRUSTED && m->identity.has_credential) {
-		memcpy(trusted[count].key, m->identity.credential.domain_key, sizeof(trusted[count].key));
-		memcpy(trusted[count].name, m->identity.credential.domain, sizeof(trusted[count].name));
-		count++;
-	}
-	memcpy(m->trusted, trusted, sizeof(trusted));
-	m->n_trusted = count;
-	return 0;
-}
-
 struct faults {
 	char *text;
 	size_t size;
@@ -1163,7 +1131,9 @@ static int reload(struct mnd *m, char *reterr, size_t size)
 {
 	struct mnd_config *config = malloc(sizeof(*config));
 	struct faults faults = {reterr, size};
-	char err[MND_ERR];
+	struct domain trusted[TRUST_MAX];
+	char err[CREDENTIAL_ERR];
+	int n;
 
 	reterr[0] = '\0';
 	if (!config)
@@ -1178,11 +1148,15 @@ static int reload(struct mnd *m, char *reterr, size_t size)
 		log_warning("conf", "port, tunnel-device, control-socket and identity change only with a restart");
 	config->port = m->config.port;
 	memcpy(config->tunnel_device, m->config.tunnel_device, sizeof(config->tunnel_device));
-	if (load_trusted(m, config->trusted_domains, err) < 0) {
+	n = trust_load(config->trusted_domains, &m->identity, trusted, err);
+	if (n < 0) {
+		log_error("conf", "%s; keeping the old configuration", err);
 		(void)snprintf(reterr, size, "%s", err);
 		free(config);
-		return -EINVAL;
+		return n;
 	}
+	memcpy(m->trusted, trusted, sizeof(trusted));
+	m->n_trusted = (size_t)n;
 	m->config = *config;
 	free(config);
 	(void)channel_set_trusted(m->channel, m->trusted, m->n_trusted);
@@ -1462,9 +1436,10 @@ static int open_all(struct mnd *m, char *reterr)
 			m->config.identity);
 		return -ENOENT;
 	}
-	r = load_trusted(m, m->config.trusted_domains, reterr);
+	r = trust_load(m->config.trusted_domains, &m->identity, m->trusted, reterr);
 	if (r < 0)
 		return r;
+	m->n_trusted = (size_t)r;
 	r = loop_new(&m->loop);
 	if (r < 0)
 		return r;

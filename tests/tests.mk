@@ -20,3 +20,17 @@ tests_fuzz_fuzz_credential_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_credential_LDADD = libcommon.a $(SODIUM_LIBS)
 endif
 EXTRA_DIST += tests/fuzz/seeds/channel tests/fuzz/seeds/credential
+
+# --- the node ----------------------------------------------------------------
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_attach tests/unit/test_homeaddr tests/unit/test_lu tests/unit/test_pmtu
+tests_unit_test_attach_SOURCES = tests/unit/test_attach.c mnd/attach.c mnd/ra.c
+tests_unit_test_attach_LDADD = libcommon.a $(CMOCKA_LIBS)
+tests_unit_test_homeaddr_SOURCES = tests/unit/test_homeaddr.c mnd/homeaddr.c
+tests_unit_test_homeaddr_LDADD = libcommon.a $(CMOCKA_LIBS)
+tests_unit_test_lu_SOURCES = tests/unit/test_lu.c mnd/lu.c
+tests_unit_test_lu_LDADD = libcommon.a $(CMOCKA_LIBS)
+tests_unit_test_pmtu_SOURCES = tests/unit/test_pmtu.c mnd/pmtu.c
+tests_unit_test_pmtu_LDADD = $(CMOCKA_LIBS)
+TESTS += tests/unit/test_attach tests/unit/test_homeaddr tests/unit/test_lu tests/unit/test_pmtu
+endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* amactl.c - asks and tells amad; makes a domain and signs the credentials of its nodes */
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "credential.h"
+#include "ctl.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+#define DEFAULT_DAYS 3650
+
+static struct ctl ctl = {
+	.program = "amactl", .daemon = "amad", .interface = "org.dmm.amad", .socket = RUNSTATEDIR "/dmm/amad.sock"};
+static const char *dir = SYSCONFDIR "/dmm", *key_token, *out_path;
+static struct prefix6 prefixes[CREDENTIAL_PREFIXES_MAX];
+static unsigned n_prefixes, days = DEFAULT_DAYS;
+static bool force;
+
+static int list(const char *method, const char *key, const struct ctl_column *columns, const char *empty)
+{
+	int status;
+	json_t *reply = ctl_call(&ctl, method, &status);
+
+	if (!reply)
+		return status;
+	if (ctl.json) {
+		ctl_print_json(reply);
+		return CTL_OK;
+	}
+	ctl_table(json_object_get(reply, key), columns, empty);
+	json_decref(reply);
+	return CTL_OK;
+}
+
+static int cmd_status(int argc, char **argv)
+{
+	static const char *const keys[] = {"leases", "bindings", "locators", "nodes", "restart_counter"};
+	int status;
+	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *v;
+	const char *key;
+	size_t i;
+
+	(void)argc;
+	(void)argv;
+	if (!reply)
+		return status;
+	if (ctl.json) {
+		ctl_print_json(reply);
+		return CTL_OK;
+	}
+	(void)printf("anchor %s of domain %s, amad %s, up %s\n\n", ctl_text("node", json_object_get(reply, "node")),
+		ctl_text("domain", json_object_get(reply, "domain")), ctl_text("version", json_object_get(reply, "version")),
+		ctl_text("uptime_s", json_object_get(reply, "uptime_s")));
+	json_array_foreach(json_object_get(reply, "pools"), i, v) (void)printf("%-16s %s\n", "pool", json_string_value(v));
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		(void)printf("%-16s %s\n", keys[i], ctl_text(keys[i], json_object_get(reply, keys[i])));
+	(void)printf("\n");
+	json_object_foreach(json_object_get(reply, "counters"), key, v) if (json_integer_value(v) > 0)
+		(void)printf("%-32s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(v));
+	if (json_array_size(json_object_get(reply, "errors")) > 0)
+		(void)printf("\n");
+	json_array_foreach(json_object_get(reply, "errors"), i, v) (void)printf("last error: %s\n", json_string_value(v));
+	json_decref(reply);
+	return CTL_OK;
+}
+
+static int cmd_leases(int argc, char **argv)
+{
+	static const struct ctl_column columns[] = {{"hnp", "HOME PREFIX"}, {"mn", "NODE"}, {"state", "STATE"},
+		{"interface", "INTERFACE"}, {"link_local", "LINK-LOCAL"}, {"remaining_s", "REMAINING"}, {0}};
+
+	(void)argc;
+	(void)argv;
+	return list("ListLeases", "leases", columns, "no lease");
+}
+
+static int cmd_bindings(int argc, char **argv)
+{
+	static const struct ctl_column columns[] = {{"hnp", "HOME PREFIX"}, {"mn", "NODE"}, {"care_of", "CARE-OF ADDRESS"},
+		{"type", "TYPE"}, {"sequence", "SEQUENCE"}, {"remaining_s", "REMAINING"}, {"since_s", "SINCE"}, {"mtu", "MTU"}, {0}};
+
+	(void)argc;
+	(void)argv;
+	return list("ListBindings", "bindings", columns, "no binding");
+}
+
+static int cmd_monitor(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return ctl_monitor(&ctl);
+}
+
+static int cmd_reload(int argc, char **argv)
+{
+	int status;
+
+	(void)argc;
+	(void)argv;
+	json_decref(ctl_call(&ctl, "Reload", &status));
+	return status;
+}
+
+/* --- the domain ------------------------------------------------------------------------------------------------ */
+
+static int fail(const char *err)
+{
+	(void)fprintf(stderr, "amactl: %s\n", err);
+	return CTL_FAILED;
+}
+
+static const char *in_dir(const char *name, const char *suffix)
+{
+	static char path[4096];
+
+	(void)snprintf(path, sizeof(path), "%s/%s%s", dir, name, suffix);
+	return path;
+}
+
+static int append_trusted(const struct domain *domain)
+{
+	char text[CREDENTIAL_TEXT], line[CREDENTIAL_TEXT + 2];
+	const char *path = in_dir("trusted-domains", "");
+	FILE *f = fopen(path, "a+e");
+
+	(void)domain_to_text(domain, text);
+	if (!f) {
+		(void)fprintf(stderr, "amactl: cannot write %s: %s\n", path, strerror(errno));
+		return CTL_FAILED;
+	}
+	(void)fchmod(fileno(f), 0644);
+	rewind(f);
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\r\n")] = '\0';
+		if (!strcmp(line, text)) {
+			(void)fclose(f);
+			return CTL_OK;
+		}
+	}
+	(void)fprintf(f, "%s\n", text);
+	return fclose(f) == 0 ? CTL_OK : CTL_FAILED;
+}
+
+static int domain_init(int argc, char **argv)
+{
+	char err[CREDENTIAL_ERR], text[CREDENTIAL_TEXT];
+	const char *path = in_dir("domain.key", "");
+	struct domain_key key;
+
+	if (argc != 1) {
+		(void)fprintf(stderr, "usage: amactl domain init [--dir DIR] NAME\n");
+		return CTL_USAGE;
+	}
+	(void)mkdir(dir, 0755);
+	if (access(path, F_OK) == 0 && !force) {
+		(void)fprintf(stderr, "amactl: %s exists: a new key would make every credential it signed worthless (--force does it)\n", path);
+		return CTL_FAILED;
+	}
+	if (domain_key_generate(argv[0], &key, err) < 0)
+		return fail(err);
+	if (domain_key_store(path, &key, err) < 0) {
+		domain_key_done(&key);
+		return fail(err);
+	}
+	(void)append_trusted(&key.domain);
+	(void)domain_to_text(&key.domain, text);
+	domain_key_done(&key);
+	(void)printf("%s\n", text);
+	(void)fprintf(stderr, "domain %s: its signing key is %s, keep it safe; the token above goes to /etc/dmm/trusted-domains of other domains' anchors\n",
+		argv[0], path);
+	return CTL_OK;
+}
+
+static int domain_add(enum credential_role role, int argc, char **argv)
+{
+	char err[CREDENTIAL_ERR], text[CREDENTIAL_TEXT];
+	const char *role_name = role == CREDENTIAL_AMA ? "add-ama" : "add-mn";
+	struct credential cred = {.role = role, .from_s = (uint64_t)time(NULL) - 3600, .n_prefixes = n_prefixes};
+	struct domain_key key;
+	struct identity id = {0};
+	struct key_request request;
+	int status = CTL_FAILED;
+
+	if (argc != 1 || (role == CREDENTIAL_AMA) != (n_prefixes > 0)) {
+		(void)fprintf(stderr, "usage: amactl domain %s [--dir DIR] [--days N] [--key TOKEN] [--out FILE] NAME%s\n", role_name,
+			role == CREDENTIAL_AMA ? " --prefix PREFIX..." : "");
+		return CTL_USAGE;
+	}
+	if (domain_key_load(in_dir("domain.key", ""), &key, err) < 0)
+		return fail(err);
+	if (key_token) {
+		if (key_request_from_text(key_token, &request, err) < 0)
+			goto out;
+		if (request.role != role) {
+			(void)snprintf(err, sizeof(err), "the token is of a %s: use 'amactl domain %s'", credential_role_name(request.role),
+				request.role == CREDENTIAL_AMA ? "add-ama" : "add-mn");
+			goto out;
+		}
+		if (strcmp(request.name, argv[0])) {
+			(void)snprintf(err, sizeof(err), "the token is of a node called %s, not %s: its key belongs to that name", request.name, argv[0]);
+			goto out;
+		}
+	} else {
+		if (identity_generate(role, argv[0], &id, err) < 0)
+			goto out;
+		identity_request(&id, &request);
+	}
+	(void)snprintf(cred.node, sizeof(cred.node), "%s", argv[0]);
+	memcpy(cred.key, request.key, sizeof(cred.key));
+	cred.until_s = (uint64_t)time(NULL) + days * 86400ULL;
+	memcpy(cred.prefixes, prefixes, n_prefixes * sizeof(prefixes[0]));
+	if (credential_sign(&cred, &key) < 0) {
+		(void)snprintf(err, sizeof(err), "'%s' cannot be certified: a name has 1 to %d of A-Z a-z 0-9 . _ -", argv[0], CREDENTIAL_NAME_MAX);
+		goto out;
+	}
+	if (key_token) {
+		(void)credential_to_text(&cred, text);
+		(void)printf("%s\n", text);
+		status = CTL_OK;
+		goto out;
+	}
+	if (!out_path)
+		out_path = in_dir(argv[0], ".identity");
+	if (access(out_path, F_OK) == 0 && !force) {
+		(void)snprintf(err, sizeof(err), "%.300s exists (--force replaces it)", out_path);
+		goto out;
+	}
+	if (identity_set_credential(&id, &cred, err) < 0 || identity_store(out_path, &id, err) < 0)
+		goto out;
+	(void)printf("%s\n", out_path);
+	(void)fprintf(stderr, "copy it to the %s as /etc/dmm/%s.identity; it holds a private key\n", role == CREDENTIAL_AMA ? "router" : "node",
+		role == CREDENTIAL_AMA ? "amad" : "mnd");
+	status = CTL_OK;
+out:
+	domain_key_done(&key);
+	identity_done(&id);
+	return status == CTL_OK ? CTL_OK : fail(err);
+}
+
+static int domain_trust(int argc, char **argv)
+{
+	char err[CREDENTIAL_ERR];
+	struct domain domain;
+
+	if (argc != 1) {
+		(void)fprintf(stderr, "usage: amactl domain trust [--dir DIR] TOKEN\n");
+		return CTL_USAGE;
+	}
+	if (domain_from_text(argv[0], &domain, err) < 0)
+		return fail(err);
+	return append_trusted(&domain);
+}
+
+static int cmd_domain(int argc, char **argv)
+{
+	if (argc > 0 && !strcmp(argv[0], "init"))
+		return domain_init(argc - 1, argv + 1);
+	if (argc > 0 && !strcmp(argv[0], "add-ama"))
+		return domain_add(CREDENTIAL_AMA, argc - 1, argv + 1);
+	if (argc > 0 && !strcmp(argv[0], "add-mn"))
+		return domain_add(CREDENTIAL_MN, argc - 1, argv + 1);
+	if (argc > 0 && !strcmp(argv[0], "trust"))
+		return domain_trust(argc - 1, argv + 1);
+	(void)fprintf(stderr, "usage: amactl domain init NAME | add-ama NAME --prefix PREFIX | add-mn NAME | trust TOKEN\n");
+	return CTL_USAGE;
+}
+
+static const struct command {
+	const char *name, *args, *help;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{"status", "", "pools, leases, bindings, counters, last errors", cmd_status},
+	{"leases", "", "who holds which home network prefix", cmd_leases},
+	{"bindings", "", "the binding cache", cmd_bindings},
+	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
+	{"reload", "", "read the configuration again", cmd_reload},
+	{"domain init", "NAME", "make a domain's signing key", NULL},
+	{"domain add-ama", "NAME", "an anchor's identity, with --prefix PREFIX for each it may anchor", NULL},
+	{"domain add-mn", "NAME", "a node's identity, or with --key TOKEN its credential on one line", NULL},
+	{"domain trust", "TOKEN", "believe another domain", NULL},
+	{0},
+};
+
+static void usage(FILE *f)
+{
+	(void)fprintf(f, "usage: amactl [--json] [--socket PATH] COMMAND\n\n");
+	for (const struct command *c = commands; c->name; c++)
+		(void)fprintf(f, "  %-14s %-6s %s\n", c->name, c->args, c->help);
+	(void)fprintf(f, "\n  --dir DIR (" SYSCONFDIR "/dmm), --prefix PREFIX, --key TOKEN, --out FILE, --days N (%d), --force: of domain\n\n"
+			 "Exit status: 0 done, 1 failed, 2 wrong usage, 3 amad cannot be reached. See amactl(1).\n",
+		DEFAULT_DAYS);
+}
+
+int main(int argc, char **argv)
+{
+	enum { SHOW_VERSION = 256, DIR_OPTION, PREFIX, KEY, OUT, DAYS };
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"socket", required_argument, NULL, 's'},
+		{"dir", required_argument, NULL, DIR_OPTION}, {"prefix", required_argument, NULL, PREFIX},
+		{"key", required_argument, NULL, KEY}, {"out", required_argument, NULL, OUT}, {"days", required_argument, NULL, DAYS},
+		{"force", no_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
+	int o;
+
+	(void)secret_start();
+	while ((o = getopt_long(argc, argv, "js:fh", options, NULL)) != -1) {
+		switch (o) {
+		case 'j':
+			ctl.json = true;
+			break;
+		case 's':
+			ctl.socket = optarg;
+			break;
+		case DIR_OPTION:
+			dir = optarg;
+			break;
+		case PREFIX:
+			if (n_prefixes == CREDENTIAL_PREFIXES_MAX || prefix6_parse(optarg, &prefixes[n_prefixes]) < 0) {
+				(void)fprintf(stderr, "amactl: '%s' is not an IPv6 prefix as 2001:db8:1::/48 (at most %d of them)\n", optarg,
+					CREDENTIAL_PREFIXES_MAX);
+				return CTL_USAGE;
+			}
+			n_prefixes++;
+			break;
+		case KEY:
+			key_token = optarg;
+			break;
+		case OUT:
+			out_path = optarg;
+			break;
+		case DAYS:
+			days = (unsigned)strtoul(optarg, NULL, 10);
+			if (days == 0 || days > 36500) {
+				(void)fprintf(stderr, "amactl: --days takes a number from 1 to 36500\n");
+				return CTL_USAGE;
+			}
+			break;
+		case 'f':
+			force = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return CTL_OK;
+		case SHOW_VERSION:
+			(void)printf("amactl (DMM for Linux) %s\n", PACKAGE_VERSION);
+			return CTL_OK;
+		default:
+			usage(stderr);
+			return CTL_USAGE;
+		}
+	}
+	argc -= optind;
+	argv += optind;
+	if (argc == 0)
+		return cmd_status(0, NULL);
+	if (!strcmp(argv[0], "domain"))
+		return cmd_domain(argc - 1, argv + 1);
+	for (const struct command *c = commands; c->name; c++)
+		if (c->run && !strcmp(c->name, argv[0]))
+			return c->run(argc - 1, argv + 1);
+	(void)fprintf(stderr, "amactl: unknown command '%s'\n", argv[0]);
+	usage(stderr);
+	return CTL_USAGE;
+}

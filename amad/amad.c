@@ -1,0 +1,1212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* amad.c - the access mobility anchor
+ *
+ * A Binding Update changes leases, the binding cache and the wanted forwarding state at once, and its acknowledgement waits
+ * in a list. At the end of the turn the store commits, the kernel gets all changes in one batch and says what it thinks of each,
+ * and then the acknowledgements leave: one that says 0 is in the store and in the kernel.
+ *
+ * The node is whoever holds the key of the channel; nothing in a message names it. Order of checks: form, who (lease), place
+ * (on the link, care-of address), sequence, resources. */
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#include "amad.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "anchoring.h"
+#include "channel.h"
+#include "control.h"
+#include "lm.h"
+#include "log.h"
+#include "mh.h"
+#include "mr.h"
+#include "nl.h"
+#include "rc.h"
+#include "srccheck.h"
+#include "store.h"
+#include "transport.h"
+#include "trust.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+#define SEC       1000000ULL
+#define MS        1000ULL
+#define PENDING   1024 /* acknowledgements a turn; a full list ends the turn's reading (transport reads fewer) */
+#define ACCESS    64
+#define SYNC_US   (50 * MS)
+#define ERRORS    8
+
+/* An acknowledgement that waits for the store and the kernel. */
+struct pending {
+	struct channel_peer *peer;
+	struct mh_ba ba;
+	struct prefix6 prefix;
+	struct dmmopt_lease lease;
+	bool with_lease;
+	bool binds;      /* a refusal by the kernel deletes the binding */
+	bool superseded; /* a later update of this turn took its place: it is answered instead */
+	int kernel;
+};
+
+struct amad {
+	struct amad_config config;
+	char config_path[CONF_TEXT];
+	bool config_required;
+	struct identity identity;
+	struct domain trusted[TRUST_MAX];
+
+	struct loop *loop;
+	struct nl *nl;
+	struct fwd_set *set;
+	struct transport *transport;
+	struct channel *channel;
+	struct control *control;
+	struct srccheck *srccheck;
+	struct anchoring *anchoring;
+	struct lm *lm;
+	struct mr *mr;
+	struct store *store;
+	uint32_t tunnel;
+	uint32_t restart_counter;
+
+	struct loop_io nl_io;
+	struct loop_timer tick, sync, retry, watchdog;
+	struct loop_signal sig_term, sig_int, sig_hup;
+
+	uint32_t access[ACCESS]; /* ifindexes on which nodes may attach */
+	unsigned n_access;
+	struct pending pending[PENDING];
+	unsigned n_pending;
+	bool resync, tunnel_lost, stopping, loading;
+	uint64_t started_us;
+	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store;
+	struct log_bucket refused_bucket, kernel_bucket;
+	char error[ERRORS][160]; /* the last ones, for status */
+	unsigned n_errors;
+};
+
+/* --- small things ---------------------------------------------------------------------------------------------- */
+
+static void remember_error(struct amad *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void remember_error(struct amad *a, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(a->error[a->n_errors++ % ERRORS], sizeof(a->error[0]), format, ap);
+	va_end(ap);
+}
+
+static void emit(struct amad *a, const char *event, const struct lease *l, const char *care_of)
+{
+	if (!control_is_monitored(a->control))
+		return;
+	control_emit(a->control, event,
+		json_pack("{s:s, s:s, s:s?}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "care_of", care_of));
+}
+
+static bool is_access(const struct amad *a, uint32_t ifindex)
+{
+	for (unsigned i = 0; i < a->n_access; i++)
+		if (a->access[i] == ifindex)
+			return true;
+	return false;
+}
+
+static uint64_t to_wall_s(const struct amad *a, uint64_t at_us)
+{
+	int64_t left_us = (int64_t)(at_us - loop_now_us(a->loop));
+
+	return (uint64_t)((int64_t)(loop_wall_ns() / 1000) + left_us + 999999) / SEC;
+}
+
+static uint64_t from_wall_s(const struct amad *a, uint64_t wall_s)
+{
+	uint64_t now_wall_us = loop_wall_ns() / 1000;
+
+	return wall_s * SEC > now_wall_us ? loop_now_us(a->loop) + (wall_s * SEC - now_wall_us) : 0;
+}
+
+static void stored(struct amad *a, int r)
+{
+	if (r >= 0)
+		return;
+	a->count_store++;
+	remember_error(a, "store: %s", strerror(-r));
+}
+
+static void put_lease(struct amad *a, const struct lease *l)
+{
+	struct store_lease s = {.prefix = l->prefix,
+		.until_s = to_wall_s(a, l->until_us),
+		.sequence = l->sequence,
+		.has_sequence = l->has_sequence,
+		.link_local = l->link_local};
+
+	memcpy(s.key, l->key, sizeof(s.key));
+	(void)snprintf(s.node, sizeof(s.node), "%s", l->node);
+	if (l->ifindex)
+		(void)if_indextoname(l->ifindex, s.ifname);
+	stored(a, store_put_lease(a->store, &s));
+}
+
+static void put_binding(struct amad *a, const struct binding *b)
+{
+	struct store_binding s = {
+		.prefix = b->prefix, .care_of = b->care_of, .self = b->self, .until_s = to_wall_s(a, b->until_us), .mtu = b->mtu};
+
+	stored(a, store_put_binding(a->store, &s));
+}
+
+/* --- leases and bindings end ----------------------------------------------------------------------------------- */
+
+/* native: its route becomes the native one instead of going. */
+static void end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie)
+{
+	rc_unbind(a->set, a->mr, b, native, cookie);
+	if (a->srccheck)
+		srccheck_delete(a->srccheck, &b->prefix);
+	stored(a, store_delete_binding(a->store, &b->prefix));
+	lm_delete(a->lm, b);
+}
+
+static void end_lease(struct amad *a, struct lease *l, uint64_t cookie)
+{
+	struct binding *b = lm_find(a->lm, &l->prefix);
+
+	if (b)
+		end_binding(a, b, false, cookie);
+	else
+		rc_withdraw(a->set, &l->prefix, cookie);
+	stored(a, store_delete_lease(a->store, &l->prefix));
+	anchoring_release(a->anchoring, l, loop_now_us(a->loop) + a->config.quarantine_us);
+}
+
+static void tick(void *ctx)
+{
+	struct amad *a = ctx;
+	uint64_t now_us = loop_now_us(a->loop);
+	struct binding *b;
+	struct lease *l;
+
+	while ((b = lm_expired(a->lm, now_us))) {
+		l = anchoring_find(a->anchoring, &b->prefix);
+		log_info("lm", "binding of %s (%s) to %s expired", prefix6_text(&b->prefix), l ? l->node : "?", in6_text(&b->care_of));
+		if (l)
+			emit(a, "binding_expired", l, in6_text(&b->care_of));
+		end_binding(a, b, false, 0);
+	}
+	while ((l = anchoring_expired(a->anchoring, now_us))) {
+		log_notice("anchoring", "lease of %s to %s expired", prefix6_text(&l->prefix), l->node);
+		emit(a, "lease_expired", l, NULL);
+		end_lease(a, l, 0);
+	}
+	anchoring_age(a->anchoring, now_us);
+	fwd_release(a->set, now_us);
+	if (now_us / SEC % 60 == 0)
+		channel_expire(a->channel, now_us);
+	if (a->tunnel_lost || a->resync)
+		loop_timer_at(&a->retry, now_us);
+	loop_timer_at(&a->tick, now_us + SEC);
+}
+
+/* --- Binding Updates (ARCHITECTURE, "The Binding Update, host form") ------------------------------------------- */
+
+struct update {
+	const struct mh_msg *msg;
+	const struct channel_rx *rx;
+	const uint8_t *key;
+	struct credential *node;
+	struct prefix6 prefix;
+	bool wants_any; /* ::/64 */
+	bool with_lease;
+	struct dmmopt_lease lease;
+	struct in6_addr care_of, link_local;
+	bool with_care_of, with_link_local;
+	uint16_t mtu;
+};
+
+static uint64_t granted_lease_us(const struct amad *a, const struct update *u)
+{
+	uint64_t us = u->lease.lifetime_s * SEC;
+
+	return us > a->config.lease_us ? a->config.lease_us : us;
+}
+
+static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
+{
+	uint64_t now_us = loop_now_us(a->loop);
+	struct binding *b;
+	bool is_new = !l;
+	int r;
+
+	/* hop limit 255 and an access interface: the node is on our link (as in RFC 4861 6.1.1) */
+	if (u->rx->hoplimit != 255 || !is_access(a, u->rx->ep.ifindex))
+		return MH_STATUS_PROHIBITED;
+	if (!u->with_link_local || !IN6_IS_ADDR_LINKLOCAL(&u->link_local))
+		return MH_STATUS_UNSPECIFIED;
+	if (!l) {
+		r = anchoring_allocate(a->anchoring, u->key, u->node->node, a->config.leases_a_node,
+			now_us + granted_lease_us(a, u), &l);
+		if (r < 0)
+			return r == -ENOSPC ? MH_STATUS_RESOURCES : MH_STATUS_UNSPECIFIED;
+	} else {
+		anchoring_renew(a->anchoring, l, now_us + granted_lease_us(a, u));
+	}
+	l->sequence = u->msg->bu.sequence;
+	l->has_sequence = true;
+	l->ifindex = u->rx->ep.ifindex;
+	l->link_local = u->link_local;
+	b = lm_find(a->lm, &l->prefix);
+	if (b)
+		end_binding(a, b, true, 0);
+	if (rc_native(a->set, l, cookie) < 0)
+		return MH_STATUS_UNSPECIFIED;
+	put_lease(a, l);
+	log_write(is_new ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "anchoring",
+		&(struct log_fields){.mn = l->node, .hnp = prefix6_text(&l->prefix)}, "%s is here: %s %s, native via %s%s", l->node,
+		is_new ? "leased" : "keeps", prefix6_text(&l->prefix), in6_text(&l->link_local), b ? ", binding ended" : "");
+	emit(a, is_new ? "lease_granted" : "attached", l, NULL);
+	p->prefix = l->prefix;
+	p->lease.lifetime_s = (uint32_t)(granted_lease_us(a, u) / SEC);
+	return MH_STATUS_OK;
+}
+
+static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
+{
+	uint64_t now_us = loop_now_us(a->loop), until_us;
+	struct binding *b;
+	bool is_new, is_moved, renewed = false;
+
+	if (!u->with_care_of || !in6_is_global(&u->care_of) || !IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) ||
+		anchoring_covers(a->anchoring, &u->care_of))
+		return MH_STATUS_INVALID_COA;
+	if (lm_count(a->lm) >= a->config.max_nodes && !lm_find(a->lm, &l->prefix))
+		return MH_STATUS_RESOURCES;
+	b = lm_get(a->lm, &l->prefix);
+	if (!b)
+		return MH_STATUS_UNSPECIFIED;
+	is_new = !b->locator;
+	is_moved = !IN6_ARE_ADDR_EQUAL(&b->care_of, &u->care_of) || !IN6_ARE_ADDR_EQUAL(&b->self, &u->rx->ep.local);
+	b->mtu = u->mtu;
+	if (rc_bind(a->set, a->mr, b, &u->care_of, &u->rx->ep.local, a->tunnel, cookie) < 0) {
+		if (is_new)
+			lm_delete(a->lm, b);
+		return MH_STATUS_UNSPECIFIED;
+	}
+	if (u->with_lease) {
+		anchoring_renew(a->anchoring, l, now_us + granted_lease_us(a, u));
+		p->lease.lifetime_s = (uint32_t)(granted_lease_us(a, u) / SEC);
+		renewed = true;
+	}
+	until_us = now_us + u->msg->bu.lifetime_s * SEC;
+	if (until_us > now_us + a->config.binding_us)
+		until_us = now_us + a->config.binding_us;
+	if (until_us > l->until_us)
+		until_us = l->until_us;
+	lm_set_until(a->lm, b, until_us);
+	if (is_new || is_moved)
+		b->since_us = now_us;
+	l->sequence = u->msg->bu.sequence;
+	l->has_sequence = true;
+	if (a->srccheck && is_moved)
+		(void)srccheck_set(a->srccheck, &l->prefix, &u->care_of);
+	/* The sequence number is the lease's, but it does not make the lease urgent: it is derived from the binding's record
+	 * only when that survives, and a higher one always follows. */
+	if (l->ifindex || renewed) {
+		l->ifindex = 0;
+		put_lease(a, l);
+	}
+	put_binding(a, b);
+	p->ba.lifetime_s = (uint32_t)((until_us - now_us) / SEC);
+	if (is_new || is_moved) {
+		log_debug("lm", "%s: %s is at %s for %u s", l->node, prefix6_text(&l->prefix), in6_text(&u->care_of), p->ba.lifetime_s);
+		emit(a, is_new ? "binding_created" : "binding_moved", l, in6_text(&u->care_of));
+	}
+	p->binds = true;
+	return MH_STATUS_OK;
+}
+
+static uint8_t handle_update(struct amad *a, const struct update *u, struct pending *p, uint64_t cookie)
+{
+	const struct mh_bu *bu = &u->msg->bu;
+	struct lease *l = u->wants_any ? NULL : anchoring_find(a->anchoring, &u->prefix);
+	bool attach = u->with_lease && (u->lease.flags & DMMOPT_LEASE_ATTACH) && bu->lifetime_s == 0 && u->lease.lifetime_s > 0;
+	struct binding *b;
+
+	p->prefix = u->prefix;
+	if (l && memcmp(l->key, u->key, sizeof(l->key)) != 0) {
+		if (!attach)
+			return MH_STATUS_NOT_AUTHORISED_HNP;
+		l = NULL;
+	}
+	if (attach && !l && !(u->lease.flags & DMMOPT_LEASE_NEW))
+		l = anchoring_find_key(a->anchoring, u->key); /* the answer to its first request was lost */
+	if (!l && !attach)
+		return MH_STATUS_NOT_HOME_AGENT;
+	if (l && l->has_sequence && !lm_sequence_ok(l->sequence, bu->sequence)) {
+		p->ba.sequence = l->sequence; /* RFC 6275 9.5.1: the last accepted */
+		return MH_STATUS_SEQUENCE;
+	}
+	if (attach)
+		return do_attach(a, u, l, p, cookie);
+	if (bu->lifetime_s > 0)
+		return do_bind(a, u, l, p, cookie);
+	l->sequence = bu->sequence;
+	l->has_sequence = true;
+	if (u->with_lease && u->lease.lifetime_s == 0) {
+		log_notice("anchoring", "%s released %s", l->node, prefix6_text(&l->prefix));
+		emit(a, "lease_released", l, NULL);
+		end_lease(a, l, cookie);
+		return MH_STATUS_OK;
+	}
+	b = lm_find(a->lm, &l->prefix);
+	emit(a, "binding_deleted", l, NULL);
+	put_lease(a, l);
+	if (b)
+		end_binding(a, b, false, cookie);
+	return MH_STATUS_OK;
+}
+
+static void on_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
+{
+	static struct credential node;
+	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = &node};
+	struct pending *p;
+	unsigned left_out;
+	uint64_t cookie;
+
+	if (a->n_pending == PENDING) {
+		a->count_unexpected++; /* the node sends it again */
+		return;
+	}
+	/* our updates are home registrations of a host: others (MAP, proxy, correspondent) come with later carriers */
+	if ((msg->bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) != (MH_BU_A | MH_BU_H) ||
+		!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &u.prefix) || u.prefix.len != 64 ||
+		mh_find(msg, MHOPT_HNP, mh_find(msg, MHOPT_HNP, NULL))) {
+		a->count_mh[MH_WHY_VALUE]++;
+		return;
+	}
+	u.wants_any = IN6_IS_ADDR_UNSPECIFIED(&u.prefix.addr);
+	u.with_lease = dmmopt_lease(msg, &u.lease);
+	u.with_care_of = mhopt_address(mh_find(msg, MHOPT_ALT_COA, NULL), &u.care_of);
+	u.with_link_local = mhopt_address(mh_find(msg, MHOPT_LINK_LOCAL, NULL), &u.link_local);
+	(void)dmmopt_tunnel_mtu(msg, &u.mtu);
+	if (u.mtu && (u.mtu < 1280 || u.mtu >= a->config.tunnel_mtu))
+		u.mtu = 0;
+	if (msg->bu.lifetime_s == 0)
+		channel_peer_credential(peer, &node); /* only attach needs the name */
+	cookie = ++a->n_pending;
+	p = &a->pending[cookie - 1];
+	*p = (struct pending){.peer = peer, .ba = {.sequence = msg->bu.sequence}, .with_lease = u.with_lease, .kernel = 0};
+	p->ba.status = handle_update(a, &u, p, cookie);
+	if (p->ba.status < 128)
+		return;
+	if (log_bucket_take(&a->refused_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out)) {
+		channel_peer_credential(peer, &node);
+		log_info("lm", "refused update of %s for %s from %s: %u (%s)%s", node.node, prefix6_text(&u.prefix),
+			in6_text(&rx->ep.remote), p->ba.status, mh_status_name(p->ba.status), left_out ? "; more were left out" : "");
+	}
+}
+
+/* RFC 5847, and the probes of ARCHITECTURE, "Path MTU of the tunnel". */
+static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct mh_msg *msg)
+{
+	uint8_t buf[2048];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_heartbeat hb = {.flags = MH_HEARTBEAT_R, .sequence = msg->heartbeat.sequence};
+	struct dmmopt_probe probe;
+	struct mh_writer m;
+	bool probed = dmmopt_probe(msg, &probe);
+
+	if (msg->heartbeat.flags & MH_HEARTBEAT_R)
+		return;
+	a->count_heartbeat++;
+	m = mh_begin_heartbeat(&w, &hb);
+	mh_put_u32(&m, MHOPT_RESTART_COUNTER, a->restart_counter);
+	/* the answer is as large as the question, never larger: nobody is amplified */
+	if (probed && probe.size >= 1280 && probe.size <= 2000 && msg->len + 400 >= probe.size) {
+		mh_put_probe(&m, &probe);
+		mh_pad_to(&m, (size_t)(probe.size - 74) & ~7u);
+		mh_end(&m);
+		if (wcur_ok(&w))
+			(void)channel_send_probe(a->channel, peer, buf, wcur_len(&w), probe.size, loop_now_us(a->loop));
+		return;
+	}
+	mh_end(&m);
+	(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+}
+
+static void channel_recv(void *ctx, struct channel_peer *peer, const struct channel_rx *rx, const uint8_t *mh, size_t len)
+{
+	struct amad *a = ctx;
+	struct rcur c = rcur_make(mh, len);
+
+	while (rcur_left(&c) > 0) {
+		static struct mh_msg msg;
+		enum mh_why why;
+
+		if (mh_read(&c, &msg, &why) < 0) {
+			a->count_mh[why]++;
+			if (!rcur_ok(&c))
+				return;
+			continue;
+		}
+		switch (msg.type) {
+		case MH_BU:
+			on_update(a, peer, rx, &msg);
+			break;
+		case MH_HEARTBEAT:
+			on_heartbeat(a, peer, &msg);
+			break;
+		default:
+			a->count_unexpected++;
+		}
+	}
+}
+
+static void channel_tx(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
+{
+	struct amad *a = ctx;
+
+	transport_send(a->transport, ep, buf, len, flags);
+}
+
+static int channel_accept(void *ctx, const struct credential *cred)
+{
+	(void)ctx;
+	return cred->role == CREDENTIAL_MN ? 0 : -EACCES; /* anchors do not speak to each other yet */
+}
+
+static uint64_t channel_wall(void *ctx)
+{
+	(void)ctx;
+	return loop_wall_ns();
+}
+
+static const struct channel_ops channel_ops = {
+	.send = channel_tx, .recv = channel_recv, .accept = channel_accept, .wall_ns = channel_wall};
+
+static void datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)
+{
+	struct amad *a = ctx;
+
+	(void)channel_input(a->channel, rx, buf, len, loop_now_us(a->loop));
+}
+
+/* --- the end of a turn ----------------------------------------------------------------------------------------- */
+
+static void kernel_done(void *ctx, uint64_t cookie, int result, const char *text)
+{
+	struct amad *a = ctx;
+	struct pending *p;
+	unsigned left_out;
+
+	if (cookie == 0 || cookie > a->n_pending)
+		return;
+	p = &a->pending[cookie - 1];
+	if (result == -ECANCELED) {
+		p->superseded = true;
+		return;
+	}
+	p->kernel = result;
+	if (result == 0)
+		return;
+	remember_error(a, "kernel refused %s: %s%s%s", prefix6_text(&p->prefix), strerror(-result), text ? ": " : "", text ? text : "");
+	if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->loop), 10, 10 * SEC, &left_out))
+		log_warning("nl", "the kernel refused the route of %s: %s%s%s; the update is refused", prefix6_text(&p->prefix),
+			strerror(-result), text ? ": " : "", text ? text : "");
+}
+
+static void commit(void *ctx)
+{
+	struct amad *a = ctx;
+	int r = store_commit(a->store);
+
+	if (r == 1 && !a->loading)
+		loop_timer_at(&a->sync, loop_now_us(a->loop) + SYNC_US);
+	if (r >= 0)
+		return;
+	log_error("store", "cannot commit: %s; updates of this turn are refused", strerror(-r));
+	remember_error(a, "store: %s", strerror(-r));
+	for (unsigned i = 0; i < a->n_pending; i++)
+		if (a->pending[i].ba.status < 128)
+			a->pending[i].ba.status = MH_STATUS_RESOURCES;
+}
+
+static void on_sync(void *ctx)
+{
+	struct amad *a = ctx;
+	int r = store_sync(a->store);
+
+	if (r < 0)
+		log_error("store", "cannot sync: %s", strerror(-r));
+}
+
+static void apply(void *ctx)
+{
+	struct amad *a = ctx;
+
+	if (nl_apply(a->nl, a->set) < 0)
+		a->resync = true;
+	if (a->srccheck && srccheck_flush(a->srccheck) < 0)
+		remember_error(a, "source check: the kernel refused a change");
+	if (a->resync || a->tunnel_lost)
+		loop_timer_at(&a->retry, loop_now_us(a->loop));
+}
+
+static void answer(void *ctx)
+{
+	struct amad *a = ctx;
+
+	for (unsigned i = 0; i < a->n_pending; i++) {
+		struct pending *p = &a->pending[i];
+		uint8_t buf[128];
+		struct wcur w = wcur_make(buf, sizeof(buf));
+		struct mh_writer m;
+
+		if (p->superseded)
+			continue;
+		if (p->kernel < 0 && p->ba.status < 128) {
+			struct binding *b = p->binds ? lm_find(a->lm, &p->prefix) : NULL;
+
+			p->ba.status = MH_STATUS_UNSPECIFIED;
+			if (b)
+				end_binding(a, b, false, 0);
+		}
+		a->count_status[p->ba.status]++;
+		if (p->ba.status >= 128)
+			p->ba.lifetime_s = 0;
+		m = mh_begin_ba(&w, &p->ba);
+		mh_put_prefix(&m, MHOPT_HNP, &p->prefix);
+		if (p->with_lease && p->ba.status < 128)
+			mh_put_lease(&m, &p->lease);
+		mh_end(&m);
+		if (wcur_ok(&w))
+			(void)channel_send(a->channel, p->peer, buf, wcur_len(&w));
+	}
+	a->n_pending = 0;
+	channel_flush(a->channel, loop_now_us(a->loop));
+	transport_flush(a->transport);
+}
+
+/* --- the kernel's news ----------------------------------------------------------------------------------------- */
+
+static void on_link(void *ctx, const struct nl_link *link, bool present)
+{
+	struct amad *a = ctx;
+	bool wanted = false;
+
+	if (link->ifindex == a->tunnel) {
+		a->tunnel_lost |= !present || !link->up;
+		return;
+	}
+	for (unsigned i = 0; i < a->config.access.n; i++)
+		wanted |= fnmatch(a->config.access.word[i], link->name, 0) == 0;
+	for (unsigned i = 0; i < a->n_access; i++) {
+		if (a->access[i] != link->ifindex)
+			continue;
+		if (!present || !wanted)
+			a->access[i] = a->access[--a->n_access];
+		else if (link->up)
+			fwd_retry(a->set); /* routes that a link which was down refused */
+		return;
+	}
+	if (present && wanted && a->n_access < ACCESS) {
+		a->access[a->n_access++] = link->ifindex;
+		log_info("anchoring", "nodes may attach on %s", link->name);
+	}
+}
+
+static void on_address(void *ctx, const struct nl_address *address, bool present)
+{
+	(void)ctx;
+	(void)address;
+	(void)present;
+}
+
+static void on_deleted(void *ctx, const struct fwd_object *o)
+{
+	struct amad *a = ctx;
+	unsigned left_out;
+
+	if (o->kind == FWD_ADDRESS || !fwd_lost(a->set, o, loop_now_us(a->loop)))
+		return;
+	if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->loop), 10, 10 * SEC, &left_out))
+		log_notice("nl", "%s was deleted by somebody else: putting it back", fwd_object_text(o));
+	control_emit(a->control, "restored", json_pack("{s:s}", "object", fwd_object_text(o)));
+}
+
+static void on_changed(void *ctx, const struct fwd_object *o)
+{
+	struct amad *a = ctx;
+
+	if (o->kind != FWD_ADDRESS)
+		fwd_found(a->set, o);
+}
+
+static void on_overrun(void *ctx)
+{
+	struct amad *a = ctx;
+
+	log_notice("nl", "netlink news were lost: reading everything again");
+	a->resync = true;
+}
+
+static const struct nl_ops nl_ops = {on_link, on_address, on_deleted, on_changed, on_overrun};
+
+static void read_news(void *ctx)
+{
+	struct amad *a = ctx;
+
+	nl_read_news(a->nl);
+}
+
+static void on_retry(void *ctx)
+{
+	struct amad *a = ctx;
+	char err[NL_ERR];
+
+	if (a->tunnel_lost) {
+		a->tunnel_lost = false;
+		log_notice("nl", "the tunnel device %s was removed or set down by somebody else: putting it back",
+			a->config.tunnel_device);
+		if (nl_tunnel_open(a->nl, a->config.tunnel_device, a->config.tunnel_mtu, &a->tunnel, err) < 0) {
+			log_error("nl", "%s", err);
+			a->tunnel_lost = true;
+			loop_timer_at(&a->retry, loop_now_us(a->loop) + SEC);
+			return;
+		}
+		if (a->srccheck && srccheck_attach(a->srccheck, a->tunnel, err) < 0)
+			log_error("nl", "%s", err);
+		a->resync = true;
+	}
+	if (a->resync) {
+		a->resync = false;
+		a->n_access = 0;
+		if (nl_dump_links(a->nl) < 0 || nl_dump_objects(a->nl, a->set, 0, true) < 0) {
+			log_error("nl", "cannot read the kernel's state; trying again in a second");
+			a->resync = true;
+			loop_timer_at(&a->retry, loop_now_us(a->loop) + SEC);
+		}
+	}
+}
+
+/* --- start from the store -------------------------------------------------------------------------------------- */
+
+static void load_lease(void *ctx, const struct store_lease *s)
+{
+	struct amad *a = ctx;
+	uint64_t until_us = from_wall_s(a, s->until_s);
+	struct lease *l;
+
+	if (!until_us || anchoring_restore(a->anchoring, &s->prefix, s->key, s->node, until_us, &l) < 0)
+		return; /* over, or no longer of our pools: swept below */
+	l->sequence = s->sequence;
+	l->has_sequence = s->has_sequence;
+	l->link_local = s->link_local;
+	l->ifindex = s->ifname[0] ? if_nametoindex(s->ifname) : 0;
+}
+
+static void load_binding(void *ctx, const struct store_binding *s)
+{
+	struct amad *a = ctx;
+	uint64_t until_us = from_wall_s(a, s->until_s);
+	struct lease *l = anchoring_find(a->anchoring, &s->prefix);
+	struct binding *b;
+
+	if (!until_us || !l)
+		return;
+	b = lm_get(a->lm, &s->prefix);
+	if (!b)
+		return;
+	b->mtu = s->mtu;
+	b->since_us = loop_now_us(a->loop);
+	if (rc_bind(a->set, a->mr, b, &s->care_of, &s->self, a->tunnel, 0) < 0) {
+		lm_delete(a->lm, b);
+		return;
+	}
+	lm_set_until(a->lm, b, until_us);
+	l->ifindex = 0;
+	if (a->srccheck)
+		(void)srccheck_set(a->srccheck, &s->prefix, &s->care_of);
+}
+
+static void want_native(void *ctx, struct lease *l)
+{
+	struct amad *a = ctx;
+
+	if (l->ifindex)
+		(void)rc_native(a->set, l, 0);
+}
+
+/* --- control --------------------------------------------------------------------------------------------------- */
+
+static double left_s(const struct amad *a, uint64_t until_us)
+{
+	uint64_t now_us = loop_now_us(a->loop);
+
+	return until_us > now_us ? (double)(until_us - now_us) / SEC : 0;
+}
+
+struct list_ctx {
+	struct amad *a;
+	json_t *list;
+};
+
+static void lease_json(void *ctx, struct lease *l)
+{
+	struct list_ctx *c = ctx;
+	char name[IF_NAMESIZE] = "";
+
+	if (l->ifindex)
+		(void)if_indextoname(l->ifindex, name);
+	(void)json_array_append_new(c->list,
+		json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:f}", "mn", l->node, "hnp", prefix6_text(&l->prefix), "state",
+			l->ifindex ? "native" : lm_find(c->a->lm, &l->prefix) ? "bound" : "away", "interface", l->ifindex ? name : NULL,
+			"link_local", l->ifindex ? in6_text(&l->link_local) : NULL, "remaining_s", left_s(c->a, l->until_us)));
+}
+
+static void binding_json(void *ctx, struct binding *b)
+{
+	struct list_ctx *c = ctx;
+	const struct lease *l = anchoring_find(c->a->anchoring, &b->prefix);
+
+	(void)json_array_append_new(c->list,
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "mn", l ? l->node : "?", "hnp", prefix6_text(&b->prefix),
+			"care_of", in6_text(&b->care_of), "self", in6_text(&b->self), "type", "direct", "sequence", l ? l->sequence : 0,
+			"remaining_s", left_s(c->a, b->until_us), "since_s",
+			(double)(loop_now_us(c->a->loop) - b->since_us) / SEC, "mtu", b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
+}
+
+static int list_leases(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct list_ctx c = {ctx, json_array()};
+
+	(void)parameters;
+	(void)reterr;
+	anchoring_each(c.a->anchoring, lease_json, &c);
+	*ret = json_pack("{s:o}", "leases", c.list);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int list_bindings(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct list_ctx c = {ctx, json_array()};
+
+	(void)parameters;
+	(void)reterr;
+	lm_each(c.a->lm, binding_json, &c);
+	*ret = json_pack("{s:o}", "bindings", c.list);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static json_t *counters_json(struct amad *a)
+{
+	const struct channel_counters *cc = channel_counters(a->channel);
+	const struct transport_counters *tc = transport_counters(a->transport);
+	const struct fwd_counters *fc = fwd_counters(a->set);
+	const struct nl_counters *nc = nl_counters(a->nl);
+	const struct loop_stats *ls = loop_stats(a->loop);
+	struct srccheck_counters sc = {0};
+	json_t *j = json_object();
+	char name[128];
+
+#define COUNT(n, v) (void)json_object_set_new(j, n, json_integer((json_int_t)(v)))
+	for (int i = 0; i < CHANNEL_WHY_COUNT; i++) {
+		(void)snprintf(name, sizeof(name), "channel-%s", channel_why_name((enum channel_why)i));
+		COUNT(name, cc->why[i]);
+	}
+	for (int i = 0; i < MH_WHY_N; i++)
+		COUNT(mh_why_name((enum mh_why)i), a->count_mh[i]);
+	for (int i = 0; i < 256; i++) {
+		if (!a->count_status[i] && i != 0)
+			continue;
+		(void)snprintf(name, sizeof(name), "ba-status-%d", i);
+		COUNT(name, a->count_status[i]);
+	}
+	for (int i = 0; i < FWD_KINDS; i++) {
+		(void)snprintf(name, sizeof(name), "restored-%s", fwd_kind_name((enum fwd_kind)i));
+		COUNT(name, fc->restored[i]);
+		(void)snprintf(name, sizeof(name), "kernel-refused-%s", fwd_kind_name((enum fwd_kind)i));
+		COUNT(name, fc->failures[i]);
+	}
+	COUNT("kernel-requests", nc->requests);
+	COUNT("kernel-batches", nc->batches);
+	COUNT("netlink-overruns", nc->overruns);
+	COUNT("udp-rx", tc->rx);
+	COUNT("udp-tx", tc->tx);
+	COUNT("udp-tx-full", tc->tx_full);
+	COUNT("udp-tx-unreachable", tc->tx_unreachable);
+	COUNT("handshakes", cc->rx_initiation);
+	COUNT("discoveries", cc->rx_discovery);
+	COUNT("heartbeats", a->count_heartbeat);
+	COUNT("unexpected-messages", a->count_unexpected);
+	COUNT("store-failures", a->count_store);
+	COUNT("slow-callbacks", ls->slow);
+	if (a->srccheck && srccheck_counters(a->srccheck, &sc) == 0) {
+		COUNT("decap-passed", sc.passed);
+		COUNT("decap-unbound", sc.unbound);
+		COUNT("decap-wrong-source", sc.wrong_source);
+		COUNT("decap-malformed", sc.malformed);
+	}
+#undef COUNT
+	return j;
+}
+
+static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct amad *a = ctx;
+	json_t *pools = json_array(), *errors = json_array();
+	const struct prefix6 *pool;
+	unsigned n = anchoring_pools(a->anchoring, &pool);
+
+	(void)parameters;
+	(void)reterr;
+	for (unsigned i = 0; i < n; i++)
+		(void)json_array_append_new(pools, json_string(prefix6_text(&pool[i])));
+	for (unsigned i = a->n_errors > ERRORS ? a->n_errors - ERRORS : 0; i < a->n_errors; i++)
+		(void)json_array_append_new(errors, json_string(a->error[i % ERRORS]));
+	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:o, s:o}", "version", PACKAGE_VERSION, "uptime_s",
+		(double)(loop_now_us(a->loop) - a->started_us) / SEC, "node", a->identity.name, "domain", a->identity.credential.domain,
+		"device", a->config.tunnel_device, "pools", pools, "leases", (int)anchoring_count(a->anchoring), "bindings",
+		(int)lm_count(a->lm), "locators", (int)mr_count(a->mr), "nodes", (int)channel_counters(a->channel)->peers,
+		"restart_counter", (int)a->restart_counter, "counters", counters_json(a), "errors", errors);
+	return *ret ? 0 : -ENOMEM;
+}
+
+struct faults {
+	char *text;
+	size_t size;
+};
+
+static void collect_fault(void *ctx, const char *text)
+{
+	struct faults *f = ctx;
+	size_t n = strlen(f->text);
+
+	log_error("conf", "%s", text);
+	(void)snprintf(f->text + n, f->size - n, "%s%s", n ? "; " : "", text);
+}
+
+static int reload(struct amad *a, char *reterr, size_t size)
+{
+	struct amad_config *config = malloc(sizeof(*config));
+	struct faults faults = {reterr, size};
+	struct domain trusted[TRUST_MAX];
+	char err[CREDENTIAL_ERR];
+	int n;
+
+	reterr[0] = '\0';
+	if (!config)
+		return -ENOMEM;
+	if (amad_config_read(a->config_path, a->config_required, config, collect_fault, &faults) > 0) {
+		free(config);
+		log_error("conf", "configuration refused, keeping the old one");
+		return -EINVAL;
+	}
+	n = trust_load(config->trusted_domains, &a->identity, trusted, err);
+	if (n < 0) {
+		log_error("conf", "%s; keeping the old configuration", err);
+		(void)snprintf(reterr, size, "%s", err);
+		free(config);
+		return n;
+	}
+	if (config->port != a->config.port || strcmp(config->tunnel_device, a->config.tunnel_device) ||
+		strcmp(config->control_socket, a->config.control_socket) || strcmp(config->identity, a->config.identity) ||
+		strcmp(config->state_dir, a->config.state_dir) || memcmp(&config->pool, &a->config.pool, sizeof(config->pool)))
+		log_warning("conf", "pool, port, tunnel-device, control-socket, identity and state-dir change only with a restart");
+	config->port = a->config.port;
+	memcpy(config->tunnel_device, a->config.tunnel_device, sizeof(config->tunnel_device));
+	config->pool = a->config.pool;
+	a->config = *config;
+	free(config);
+	memcpy(a->trusted, trusted, sizeof(trusted));
+	(void)channel_set_trusted(a->channel, a->trusted, (size_t)n);
+	a->resync = true; /* access interfaces */
+	log_info("conf", "configuration read again");
+	return 0;
+}
+
+static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	(void)parameters;
+	(void)ret;
+	return reload(ctx, reterr, CONTROL_ERR);
+}
+
+static const struct control_method methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
+	{"ListBindings", list_bindings, false}, {"Reload", do_reload, true}, {0}};
+
+static const char description[] =
+	"# The access mobility anchor\n"
+	"interface org.dmm.amad\n"
+	"method GetStatus() -> (version: string, uptime_s: float, node: string, domain: string, device: string, pools: []string, "
+	"leases: int, bindings: int, locators: int, nodes: int, restart_counter: int, counters: [string]int, errors: []string)\n"
+	"method ListLeases() -> (leases: []object)\n"
+	"method ListBindings() -> (bindings: []object)\n"
+	"# Call with more; event is ready, lease_granted, attached, lease_released, lease_expired, binding_created, binding_moved,\n"
+	"# binding_deleted, binding_expired or restored\n"
+	"method Monitor() -> (event: string, data: object)\n"
+	"method Reload() -> ()\n"
+	"error Failed (message: string)\n"
+	"error PermissionDenied (message: string)\n";
+
+/* --- life ------------------------------------------------------------------------------------------------------ */
+
+static void on_signal(void *ctx, int signum)
+{
+	struct amad *a = ctx;
+
+	log_info("main", "stopping: %s", strsignal(signum));
+	loop_stop(a->loop);
+}
+
+static void on_hup(void *ctx, int signum)
+{
+	char err[AMAD_ERR];
+
+	(void)signum;
+	(void)reload(ctx, err, sizeof(err));
+}
+
+static void on_watchdog(void *ctx)
+{
+	struct amad *a = ctx;
+
+#ifdef HAVE_SYSTEMD
+	uint64_t us;
+
+	if (sd_watchdog_enabled(0, &us) > 0) {
+		(void)sd_notify(0, "WATCHDOG=1");
+		loop_timer_at(&a->watchdog, loop_now_us(a->loop) + us / 2);
+	}
+#else
+	(void)a;
+#endif
+}
+
+static int add_pools(struct amad *a, char *reterr)
+{
+	const struct credential *c = &a->identity.credential;
+	unsigned n = a->config.pool.n ? a->config.pool.n : c->n_prefixes;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct prefix6 *p = a->config.pool.n ? &a->config.pool.prefix[i] : &c->prefixes[i];
+		int r;
+
+		if (!credential_covers(c, p)) {
+			(void)snprintf(reterr, AMAD_ERR,
+				"pool %s is not covered by the credential of %s: nodes would refuse it; have the domain sign a credential with --prefix %s",
+				prefix6_text(p), c->node, prefix6_text(p));
+			return -EACCES;
+		}
+		r = anchoring_add_pool(a->anchoring, p);
+		if (r < 0) {
+			(void)snprintf(reterr, AMAD_ERR, "pool %s: %s", prefix6_text(p),
+				r == -EEXIST ? "overlaps another pool" : r == -EINVAL ? "must be /64 or shorter" : "too many pools");
+			return r;
+		}
+	}
+	if (n == 0) {
+		(void)snprintf(reterr, AMAD_ERR, "no pool: neither the configuration nor the credential names a prefix to lease from");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int open_all(struct amad *a, char *reterr)
+{
+	struct channel_config channel = {.ops = &channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
+	struct control_config control = {.path = a->config.control_socket,
+		.interface = "org.dmm.amad",
+		.description = description,
+		.product = "amad",
+		.version = PACKAGE_VERSION,
+		.methods = methods,
+		.ctx = a};
+	uint64_t now_us;
+	int r = secret_start(), n, forwarding;
+
+	if (r < 0) {
+		(void)snprintf(reterr, AMAD_ERR, "libsodium does not start");
+		return r;
+	}
+	if (identity_load(a->config.identity, &a->identity, reterr) < 0)
+		return -ENOENT;
+	if (!a->identity.has_credential || a->identity.role != CREDENTIAL_AMA) {
+		(void)snprintf(reterr, AMAD_ERR, "%s holds no credential of an AMA: make one with 'amactl domain add-ama' and copy it here",
+			a->config.identity);
+		return -ENOENT;
+	}
+	n = trust_load(a->config.trusted_domains, &a->identity, a->trusted, reterr);
+	if (n < 0)
+		return n;
+	r = loop_new(&a->loop);
+	if (r < 0)
+		return r;
+	now_us = loop_now_us(a->loop);
+	a->anchoring = anchoring_new(now_us);
+	a->lm = lm_new(now_us);
+	a->mr = mr_new();
+	a->set = fwd_new(kernel_done, a);
+	if (!a->anchoring || !a->lm || !a->mr || !a->set)
+		return -ENOMEM;
+	r = add_pools(a, reterr);
+	if (r < 0)
+		return r;
+	/* the control socket first: it finds another amad before anything is touched */
+	r = control_new(a->loop, &control, &a->control, reterr);
+	if (r < 0)
+		return r;
+	r = store_open(a->config.state_dir, &a->store, reterr);
+	if (r < 0)
+		return r;
+	r = nl_new(&nl_ops, a, &a->nl, reterr);
+	if (r < 0)
+		return r;
+	r = nl_tunnel_open(a->nl, a->config.tunnel_device, a->config.tunnel_mtu, &a->tunnel, reterr);
+	if (r < 0)
+		return r;
+	r = transport_new(a->loop, (uint16_t)a->config.port, datagram, a, &a->transport, reterr);
+	if (r < 0)
+		return r;
+	channel.identity = &a->identity;
+	channel.trusted = a->trusted;
+	channel.n_trusted = (size_t)n;
+	r = channel_new(&channel, &a->channel);
+	if (r < 0) {
+		(void)snprintf(reterr, AMAD_ERR, "cannot make the secure channel: %s", strerror(-r));
+		return r;
+	}
+	if (a->config.source_check && srccheck_new(SRCCHECK_ANCHOR, a->config.max_nodes, &a->srccheck, reterr) < 0)
+		return -EPERM; /* fail closed: 'source-check = no' goes on without */
+	if (nl_sysctl_get("all", "forwarding", &forwarding) == 0 && !forwarding)
+		log_warning("main", "this machine does not forward IPv6: 'sysctl -w net.ipv6.conf.all.forwarding=1' (and accept_ra=2 on an uplink that needs router advertisements)");
+	return 0;
+}
+
+int amad_new(const char *config_path, bool config_required, const struct amad_config *config, struct amad **ret, char *reterr)
+{
+	struct amad *a = calloc(1, sizeof(*a));
+	const struct prefix6 *pool;
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	a->config = *config;
+	(void)snprintf(a->config_path, sizeof(a->config_path), "%s", config_path);
+	a->config_required = config_required;
+	(void)snprintf(reterr, AMAD_ERR, "out of memory");
+	r = open_all(a, reterr);
+	if (r < 0) {
+		amad_free(a);
+		return r;
+	}
+	a->started_us = loop_now_us(a->loop);
+	for (unsigned i = anchoring_pools(a->anchoring, &pool); i > 0; i--)
+		rc_want_pool(a->set, &pool[i - 1]);
+	a->loading = true;
+	r = store_load(a->store, load_lease, load_binding, a, &a->restart_counter);
+	if (r < 0) {
+		(void)snprintf(reterr, AMAD_ERR, "the store in %s is damaged (%s): it was left as it is; move it away to start empty",
+			a->config.state_dir, strerror(-r));
+		amad_free(a);
+		return r;
+	}
+	a->loading = false;
+	anchoring_each(a->anchoring, want_native, a);
+	/* what is allowed is filled in before the check replaces one of an earlier run */
+	if (a->srccheck) {
+		(void)srccheck_flush(a->srccheck);
+		r = srccheck_attach(a->srccheck, a->tunnel, reterr);
+		if (r < 0) {
+			amad_free(a);
+			return r;
+		}
+	}
+	loop_io_start(&a->nl_io, a->loop, nl_fd(a->nl), read_news, a, "netlink news");
+	loop_timer_init(&a->tick, a->loop, tick, a, "tick");
+	loop_timer_init(&a->sync, a->loop, on_sync, a, "store sync");
+	loop_timer_init(&a->retry, a->loop, on_retry, a, "resync");
+	loop_timer_init(&a->watchdog, a->loop, on_watchdog, a, "watchdog");
+	loop_signal_start(&a->sig_term, a->loop, SIGTERM, on_signal, a);
+	loop_signal_start(&a->sig_int, a->loop, SIGINT, on_signal, a);
+	loop_signal_start(&a->sig_hup, a->loop, SIGHUP, on_hup, a);
+	loop_at_end(a->loop, LOOP_COMMIT, commit, a);
+	loop_at_end(a->loop, LOOP_KERNEL, apply, a);
+	loop_at_end(a->loop, LOOP_DATAGRAMS, answer, a);
+	if (nl_dump_links(a->nl) < 0 || nl_dump_objects(a->nl, a->set, 0, false) < 0) {
+		(void)snprintf(reterr, AMAD_ERR, "cannot read the kernel's links and routes");
+		amad_free(a);
+		return -EIO;
+	}
+	if (a->n_access == 0)
+		log_warning("main", "none of the access interfaces exists yet: waiting for %s%s", a->config.access.word[0],
+			a->config.access.n > 1 ? " and others" : "");
+	loop_timer_at(&a->tick, loop_now_us(a->loop) + SEC);
+	*ret = a;
+	return 0;
+}
+
+int amad_run(struct amad *a)
+{
+	log_info("main", "amad %s is ready: %s of domain %s, %zu leases, %zu bindings", PACKAGE_VERSION, a->identity.name,
+		a->identity.credential.domain, anchoring_count(a->anchoring), lm_count(a->lm));
+#ifdef HAVE_SYSTEMD
+	(void)sd_notify(0, "READY=1");
+#endif
+	on_watchdog(a);
+	loop_run(a->loop);
+	(void)store_commit(a->store);
+	(void)store_sync(a->store);
+	if (a->config.flush_on_exit) {
+		fwd_begin(a->set);
+		fwd_end(a->set);
+		(void)nl_apply(a->nl, a->set);
+		(void)nl_link_delete(a->nl, a->tunnel);
+	}
+	return 0;
+}
+
+void amad_free(struct amad *a)
+{
+	if (!a)
+		return;
+	loop_signal_stop(&a->sig_hup);
+	loop_signal_stop(&a->sig_int);
+	loop_signal_stop(&a->sig_term);
+	loop_timer_stop(&a->watchdog);
+	loop_timer_stop(&a->retry);
+	loop_timer_stop(&a->sync);
+	loop_timer_stop(&a->tick);
+	loop_io_stop(&a->nl_io);
+	srccheck_free(a->srccheck);
+	channel_free(a->channel);
+	transport_free(a->transport);
+	nl_free(a->nl);
+	store_close(a->store);
+	control_free(a->control);
+	fwd_free(a->set);
+	lm_free(a->lm);
+	mr_free(a->mr);
+	anchoring_free(a->anchoring);
+	loop_free(a->loop);
+	identity_done(&a->identity);
+	free(a);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* rc.c - routing control of an anchor */
+#include "rc.h"
+
+#include <errno.h>
+
+static struct fwd_object route_to(const struct prefix6 *dst)
+{
+	struct fwd_object o = {.kind = FWD_ROUTE};
+
+	o.route.dst = *dst;
+	o.route.table = RC_MAIN_TABLE;
+	o.route.metric = RC_METRIC;
+	return o;
+}
+
+static struct fwd_object nexthop_of(const struct locator *l, uint32_t tunnel)
+{
+	struct fwd_object o = {.kind = FWD_NEXTHOP, .nexthop = {.id = mr_id(l), .oif = tunnel}};
+
+	o.nexthop.encap.dst = *mr_care_of(l);
+	o.nexthop.encap.src = *mr_self(l);
+	return o;
+}
+
+void rc_want_pool(struct fwd_set *set, const struct prefix6 *pool)
+{
+	struct fwd_object o = route_to(pool);
+
+	/* a pool of one /64 must not collide with its lease's route */
+	o.route.metric = UINT32_MAX;
+	o.route.type = FWD_UNREACHABLE;
+	(void)fwd_want(set, &o, 0);
+}
+
+int rc_native(struct fwd_set *set, const struct lease *l, uint64_t cookie)
+{
+	struct fwd_object o = route_to(&l->prefix);
+
+	o.route.oif = l->ifindex;
+	o.route.gateway = l->link_local;
+	return fwd_want(set, &o, cookie);
+}
+
+static void put_locator(struct fwd_set *set, struct mr *mr, struct locator *l)
+{
+	struct fwd_object o = {.kind = FWD_NEXTHOP};
+
+	if (mr_put(mr, l, &o.nexthop.id))
+		fwd_unwant(set, &o, 0);
+}
+
+int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct in6_addr *care_of, const struct in6_addr *self,
+	uint32_t tunnel, uint64_t cookie)
+{
+	struct fwd_object route = route_to(&b->prefix), nexthop;
+	struct locator *old = b->locator, *l;
+	bool is_new;
+
+	if (old && mr_move(mr, old, care_of, self)) {
+		/* nobody else is behind it: one replacement of the nexthop moves the route */
+		nexthop = nexthop_of(old, tunnel);
+		route.route.nexthop = mr_id(old);
+		route.route.mtu = b->mtu;
+		if (fwd_want(set, &nexthop, 0) < 0)
+			return -ENOMEM;
+	} else {
+		l = mr_get(mr, care_of, self, &is_new);
+		if (!l)
+			return -ENOMEM;
+		nexthop = nexthop_of(l, tunnel);
+		if (is_new && fwd_want(set, &nexthop, 0) < 0) {
+			uint32_t id;
+
+			(void)mr_put(mr, l, &id);
+			return -ENOMEM;
+		}
+		b->locator = l;
+		if (old)
+			put_locator(set, mr, old);
+		route.route.nexthop = mr_id(l);
+		route.route.mtu = b->mtu;
+	}
+	b->care_of = *care_of;
+	b->self = *self;
+	return fwd_want(set, &route, cookie);
+}
+
+void rc_unbind(struct fwd_set *set, struct mr *mr, struct binding *b, bool native, uint64_t cookie)
+{
+	if (!native)
+		rc_withdraw(set, &b->prefix, cookie);
+	if (b->locator)
+		put_locator(set, mr, b->locator);
+	b->locator = NULL;
+}
+
+void rc_withdraw(struct fwd_set *set, const struct prefix6 *prefix, uint64_t cookie)
+{
+	struct fwd_object o = route_to(prefix);
+
+	fwd_unwant(set, &o, cookie);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ctl.h - what mnctl and amactl share: asking a daemon over Varlink, and writing the answer for people or as JSON */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* Exit statuses of both tools. */
+enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
+
+struct ctl {
+	const char *program;   /* mnctl, amactl */
+	const char *daemon;    /* mnd, amad */
+	const char *interface; /* org.dmm.mnd */
+	const char *socket;
+	bool json;
+};
+
+/* Call a method. Returns its reply's parameters (a new reference), or NULL after saying why on standard error, with the exit status in
+ * *ret_status. */
+json_t *ctl_call(const struct ctl *c, const char *method, int *ret_status);
+/* Print events until the daemon ends or standard output closes: one line each. Returns an exit status. */
+int ctl_monitor(const struct ctl *c);
+
+/* A column: key of the objects, or several separated by '|' of which the first that is set counts; heading. */
+struct ctl_column {
+	const char *key, *heading;
+};
+/* Print an array of objects as an aligned table, or say what says the empty sentence. columns end with key NULL. */
+void ctl_table(const json_t *list, const struct ctl_column *columns, const char *empty);
+/* Text of a value for people; seconds in keys that end in _s become "1h2m". In one of eight static buffers. */
+const char *ctl_text(const char *key, const json_t *value);
+/* One line of JSON on standard output; takes the reference. */
+void ctl_print_json(json_t *value);

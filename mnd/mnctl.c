@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* mnctl.c - asks and tells mnd; makes the node's key and takes its credential */
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "credential.h"
+#include "ctl.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+static struct ctl ctl = {.program = "mnctl", .daemon = "mnd", .interface = "org.dmm.mnd", .socket = RUNSTATEDIR "/dmm/mnd.sock"};
+static const char *identity_path = SYSCONFDIR "/dmm/mnd.identity";
+static bool force;
+
+static int list(const char *method, const char *key, const struct ctl_column *columns, const char *empty)
+{
+	int status;
+	json_t *reply = ctl_call(&ctl, method, &status);
+
+	if (!reply)
+		return status;
+	if (ctl.json) {
+		ctl_print_json(reply);
+		return CTL_OK;
+	}
+	ctl_table(json_object_get(reply, key), columns, empty);
+	json_decref(reply);
+	return CTL_OK;
+}
+
+static const struct ctl_column home_columns[] = {{"address", "HOME ADDRESS"}, {"anchor_name", "ANCHOR"}, {"state", "STATE"},
+	{"path", "PATH"}, {"care_of", "CARE-OF ADDRESS"}, {"sessions", "SESSIONS"}, {"lease_remaining_s", "LEASE"}, {0}};
+
+static int cmd_status(int argc, char **argv)
+{
+	static const struct ctl_column attachments[] = {{"interface", "INTERFACE"}, {"carrier", "CARRIER"}, {"selected", "IN USE"},
+		{"care_of", "CARE-OF ADDRESS"}, {"router", "ROUTER"}, {"ama_name|ama", "AMA"}, {0}};
+	static const struct ctl_column handovers[] = {{"from", "FROM"}, {"to", "TO"}, {"care_of", "CARE-OF ADDRESS"},
+		{"router_ms", "ROUTER ms"}, {"address_ms", "ADDRESS ms"}, {"registration_ms", "REGISTRATION ms"}, {"total_ms", "TOTAL ms"}, {0}};
+	static const char *const alarming[] = {"channel-", "mh-", "restored-", "kernel-refused-", "decap-wrong", "decap-unbound", "netlink-overruns"};
+	int status;
+	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *last = json_array(), *v;
+	const json_t *all;
+	const char *key;
+
+	(void)argc;
+	(void)argv;
+	if (!reply)
+		return status;
+	if (ctl.json) {
+		ctl_print_json(reply);
+		return CTL_OK;
+	}
+	(void)printf("node %s of domain %s, mnd %s, up %s\n\n", ctl_text("node", json_object_get(reply, "node")),
+		ctl_text("domain", json_object_get(reply, "domain")), ctl_text("version", json_object_get(reply, "version")),
+		ctl_text("uptime_s", json_object_get(reply, "uptime_s")));
+	ctl_table(json_object_get(reply, "attachments"), attachments, "no interface to use");
+	(void)printf("\n");
+	ctl_table(json_object_get(reply, "home_addresses"), home_columns, "no home address");
+	all = json_object_get(reply, "handovers");
+	for (size_t i = json_array_size(all) > 5 ? json_array_size(all) - 5 : 0; i < json_array_size(all); i++)
+		(void)json_array_append(last, json_array_get(all, i));
+	(void)printf("\n");
+	ctl_table(last, handovers, "no handover yet");
+	(void)printf("\n");
+	json_object_foreach(json_object_get(reply, "counters"), key, v)
+	{
+		for (size_t i = 0; i < sizeof(alarming) / sizeof(alarming[0]); i++)
+			if (!strncmp(key, alarming[i], strlen(alarming[i])) && json_integer_value(v) > 0 && strcmp(key, "channel-ok") &&
+				strncmp(key, "channel-tx", 10))
+				(void)printf("%-32s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(v));
+	}
+	json_decref(last);
+	json_decref(reply);
+	return CTL_OK;
+}
+
+static int cmd_leases(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return list("ListLeases", "leases", home_columns, "no home address");
+}
+
+static int cmd_bindings(int argc, char **argv)
+{
+	static const struct ctl_column columns[] = {{"hnp", "HOME PREFIX"}, {"anchor", "ANCHOR"}, {"care_of", "CARE-OF ADDRESS"},
+		{"remaining_s", "REMAINING"}, {"sequence", "SEQUENCE"}, {"outstanding", "OUTSTANDING"}, {"tries", "TRIES"}, {0}};
+
+	(void)argc;
+	(void)argv;
+	return list("ListBindings", "bindings", columns, "no binding: every session is on an address of this network");
+}
+
+static int cmd_sessions(int argc, char **argv)
+{
+	static const struct ctl_column columns[] = {{"protocol", "PROTOCOL"}, {"home_address", "HOME ADDRESS"}, {"port", "PORT"},
+		{"peer", "PEER"}, {"peer_port", "PORT"}, {"anchor", "ANCHOR"}, {"tunnelled", "TUNNELLED"}, {0}};
+
+	(void)argc;
+	(void)argv;
+	return list("ListSessions", "sessions", columns, "no session on a home address");
+}
+
+static int cmd_monitor(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return ctl_monitor(&ctl);
+}
+
+static int cmd_reload(int argc, char **argv)
+{
+	int status;
+
+	(void)argc;
+	(void)argv;
+	json_decref(ctl_call(&ctl, "Reload", &status));
+	return status;
+}
+
+static int cmd_keygen(int argc, char **argv)
+{
+	char err[CREDENTIAL_ERR], text[CREDENTIAL_TEXT], name[CREDENTIAL_NAME_MAX + 1] = "";
+	struct key_request request;
+	struct identity id;
+	int r;
+
+	if (argc > 1) {
+		(void)fprintf(stderr, "usage: mnctl keygen [NAME]\n");
+		return CTL_USAGE;
+	}
+	if (argc == 1)
+		(void)snprintf(name, sizeof(name), "%s", argv[0]);
+	else
+		(void)gethostname(name, sizeof(name) - 1);
+	if (access(identity_path, F_OK) == 0 && !force) {
+		r = identity_load(identity_path, &id, err);
+		if (r < 0) {
+			(void)fprintf(stderr, "mnctl: %s\n", err);
+			return CTL_FAILED;
+		}
+		(void)fprintf(stderr, "mnctl: %s exists already; this is its token (--force makes a new key and loses the old one)\n", identity_path);
+	} else {
+		r = identity_generate(CREDENTIAL_MN, name, &id, err);
+		if (r < 0 || identity_store(identity_path, &id, err) < 0) {
+			(void)fprintf(stderr, "mnctl: %s\n", err);
+			return CTL_FAILED;
+		}
+	}
+	identity_request(&id, &request);
+	(void)key_request_to_text(&request, text);
+	(void)printf("%s\n", text);
+	identity_done(&id);
+	return CTL_OK;
+}
+
+static int cmd_join(int argc, char **argv)
+{
+	char err[CREDENTIAL_ERR];
+	struct credential cred;
+	struct identity id;
+	int r = -1;
+
+	if (argc != 1) {
+		(void)fprintf(stderr, "usage: mnctl join TOKEN   (what 'amactl domain add-mn' printed)\n");
+		return CTL_USAGE;
+	}
+	if (identity_load(identity_path, &id, err) < 0) {
+		(void)fprintf(stderr, "mnctl: %s; run 'mnctl keygen' first\n", err);
+		return CTL_FAILED;
+	}
+	if (credential_from_text(argv[0], &cred, err) == 0 && identity_set_credential(&id, &cred, err) == 0 &&
+		identity_store(identity_path, &id, err) == 0)
+		r = 0;
+	identity_done(&id);
+	if (r < 0) {
+		(void)fprintf(stderr, "mnctl: %s\n", err);
+		return CTL_FAILED;
+	}
+	(void)printf("%s is now a node of domain %s; 'systemctl enable --now mnd' starts the daemon\n", cred.node, cred.domain);
+	return CTL_OK;
+}
+
+static const struct command {
+	const char *name, *args, *help;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{"status", "", "where this node is, its home addresses, the last handovers", cmd_status},
+	{"leases", "", "home addresses and who anchors them", cmd_leases},
+	{"bindings", "", "the binding update list", cmd_bindings},
+	{"sessions", "", "sockets that use a home address", cmd_sessions},
+	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
+	{"reload", "", "read the configuration again", cmd_reload},
+	{"keygen", "[NAME]", "make this node's key and print its token for the domain", cmd_keygen},
+	{"join", "TOKEN", "take the credential that the domain made", cmd_join},
+	{0},
+};
+
+static void usage(FILE *f)
+{
+	(void)fprintf(f, "usage: mnctl [--json] [--socket PATH] [--identity PATH] [--force] COMMAND\n\n");
+	for (const struct command *c = commands; c->name; c++)
+		(void)fprintf(f, "  %-9s %-7s %s\n", c->name, c->args, c->help);
+	(void)fprintf(f, "\nExit status: 0 done, 1 failed, 2 wrong usage, 3 mnd cannot be reached. See mnctl(1).\n");
+}
+
+int main(int argc, char **argv)
+{
+	enum { SHOW_VERSION = 256 };
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"socket", required_argument, NULL, 's'},
+		{"identity", required_argument, NULL, 'i'}, {"force", no_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, SHOW_VERSION}, {0}};
+	int o;
+
+	(void)secret_start();
+	(void)umask(077);
+	while ((o = getopt_long(argc, argv, "js:i:fh", options, NULL)) != -1) {
+		switch (o) {
+		case 'j':
+			ctl.json = true;
+			break;
+		case 's':
+			ctl.socket = optarg;
+			break;
+		case 'i':
+			identity_path = optarg;
+			break;
+		case 'f':
+			force = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return CTL_OK;
+		case SHOW_VERSION:
+			(void)printf("mnctl (DMM for Linux) %s\n", PACKAGE_VERSION);
+			return CTL_OK;
+		default:
+			usage(stderr);
+			return CTL_USAGE;
+		}
+	}
+	if (optind == argc)
+		return cmd_status(0, NULL);
+	for (const struct command *c = commands; c->name; c++)
+		if (!strcmp(c->name, argv[optind]))
+			return c->run(argc - optind - 1, argv + optind + 1);
+	(void)fprintf(stderr, "mnctl: unknown command '%s'\n", argv[optind]);
+	usage(stderr);
+	return CTL_USAGE;
+}
