@@ -34,3 +34,7 @@ tests_unit_test_pmtu_SOURCES = tests/unit/test_pmtu.c mnd/pmtu.c
 tests_unit_test_pmtu_LDADD = $(CMOCKA_LIBS)
 TESTS += tests/unit/test_attach tests/unit/test_homeaddr tests/unit/test_lu tests/unit/test_pmtu
 endif
+
+# --- the lab -----------------------------------------------------------------
+noinst_PROGRAMS += tests/lab/labstream
+tests_lab_labstream_SOURCES = tests/lab/labstream.c

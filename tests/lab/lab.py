@@ -1,0 +1,416 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The test network: hosts are network namespaces joined by veth; scenarios describe a topology, run real programs and wait for
+events. See README.md in this folder.
+
+    lab = Lab()
+    net = lab.roaming(networks=3)          # core, cn, ar1..3 with radvd and amad, mn with mnd
+    net.mn.move(1)
+    lab.wait(lambda: net.home(1)["state"] == "native", "the first home address")
+    ...
+    lab.finish()
+"""
+import atexit, json, os, re, shlex, signal, subprocess, sys, time
+
+RESULTS = os.environ.get("LAB_RESULTS", "/tmp")
+BUILD = os.environ.get("DMM_BUILDDIR", "build")
+VERBOSE = os.environ.get("LAB_VERBOSE") == "1"
+KERNEL = os.environ.get("LAB_KERNEL", "native")
+
+
+def now():
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def sh(command, check=True, input=None, timeout=60):
+    r = subprocess.run(command if isinstance(command, list) else shlex.split(command), stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, text=True, input=input, timeout=timeout, stdin=None if input is not None else subprocess.DEVNULL)
+    if check and r.returncode != 0:
+        raise RuntimeError("%s: exit %d\n%s" % (command, r.returncode, r.stdout))
+    return r.stdout
+
+
+class Process:
+    """A program running in a host; its output is in log."""
+
+    def __init__(self, host, command, log, **kw):
+        self.host, self.command, self.log = host, command, log
+        self.file = open(log, "ab")
+        self.popen = subprocess.Popen(["nsenter", "--net=/run/netns/" + host.name] + command, stdin=kw.pop("stdin", subprocess.DEVNULL),
+                                      stdout=kw.pop("stdout", self.file), stderr=kw.pop("stderr", self.file), **kw)
+        host.lab.processes.append(self)
+
+    def output(self):
+        return open(self.log, errors="replace").read()
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def kill(self, sig=signal.SIGTERM, wait=True):
+        if self.alive():
+            self.popen.send_signal(sig)
+            if wait:
+                self.popen.wait(20)
+        return self.popen.returncode
+
+
+class Host:
+    def __init__(self, lab, name):
+        self.lab, self.name = lab, name
+        sh("ip netns add " + name)
+        self.ip("link set lo up")
+        self.sysctl("net.ipv6.conf.all.accept_dad", 0)
+        self.sysctl("net.ipv6.conf.default.accept_dad", 0)
+
+    def ip(self, arguments, check=True):
+        return sh("ip -n %s %s" % (self.name, arguments), check)
+
+    def batch(self, lines):
+        """Several ip commands in one process: as fast as it goes."""
+        return sh("ip -n %s -batch -" % self.name, input="\n".join(lines) + "\n")
+
+    def run(self, command, check=True, timeout=60, input=None):
+        words = command if isinstance(command, list) else shlex.split(command)
+        return sh(["nsenter", "--net=/run/netns/" + self.name] + words, check, timeout=timeout, input=input)
+
+    def json(self, command):
+        return json.loads(self.run(command))
+
+    def spawn(self, command, name=None, **kw):
+        words = command if isinstance(command, list) else shlex.split(command)
+        log = "%s/%s-%s.log" % (RESULTS, self.name, name or os.path.basename(words[0]))
+        return Process(self, words, log, **kw)
+
+    def sysctl(self, key, value):
+        self.run(["sysctl", "-qw", "%s=%s" % (key, value)])
+
+    def address(self, dev, prefix):
+        self.ip("-6 addr add %s dev %s nodad" % (prefix, dev))
+
+    def route(self, text):
+        self.ip("-6 route add " + text)
+
+    def kernel_state(self):
+        """Everything about forwarding, as comparable text; lifetimes and link-local noise left out."""
+        out = {}
+        for what in ("route show table all", "rule", "addr", "nexthop"):
+            text = self.ip(("-6 " if what != "nexthop" else "") + what)
+            text = re.sub(r"(expires|valid_lft|preferred_lft) \S+", "", text)
+            out[what] = sorted(l.strip() for l in text.splitlines() if "fe80" not in l and "ff00::" not in l and "local" not in l.split()[:1])
+        return out
+
+    def capture(self, dev, filter=""):
+        return Capture(self, dev, filter)
+
+
+class Capture:
+    """tcpdump on a device; packets() stops it and tells what tshark decodes."""
+
+    def __init__(self, host, dev, filter):
+        self.path = "%s/%s-%s-%d.pcap" % (RESULTS, host.name, dev, len(host.lab.processes))
+        self.process = host.spawn(["tcpdump", "-Z", "root", "-U", "-n", "-i", dev, "-w", self.path] + ([filter] if filter else []), name="tcpdump-" + dev)
+        host.lab.wait(lambda: "listening on" in self.process.output(), "tcpdump", 10)
+
+    def stop(self):
+        if self.process.alive():
+            time.sleep(0.3)  # the kernel hands packets to tcpdump in blocks: there is no event for "all were written"
+            self.process.kill(signal.SIGINT)
+
+    def packets(self, fields, filter=""):
+        """A list of tuples of the tshark fields."""
+        self.stop()
+        command = ["tshark", "-r", self.path, "-T", "fields", "-E", "separator=;", "-E", "occurrence=a"]
+        for f in fields:
+            command += ["-e", f]
+        if filter:
+            command += ["-Y", filter]
+        r = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return [tuple(l.split(";")) for l in r.stdout.splitlines()]
+
+    def count(self, filter=""):
+        return len(self.packets(["frame.number"], filter))
+
+
+class Lab:
+    def __init__(self):
+        self.hosts, self.processes, self.passed, self.failed = {}, [], 0, 0
+        self.finished = False
+        atexit.register(self.cleanup)
+        os.makedirs("/tmp/lab", exist_ok=True)
+
+    # --- topology -------------------------------------------------------------------------------------------
+    def host(self, name):
+        self.hosts[name] = Host(self, name)
+        return self.hosts[name]
+
+    def link(self, a, adev, b, bdev):
+        sh("ip link add %s netns %s type veth peer name %s netns %s" % (adev, a.name, bdev, b.name))
+        a.ip("link set %s up" % adev)
+        b.ip("link set %s up" % bdev)
+
+    def netem(self, host, dev, text):
+        host.run("tc qdisc replace dev %s root netem limit 100000 %s" % (dev, text))
+
+    def roaming(self, networks=3, **kw):
+        return Roaming(self, networks, **kw)
+
+    # --- checks ---------------------------------------------------------------------------------------------
+    def check(self, condition, text):
+        if condition:
+            self.passed += 1
+            print("ok - " + text)
+        else:
+            self.failed += 1
+            print("not ok - " + text)
+        return bool(condition)
+
+    def wait(self, predicate, what, deadline=20):
+        """Until predicate() is true; an exception in it counts as not yet."""
+        end = now() + deadline
+        last = None
+        while now() < end:
+            try:
+                value = predicate()
+                if value:
+                    return value
+            except Exception as e:
+                last = e
+            time.sleep(0.02)
+        raise RuntimeError("waited %d s for %s%s" % (deadline, what, " (%r)" % last if last else ""))
+
+    def skip(self, why):
+        print("skipped: " + why)
+        self.finished = True
+        sys.exit(77)
+
+    def finish(self):
+        self.finished = True
+        print("%d passed, %d failed" % (self.passed, self.failed))
+        if self.failed:
+            self.show()
+        self.cleanup()
+        sys.exit(1 if self.failed or not self.passed else 0)
+
+    def show(self):
+        for p in self.processes:
+            if os.path.basename(p.command[0]) in ("mnd", "amad", "radvd"):
+                print("--- %s %s\n%s" % (p.host.name, p.command[0], p.output()[-6000:]))
+        for name, h in self.hosts.items():
+            if name.startswith(("mn", "ar")):
+                for what in ("-6 rule", "-6 route show table all", "-6 addr", "nexthop"):
+                    print("--- %s: ip %s\n%s" % (name, what, h.ip(what, check=False)))
+
+    def cleanup(self):
+        if not self.finished:
+            self.finished = True
+            self.show()
+        for p in self.processes:
+            try:
+                p.kill(signal.SIGKILL)
+            except Exception:
+                pass
+        for name in self.hosts:
+            sh("ip netns del " + name, check=False)
+
+
+# --- mobile nodes and access networks ---------------------------------------------------------------------------
+
+class Radio:
+    """wlan of a node: its peer sits in the radio namespace and is a port of the bridge of one access network."""
+
+    def __init__(self, node, dev, radio):
+        self.node, self.dev, self.radio = node, dev, radio
+        self.peer = "%s.%s" % (node.name, dev)
+        sh("ip link add %s netns %s type veth peer name %s netns %s" % (dev, node.name, self.peer, radio.name))
+        radio.ip("link set %s down" % self.peer)
+        node.ip("link set %s up" % dev)
+
+    def unplug(self):
+        self.radio.ip("link set %s down" % self.peer)
+        return now()
+
+    def plug(self, network):
+        """Into access network number network. Returns the time just before the carrier comes."""
+        self.radio.batch(["link set %s down" % self.peer, "link set %s master lan%d" % (self.peer, network)])
+        t = now()
+        self.radio.ip("link set %s up" % self.peer)
+        return t
+
+    def move(self, network):
+        """Unplug and plug with as little between as possible. Returns (down, up)."""
+        t = now()
+        self.radio.batch(["link set %s down" % self.peer, "link set %s master lan%d" % (self.peer, network), "link set %s up" % self.peer])
+        return t, now()
+
+
+class Roaming:
+    """core, correspondent, access routers 1..n each with LAN 2001:db8:aN::/64 and pool 2001:db8:10N::/48, and a mobile node.
+    without_ama: numbers of networks with a plain router."""
+
+    def __init__(self, lab, networks, delay_ms=0, without_ama=(), radios=1, ra="MinRtrAdvInterval 0.03; MaxRtrAdvInterval 0.07;", start=True,
+                 mnd_config="", amad_config="", radvd=True):
+        self.lab, self.n, self.without_ama, self.ra = lab, networks, set(without_ama), ra
+        self.mnd_config, self.amad_config, self.radvd_wanted = mnd_config, amad_config, radvd
+        self.core, self.cn, self.radio, self.mn = lab.host("core"), lab.host("cn"), lab.host("radio"), lab.host("mn")
+        self.ar, self.amad, self.radvd = {}, {}, {}
+        self.core.sysctl("net.ipv6.conf.all.forwarding", 1)
+        lab.link(self.core, "cn", self.cn, "eth0")
+        self.core.address("cn", "2001:db8:c::1/64")
+        self.cn.address("eth0", "2001:db8:c::2/64")
+        self.cn.route("default via 2001:db8:c::1")
+        for i in range(1, networks + 1):
+            ar = self.ar[i] = lab.host("ar%d" % i)
+            ar.sysctl("net.ipv6.conf.all.forwarding", 1)
+            lab.link(self.core, "ar%d" % i, ar, "up0")
+            self.core.address("ar%d" % i, "2001:db8:f:%d::1/64" % i)
+            ar.address("up0", "2001:db8:f:%d::2/64" % i)
+            ar.route("default via 2001:db8:f:%d::1" % i)
+            self.core.route("2001:db8:a%d::/64 via 2001:db8:f:%d::2" % (i, i))
+            self.core.route("2001:db8:10%d::/48 via 2001:db8:f:%d::2" % (i, i))
+            self.radio.ip("link add lan%d type bridge mcast_snooping 0 forward_delay 0" % i)
+            self.radio.ip("link set lan%d up" % i)
+            lab.link(ar, "lan0", self.radio, "p%d" % i)
+            self.radio.ip("link set p%d master lan%d" % (i, i))
+            ar.address("lan0", "2001:db8:a%d::1/64" % i)
+            if delay_ms:
+                self.delay(i, delay_ms)
+        self.mn_dir = "/tmp/lab/mn"
+        os.makedirs(self.mn_dir, exist_ok=True)
+        self.radios = [Radio(self.mn, "wlan%d" % i, self.radio) for i in range(radios)]
+        self.make_domain()
+        if start:
+            self.start()
+
+    def delay(self, i, rtt_ms):
+        """Round trip between the core and access router i."""
+        half = "delay %.3fms" % (rtt_ms / 2)
+        self.lab.netem(self.core, "ar%d" % i, half)
+        self.lab.netem(self.ar[i], "up0", half)
+
+    # --- the domain: what a person would type ---------------------------------------------------------------
+    def make_domain(self):
+        d = "/tmp/lab/domain"
+        os.makedirs(d, exist_ok=True)
+        sh(["amactl", "domain", "init", "--dir", d, "lab"])
+        for i in self.ar:
+            if i not in self.without_ama:
+                sh(["amactl", "domain", "add-ama", "--dir", d, "ama%d" % i, "--prefix", "2001:db8:10%d::/48" % i])
+        token = sh(["mnctl", "--identity", self.mn_dir + "/identity", "keygen", "laptop"]).split()[-1]
+        line = sh(["amactl", "domain", "add-mn", "--dir", d, "laptop", "--key", token]).split()[-1]
+        sh(["mnctl", "--identity", self.mn_dir + "/identity", "join", line])
+
+    def start(self):
+        for i in self.ar:
+            if self.radvd_wanted:
+                self.start_radvd(i)
+            if i not in self.without_ama:
+                self.start_amad(i)
+        self.start_mnd()
+
+    def start_radvd(self, i):
+        path = "/tmp/lab/radvd%d.conf" % i
+        ama = i not in self.without_ama
+        with open(path, "w") as f:
+            f.write("interface lan0 { AdvSendAdvert on; %s AdvHomeAgentFlag %s; MinDelayBetweenRAs 0.03;\n"
+                    "prefix 2001:db8:a%d::1/64 { AdvOnLink on; AdvAutonomous on; AdvRouterAddr %s; AdvValidLifetime 600; AdvPreferredLifetime 300; }; };\n"
+                    % (self.ra, "on" if ama else "off", i, "on" if ama else "off"))
+        self.radvd[i] = self.ar[i].spawn(["radvd", "-n", "-C", path, "-p", "/tmp/lab/radvd%d.pid" % i, "-m", "stderr", "-u", "root"])
+
+    def start_amad(self, i):
+        d = "/tmp/lab/ama%d" % i
+        os.makedirs(d, exist_ok=True)
+        with open(d + "/amad.conf", "w") as f:
+            f.write("[ama]\naccess = lan0\nidentity = /tmp/lab/domain/ama%d.identity\ntrusted-domains = /tmp/lab/domain/trusted-domains\n"
+                    "state-dir = %s/state\ncontrol-socket = %s/sock\n%s\n" % (i, d, d, self.amad_config))
+        self.amad[i] = self.ar[i].spawn(["amad", "-c", d + "/amad.conf"] + (["-d", "all"] if VERBOSE else []))
+        self.lab.wait(lambda: self.amad[i].alive() and "is ready" in self.amad[i].output(), "amad %d" % i)
+
+    def start_mnd(self):
+        with open(self.mn_dir + "/mnd.conf", "w") as f:
+            f.write("[mnd]\nidentity = %s/identity\ntrusted-domains = /tmp/lab/domain/trusted-domains\nstate = %s/state.json\n"
+                    "control-socket = %s/sock\n%s\n" % (self.mn_dir, self.mn_dir, self.mn_dir, self.mnd_config))
+        self.mnd = self.mn.spawn(["mnd", "-c", self.mn_dir + "/mnd.conf"] + (["-d", "all"] if VERBOSE else []))
+        self.lab.wait(lambda: self.mnd.alive() and self.mnctl("GetStatus" and "status"), "mnd")
+
+    # --- asking ---------------------------------------------------------------------------------------------
+    def mnctl(self, command):
+        return json.loads(sh(["mnctl", "--json", "--socket", self.mn_dir + "/sock", command]))
+
+    def amactl(self, i, command):
+        return json.loads(sh(["amactl", "--json", "--socket", "/tmp/lab/ama%d/sock" % i, command]))
+
+    def homes(self):
+        return {h["anchor_name"]: h for h in self.mnctl("leases")["leases"]}
+
+    def home(self, i):
+        return self.homes()["ama%d" % i]
+
+    def bindings(self, i):
+        return self.amactl(i, "bindings")["bindings"]
+
+    def leases(self, i):
+        return self.amactl(i, "leases")["leases"]
+
+    def attach(self, network, radio=0, deadline=20):
+        """Move the node's radio there and wait until its home address of that network is native. Returns it."""
+        self.radios[radio].move(network)
+        return self.lab.wait(lambda: [h for h in [self.home(network)] if h["state"] == "native" and h["path"] == "native"], "native at network %d" % network, deadline)[0]["address"]
+
+    # --- traffic --------------------------------------------------------------------------------------------
+    def stream(self, source, destination, sender, receiver, port, interval_us, seconds):
+        """A numbered UDP stream. Returns it; call result() when it is over."""
+        return Stream(sender, receiver, source, destination, port, interval_us, seconds)
+
+    def download(self, source, size_mb, rate="", port=8080, name="curl"):
+        """Start curl on the node, bound to source, from the web server on the correspondent (see web)."""
+        command = ["curl", "-sS", "-g", "--interface", source, "-o", self.mn_dir + "/" + name, "-w", "%{http_code} %{size_download} %{speed_download}\n"]
+        if rate:
+            command += ["--limit-rate", rate]
+        return self.mn.spawn(command + ["http://[2001:db8:c::2]:%d/file%d" % (port, size_mb)], name=name)
+
+    def web(self, *sizes_mb):
+        os.makedirs("/tmp/lab/www", exist_ok=True)
+        self.sums = {}
+        for size in sizes_mb:
+            with open("/tmp/lab/www/file%d" % size, "wb") as f:
+                block = os.urandom(1 << 20)
+                for i in range(size):
+                    f.write(bytes([i & 255]) + block[1:])
+            self.sums[size] = sh("sha256sum /tmp/lab/www/file%d" % size).split()[0]
+        with open("/tmp/lab/nginx.conf", "w") as f:
+            f.write("worker_processes 1; daemon off; pid /tmp/lab/nginx.pid; error_log stderr; user root; events {}\n"
+                    "http { access_log off; client_body_temp_path /tmp/lab/b; proxy_temp_path /tmp/lab/p; fastcgi_temp_path /tmp/lab/f; uwsgi_temp_path /tmp/lab/u; "
+                    "scgi_temp_path /tmp/lab/s; server { listen [::]:8080; root /tmp/lab/www; } }\n")
+        self.nginx = self.cn.spawn(["nginx", "-c", "/tmp/lab/nginx.conf"])
+        self.lab.wait(lambda: "LISTEN" in self.cn.run("ss -6tlnH sport = :8080"), "the web server")
+
+    def checksum(self, name="curl"):
+        return sh("sha256sum %s/%s" % (self.mn_dir, name)).split()[0]
+
+
+class Stream:
+    def __init__(self, sender, receiver, source, destination, port, interval_us, seconds):
+        self.interval_us = interval_us
+        self.receiver = receiver.spawn(["labstream", "recv", str(port)], name="recv%d" % port)
+        receiver.lab.wait(lambda: "ready" in self.receiver.output(), "labstream")
+        self.sender = sender.spawn(["labstream", "send", source, destination, str(port), str(interval_us), str(seconds)], name="send%d" % port)
+
+    def packets(self):
+        """(sequence, sent_us, received_us) in order of arrival."""
+        out = []
+        for line in self.receiver.output().splitlines():
+            w = line.split()
+            if len(w) == 3 and w[2].isdigit():
+                out.append(tuple(int(x) for x in w))
+        return out
+
+    def result(self, timeout=60):
+        self.sender.popen.wait(timeout)
+        time.sleep(0.3)  # what is still on the way: longer than any path of the lab
+        self.receiver.kill()
+        got = self.packets()
+        text = self.sender.output().split()
+        sent, failed = int(text[1]), int(text[3])
+        sequences = [p[0] for p in got]
+        gap = max((b[2] - a[2] for a, b in zip(got, got[1:])), default=0)
+        return {"sent": sent + failed, "received": len(set(sequences)), "lost": sent + failed - len(set(sequences)), "gap_ms": gap / 1000,
+                "reordered": sum(1 for a, b in zip(sequences, sequences[1:]) if b < a), "packets": got}
