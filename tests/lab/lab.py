@@ -9,7 +9,7 @@ events. See README.md in this folder.
     ...
     lab.finish()
 """
-import atexit, json, os, re, shlex, signal, subprocess, sys, time
+import atexit, json, os, re, shlex, signal, socket, struct, subprocess, sys, time
 
 RESULTS = os.environ.get("LAB_RESULTS", "/tmp")
 BUILD = os.environ.get("DMM_BUILDDIR", "build")
@@ -103,7 +103,7 @@ class Host:
 
 
 class Capture:
-    """tcpdump on a device; packets() stops it and tells what tshark decodes."""
+    """tcpdump on a device; packets() stops it and decodes."""
 
     def __init__(self, host, dev, filter):
         self.path = "%s/%s-%s-%d.pcap" % (RESULTS, host.name, dev, len(host.lab.processes))
@@ -115,19 +115,48 @@ class Capture:
             time.sleep(0.3)  # the kernel hands packets to tcpdump in blocks: there is no event for "all were written"
             self.process.kill(signal.SIGINT)
 
-    def packets(self, fields, filter=""):
-        """A list of tuples of the tshark fields."""
+    def packets(self):
+        """What was captured, decoded: a list of Packet."""
         self.stop()
-        command = ["tshark", "-r", self.path, "-T", "fields", "-E", "separator=;", "-E", "occurrence=a"]
-        for f in fields:
-            command += ["-e", f]
-        if filter:
-            command += ["-Y", filter]
-        r = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        return [tuple(l.split(";")) for l in r.stdout.splitlines()]
+        return read_pcap(self.path)
 
-    def count(self, filter=""):
-        return len(self.packets(["frame.number"], filter))
+
+class Packet:
+    """One IPv6 packet: src, dst, next header, udp ports, and the packet inside an IPv6-in-IPv6 tunnel."""
+
+    def __init__(self, data):
+        self.src, self.dst = (socket.inet_ntop(socket.AF_INET6, data[i:i + 16]) for i in (8, 24))
+        self.next, self.size, self.inner, self.sport, self.dport = data[6], 40 + struct.unpack(">H", data[4:6])[0], None, None, None
+        body = data[40:]
+        self.payload = body
+        if self.next == 41 and len(body) >= 40:
+            self.inner = Packet(body)
+        elif self.next in (6, 17) and len(body) >= 4:
+            self.sport, self.dport = struct.unpack(">HH", body[:4])
+
+    def is_signalling(self):
+        return self.next == 17 and 7872 in (self.sport, self.dport)
+
+    def between(self, a, b):
+        """True if the ends are in the prefixes (text starts) a and b, either way."""
+        return (self.src.startswith(a) and self.dst.startswith(b)) or (self.src.startswith(b) and self.dst.startswith(a))
+
+
+def read_pcap(path):
+    out = []
+    with open(path, "rb") as f:
+        link = struct.unpack("<I", f.read(24)[20:24])[0]
+        while True:
+            head = f.read(16)
+            if len(head) < 16:
+                return out
+            data = f.read(struct.unpack("<IIII", head)[2])
+            if link == 1:  # Ethernet
+                if data[12:14] != b"\x86\xdd":
+                    continue
+                data = data[14:]
+            if len(data) >= 40 and data[0] >> 4 == 6:
+                out.append(Packet(data))
 
 
 class Lab:

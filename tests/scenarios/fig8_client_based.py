@@ -39,9 +39,14 @@ lab.wait(lambda: "ama2" not in net.homes(), "the unused home address of network 
 lab.wait(lambda: net.leases(2) == [], "AMA2 to hear of it")
 lab.check(True, "the unused home address was released")
 
-tunnelled = core[1].packets(["ipv6.src", "ipv6.dst"], "ipv6.nxt == 41")
+seen = {i: core[i].packets() for i in core}
+tunnelled = [p for p in seen[1] if p.inner]
 lab.check(len(tunnelled) > 20, "IPv6-in-IPv6 was seen between the anchor and the node: %d packets" % len(tunnelled))
-lab.check(all("2001:db8:a1::1" in t[0] + t[1] and "2001:db8:a2:" in t[0] + t[1] for t in tunnelled), "only between the anchor's and the care-of address")
-lab.check(core[2].count("ipv6.nxt == 41 and ipv6.addr == 2001:db8:a1::1") > 20, "through network 2, where the node was")
-lab.check(core[1].count("udp.port == 7872") <= 12, "signalling with the anchor: %d datagrams" % core[1].count("udp.port == 7872"))
+lab.check(all(p.between("2001:db8:a1::1", "2001:db8:a2:") for p in tunnelled), "only between the anchor's and the care-of address")
+lab.check(all(p.inner.between("2001:db8:101:", "2001:db8:c::2") for p in tunnelled), "and only packets of the home address in it")
+lab.check(len([p for p in seen[2] if p.inner]) > 20, "through network 2, where the node was")
+signalling = [p for p in seen[1] if p.is_signalling()]
+lab.check(2 <= len(signalling) <= 6, "signalling with the anchor across the core: %d datagrams" % len(signalling))
+native = [p for p in seen[1] if not p.inner and p.between("2001:db8:101:", "2001:db8:c::2")]
+lab.check(len(native) > 100, "before and after, the same packets without a tunnel: %d" % len(native))
 lab.finish()
