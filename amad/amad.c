@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* amad.c - the access mobility anchor
  *
- * A Binding Update changes leases, the binding cache and the wanted forwarding state at once, and its acknowledgement waits
- * in a list. At the end of the turn the store commits, the kernel gets all changes in one batch and says what it thinks of each,
- * and then the acknowledgements leave: one that says 0 is in the store and in the kernel.
+ * A Binding Update changes leases, the binding cache and the wanted forwarding state at once, and its acknowledgement
+ * waits in a list. At the end of the turn the store commits, the kernel gets all changes in one batch and says what it
+ * thinks of each, and then the acknowledgements leave: one that says 0 is in the store and in the kernel.
  *
- * The node is whoever holds the key of the channel; nothing in a message names it. Order of checks: form, who (lease), place
- * (on the link, care-of address), sequence, resources. */
+ * The node is whoever holds the key of the channel; nothing in a message names it. Order of checks: form, who (lease),
+ * place (on the link, care-of address), sequence, resources. */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
@@ -44,12 +44,25 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
-#define SEC       1000000ULL
-#define MS        1000ULL
-#define PENDING   1024 /* acknowledgements a turn; a full list ends the turn's reading (transport reads fewer) */
-#define ACCESS    64
-#define SYNC_US   (50 * MS)
-#define ERRORS    8
+#define SEC 1000000ULL
+#define MS  1000ULL
+/* acknowledgements a turn: more than transport reads in one, 256 datagrams of at most 30 updates */
+#define PENDING 8192
+#define ACCESS	64
+#define ABSENT	64 /* interfaces that are not there, but nodes were on them */
+#define SYNC_US (50 * MS)
+#define ERRORS	8
+
+/* What was, so that an update which the store or the kernel refuses leaves nothing. */
+struct before {
+	bool leased, bound;
+	uint32_t ifindex;
+	struct in6_addr link_local;
+	uint64_t leased_until_us;
+	struct in6_addr care_of, self;
+	uint64_t until_us;
+	uint16_t mtu;
+};
 
 /* An acknowledgement that waits for the store and the kernel. */
 struct pending {
@@ -58,9 +71,11 @@ struct pending {
 	struct prefix6 prefix;
 	struct dmmopt_lease lease;
 	bool with_lease;
-	bool binds;      /* a refusal by the kernel deletes the binding */
+	bool changes;	 /* something: a refusal puts back what was before */
+	bool binds;	 /* waits for the source check, too */
 	bool superseded; /* a later update of this turn took its place: it is answered instead */
-	int kernel;
+	int kernel;	 /* its answer, 0 or -errno */
+	struct before before;
 };
 
 struct amad {
@@ -82,7 +97,7 @@ struct amad {
 	struct mr *mr;
 	struct store *store;
 	uint32_t tunnel;
-	uint32_t restart_counter;
+	struct store_meta meta;
 
 	struct loop_io nl_io;
 	struct loop_timer tick, sync, retry, watchdog;
@@ -90,15 +105,23 @@ struct amad {
 
 	uint32_t access[ACCESS]; /* ifindexes on which nodes may attach */
 	unsigned n_access;
+	char absent[ABSENT][IF_NAMESIZE]; /* a lease's ifindex may be ABSENT_BIT | an index of this */
+	unsigned n_absent;
+	struct prefix6 *over; /* of leases and bindings in the store whose time has come; only while loading */
+	size_t n_over;
 	struct pending pending[PENDING];
 	unsigned n_pending;
-	bool resync, tunnel_lost, stopping, loading;
+	uint64_t cookie; /* of the kernel's answer: that of pending[0] is cookie + 1; never used twice */
+	bool resync, tunnel_lost, syncing;
 	uint64_t started_us;
 	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store;
 	struct log_bucket refused_bucket, kernel_bucket;
 	char error[ERRORS][160]; /* the last ones, for status */
 	unsigned n_errors;
 };
+
+/* The interface index of a lease whose interface is not there now: its node is routed to again when it comes. */
+#define ABSENT_BIT 0x80000000u
 
 /* --- small things ---------------------------------------------------------------------------------------------- */
 
@@ -150,8 +173,32 @@ static void stored(struct amad *a, int r)
 	remember_error(a, "store: %s", strerror(-r));
 }
 
-static void put_lease(struct amad *a, const struct lease *l)
+/* Name of the interface that the lease's node is on, "" if it is on none. */
+static const char *lease_ifname(const struct amad *a, const struct lease *l, char buf[IF_NAMESIZE])
 {
+	buf[0] = '\0';
+	if (l->ifindex & ABSENT_BIT)
+		return a->absent[l->ifindex & ~ABSENT_BIT];
+	if (l->ifindex)
+		(void)if_indextoname(l->ifindex, buf);
+	return buf;
+}
+
+static uint32_t absent_index(struct amad *a, const char *name)
+{
+	for (unsigned i = 0; i < a->n_absent; i++)
+		if (!strcmp(a->absent[i], name))
+			return ABSENT_BIT | i;
+	if (a->n_absent == ABSENT)
+		return 0;
+	(void)snprintf(a->absent[a->n_absent], IF_NAMESIZE, "%s", name);
+	return ABSENT_BIT | a->n_absent++;
+}
+
+/* is_new: the promise of this prefix has to be on disk before it is given. */
+static void put_lease(struct amad *a, const struct lease *l, bool is_new)
+{
+	char name[IF_NAMESIZE];
 	struct store_lease s = {.prefix = l->prefix,
 		.until_s = to_wall_s(a, l->until_us),
 		.sequence = l->sequence,
@@ -160,15 +207,18 @@ static void put_lease(struct amad *a, const struct lease *l)
 
 	memcpy(s.key, l->key, sizeof(s.key));
 	(void)snprintf(s.node, sizeof(s.node), "%s", l->node);
-	if (l->ifindex)
-		(void)if_indextoname(l->ifindex, s.ifname);
-	stored(a, store_put_lease(a->store, &s));
+	(void)snprintf(s.ifname, sizeof(s.ifname), "%s", lease_ifname(a, l, name));
+	stored(a, store_put_lease(a->store, &s, is_new));
 }
 
-static void put_binding(struct amad *a, const struct binding *b)
+static void put_binding(struct amad *a, const struct binding *b, const struct lease *l)
 {
-	struct store_binding s = {
-		.prefix = b->prefix, .care_of = b->care_of, .self = b->self, .until_s = to_wall_s(a, b->until_us), .mtu = b->mtu};
+	struct store_binding s = {.prefix = b->prefix,
+		.care_of = b->care_of,
+		.self = b->self,
+		.until_s = to_wall_s(a, b->until_us),
+		.mtu = b->mtu,
+		.sequence = l->sequence};
 
 	stored(a, store_put_binding(a->store, &s));
 }
@@ -197,6 +247,42 @@ static void end_lease(struct amad *a, struct lease *l, uint64_t cookie)
 	anchoring_release(a->anchoring, l, loop_now_us(a->loop) + a->config.quarantine_us);
 }
 
+/* The store or the kernel refused an update: everything is as before it. What ends something is not undone: the node
+ * was going to let go of it, and says so again. */
+static void undo(struct amad *a, const struct pending *p)
+{
+	const struct before *was = &p->before;
+	struct lease *l = anchoring_find(a->anchoring, &p->prefix);
+	struct binding *b = lm_find(a->lm, &p->prefix);
+
+	if (!p->changes || !l)
+		return;
+	if (!was->leased) {
+		end_lease(a, l, 0);
+		return;
+	}
+	l->ifindex = was->ifindex;
+	l->link_local = was->link_local;
+	anchoring_renew(a->anchoring, l, was->leased_until_us);
+	if (was->bound)
+		b = b ? b : lm_get(a->lm, &p->prefix);
+	else if (b)
+		end_binding(a, b, was->ifindex != 0, 0);
+	else if (!was->ifindex)
+		rc_withdraw(a->set, &p->prefix, 0);
+	if (was->bound && b) {
+		b->mtu = was->mtu;
+		(void)rc_bind(a->set, a->mr, b, &was->care_of, &was->self, a->tunnel, 0);
+		lm_set_until(a->lm, b, was->until_us);
+		if (a->srccheck)
+			(void)srccheck_set(a->srccheck, &p->prefix, &was->care_of);
+		put_binding(a, b, l);
+	} else if (was->ifindex && !(was->ifindex & ABSENT_BIT)) {
+		(void)rc_native(a->set, l, 0);
+	}
+	put_lease(a, l, false);
+}
+
 static void tick(void *ctx)
 {
 	struct amad *a = ctx;
@@ -206,7 +292,8 @@ static void tick(void *ctx)
 
 	while ((b = lm_expired(a->lm, now_us))) {
 		l = anchoring_find(a->anchoring, &b->prefix);
-		log_info("lm", "binding of %s (%s) to %s expired", prefix6_text(&b->prefix), l ? l->node : "?", in6_text(&b->care_of));
+		log_info("lm", "binding of %s (%s) to %s expired", prefix6_text(&b->prefix), l ? l->node : "?",
+			in6_text(&b->care_of));
 		if (l)
 			emit(a, "binding_expired", l, in6_text(&b->care_of));
 		end_binding(a, b, false, 0);
@@ -268,6 +355,8 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 	} else {
 		anchoring_renew(a->anchoring, l, now_us + granted_lease_us(a, u));
 	}
+	p->changes = true;
+	p->prefix = l->prefix;
 	l->sequence = u->msg->bu.sequence;
 	l->has_sequence = true;
 	l->ifindex = u->rx->ep.ifindex;
@@ -277,12 +366,12 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 		end_binding(a, b, true, 0);
 	if (rc_native(a->set, l, cookie) < 0)
 		return MH_STATUS_UNSPECIFIED;
-	put_lease(a, l);
+	put_lease(a, l, is_new);
 	log_write(is_new ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "anchoring",
-		&(struct log_fields){.mn = l->node, .hnp = prefix6_text(&l->prefix)}, "%s is here: %s %s, native via %s%s", l->node,
-		is_new ? "leased" : "keeps", prefix6_text(&l->prefix), in6_text(&l->link_local), b ? ", binding ended" : "");
+		&(struct log_fields){.mn = l->node, .hnp = prefix6_text(&l->prefix)},
+		"%s is here: %s %s, native via %s%s", l->node, is_new ? "leased" : "keeps", prefix6_text(&l->prefix),
+		in6_text(&l->link_local), b ? ", binding ended" : "");
 	emit(a, is_new ? "lease_granted" : "attached", l, NULL);
-	p->prefix = l->prefix;
 	p->lease.lifetime_s = (uint32_t)(granted_lease_us(a, u) / SEC);
 	return MH_STATUS_OK;
 }
@@ -291,7 +380,7 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 {
 	uint64_t now_us = loop_now_us(a->loop), until_us;
 	struct binding *b;
-	bool is_new, is_moved, renewed = false;
+	bool is_new, is_moved, tells_lease;
 
 	if (!u->with_care_of || !in6_is_global(&u->care_of) || !IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) ||
 		anchoring_covers(a->anchoring, &u->care_of))
@@ -301,6 +390,7 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	b = lm_get(a->lm, &l->prefix);
 	if (!b)
 		return MH_STATUS_UNSPECIFIED;
+	p->changes = p->binds = true;
 	is_new = !b->locator;
 	is_moved = !IN6_ARE_ADDR_EQUAL(&b->care_of, &u->care_of) || !IN6_ARE_ADDR_EQUAL(&b->self, &u->rx->ep.local);
 	b->mtu = u->mtu;
@@ -309,10 +399,12 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 			lm_delete(a->lm, b);
 		return MH_STATUS_UNSPECIFIED;
 	}
+	tells_lease = l->ifindex || u->with_lease;
+	l->ifindex = 0;
 	if (u->with_lease) {
 		anchoring_renew(a->anchoring, l, now_us + granted_lease_us(a, u));
 		p->lease.lifetime_s = (uint32_t)(granted_lease_us(a, u) / SEC);
-		renewed = true;
+		emit(a, "lease_renewed", l, NULL);
 	}
 	until_us = now_us + u->msg->bu.lifetime_s * SEC;
 	if (until_us > now_us + a->config.binding_us)
@@ -326,19 +418,19 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	l->has_sequence = true;
 	if (a->srccheck && is_moved)
 		(void)srccheck_set(a->srccheck, &l->prefix, &u->care_of);
-	/* The sequence number is the lease's, but it does not make the lease urgent: it is derived from the binding's record
-	 * only when that survives, and a higher one always follows. */
-	if (l->ifindex || renewed) {
-		l->ifindex = 0;
-		put_lease(a, l);
-	}
-	put_binding(a, b);
+	if (tells_lease)
+		put_lease(a, l, false);
+	put_binding(a, b, l);
 	p->ba.lifetime_s = (uint32_t)((until_us - now_us) / SEC);
 	if (is_new || is_moved) {
-		log_debug("lm", "%s: %s is at %s for %u s", l->node, prefix6_text(&l->prefix), in6_text(&u->care_of), p->ba.lifetime_s);
-		emit(a, is_new ? "binding_created" : "binding_moved", l, in6_text(&u->care_of));
+		log_debug("lm", "%s: %s is at %s for %u s", l->node, prefix6_text(&l->prefix), in6_text(&u->care_of),
+			p->ba.lifetime_s);
 	}
-	p->binds = true;
+	emit(a,
+		is_new	   ? "binding_created"
+		: is_moved ? "binding_moved"
+			   : "binding_refreshed",
+		l, in6_text(&u->care_of));
 	return MH_STATUS_OK;
 }
 
@@ -346,7 +438,8 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 {
 	const struct mh_bu *bu = &u->msg->bu;
 	struct lease *l = u->wants_any ? NULL : anchoring_find(a->anchoring, &u->prefix);
-	bool attach = u->with_lease && (u->lease.flags & DMMOPT_LEASE_ATTACH) && bu->lifetime_s == 0 && u->lease.lifetime_s > 0;
+	bool attach = u->with_lease && (u->lease.flags & DMMOPT_LEASE_ATTACH) && bu->lifetime_s == 0 &&
+		      u->lease.lifetime_s > 0;
 	struct binding *b;
 
 	p->prefix = u->prefix;
@@ -363,6 +456,20 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 		p->ba.sequence = l->sequence; /* RFC 6275 9.5.1: the last accepted */
 		return MH_STATUS_SEQUENCE;
 	}
+	if (l) {
+		b = lm_find(a->lm, &l->prefix);
+		p->before = (struct before){.leased = true,
+			.ifindex = l->ifindex,
+			.link_local = l->link_local,
+			.leased_until_us = l->until_us};
+		if (b) {
+			p->before.bound = true;
+			p->before.care_of = b->care_of;
+			p->before.self = b->self;
+			p->before.until_us = b->until_us;
+			p->before.mtu = b->mtu;
+		}
+	}
 	if (attach)
 		return do_attach(a, u, l, p, cookie);
 	if (bu->lifetime_s > 0)
@@ -377,7 +484,7 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 	}
 	b = lm_find(a->lm, &l->prefix);
 	emit(a, "binding_deleted", l, NULL);
-	put_lease(a, l);
+	put_lease(a, l, false);
 	if (b)
 		end_binding(a, b, false, cookie);
 	return MH_STATUS_OK;
@@ -389,7 +496,6 @@ static void on_update(struct amad *a, struct channel_peer *peer, const struct ch
 	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = &node};
 	struct pending *p;
 	unsigned left_out;
-	uint64_t cookie;
 
 	if (a->n_pending == PENDING) {
 		a->count_unexpected++; /* the node sends it again */
@@ -411,16 +517,18 @@ static void on_update(struct amad *a, struct channel_peer *peer, const struct ch
 		u.mtu = 0;
 	if (msg->bu.lifetime_s == 0)
 		channel_peer_credential(peer, &node); /* only attach needs the name */
-	cookie = ++a->n_pending;
-	p = &a->pending[cookie - 1];
-	*p = (struct pending){.peer = peer, .ba = {.sequence = msg->bu.sequence}, .with_lease = u.with_lease, .kernel = 0};
-	p->ba.status = handle_update(a, &u, p, cookie);
+	p = &a->pending[a->n_pending++];
+	*p = (struct pending){.peer = peer, .ba = {.sequence = msg->bu.sequence}, .with_lease = u.with_lease};
+	p->ba.status = handle_update(a, &u, p, a->cookie + a->n_pending);
 	if (p->ba.status < 128)
 		return;
+	undo(a, p);
+	p->changes = false;
 	if (log_bucket_take(&a->refused_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out)) {
 		channel_peer_credential(peer, &node);
 		log_info("lm", "refused update of %s for %s from %s: %u (%s)%s", node.node, prefix6_text(&u.prefix),
-			in6_text(&rx->ep.remote), p->ba.status, mh_status_name(p->ba.status), left_out ? "; more were left out" : "");
+			in6_text(&rx->ep.remote), p->ba.status, mh_status_name(p->ba.status),
+			left_out ? "; more were left out" : "");
 	}
 }
 
@@ -438,7 +546,7 @@ static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct
 		return;
 	a->count_heartbeat++;
 	m = mh_begin_heartbeat(&w, &hb);
-	mh_put_u32(&m, MHOPT_RESTART_COUNTER, a->restart_counter);
+	mh_put_u32(&m, MHOPT_RESTART_COUNTER, a->meta.restart_counter);
 	/* the answer is as large as the question, never larger: nobody is amplified */
 	if (probed && probe.size >= 1280 && probe.size <= 2000 && msg->len + 400 >= probe.size) {
 		mh_put_probe(&m, &probe);
@@ -452,7 +560,8 @@ static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct
 	(void)channel_send(a->channel, peer, buf, wcur_len(&w));
 }
 
-static void channel_recv(void *ctx, struct channel_peer *peer, const struct channel_rx *rx, const uint8_t *mh, size_t len)
+static void channel_recv(
+	void *ctx, struct channel_peer *peer, const struct channel_rx *rx, const uint8_t *mh, size_t len)
 {
 	struct amad *a = ctx;
 	struct rcur c = rcur_make(mh, len);
@@ -517,20 +626,29 @@ static void kernel_done(void *ctx, uint64_t cookie, int result, const char *text
 	struct pending *p;
 	unsigned left_out;
 
-	if (cookie == 0 || cookie > a->n_pending)
+	if (cookie <= a->cookie || cookie > a->cookie + a->n_pending)
 		return;
-	p = &a->pending[cookie - 1];
+	p = &a->pending[cookie - a->cookie - 1];
 	if (result == -ECANCELED) {
-		p->superseded = true;
+		p->superseded = p->ba.status < 128;
 		return;
 	}
-	p->kernel = result;
 	if (result == 0)
 		return;
-	remember_error(a, "kernel refused %s: %s%s%s", prefix6_text(&p->prefix), strerror(-result), text ? ": " : "", text ? text : "");
+	p->kernel = result;
+	remember_error(a, "kernel refused %s: %s%s%s", prefix6_text(&p->prefix), strerror(-result), text ? ": " : "",
+		text ? text : "");
 	if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->loop), 10, 10 * SEC, &left_out))
-		log_warning("nl", "the kernel refused the route of %s: %s%s%s; the update is refused", prefix6_text(&p->prefix),
-			strerror(-result), text ? ": " : "", text ? text : "");
+		log_warning("nl", "the kernel refused the route of %s: %s%s%s; the update is refused",
+			prefix6_text(&p->prefix), strerror(-result), text ? ": " : "", text ? text : "");
+}
+
+static void sync_soon(struct amad *a)
+{
+	if (a->syncing)
+		return;
+	a->syncing = true;
+	loop_timer_at(&a->sync, loop_now_us(a->loop) + SYNC_US);
 }
 
 static void commit(void *ctx)
@@ -538,15 +656,25 @@ static void commit(void *ctx)
 	struct amad *a = ctx;
 	int r = store_commit(a->store);
 
-	if (r == 1 && !a->loading)
-		loop_timer_at(&a->sync, loop_now_us(a->loop) + SYNC_US);
+	if (r == 1)
+		sync_soon(a);
 	if (r >= 0)
 		return;
-	log_error("store", "cannot commit: %s; updates of this turn are refused", strerror(-r));
+	a->count_store++;
 	remember_error(a, "store: %s", strerror(-r));
-	for (unsigned i = 0; i < a->n_pending; i++)
-		if (a->pending[i].ba.status < 128)
-			a->pending[i].ba.status = MH_STATUS_RESOURCES;
+	if (a->n_pending == 0) {
+		log_error(
+			"store", "cannot commit: %s; what expired is in the store until the next start", strerror(-r));
+		return;
+	}
+	log_error("store", "cannot commit: %s; the %u updates of this turn are refused", strerror(-r), a->n_pending);
+	/* the kernel has not heard of them; backwards: of two for one prefix the first knows what was */
+	for (unsigned i = a->n_pending; i-- > 0;) {
+		if (a->pending[i].ba.status >= 128)
+			continue;
+		a->pending[i].ba.status = MH_STATUS_RESOURCES;
+		undo(a, &a->pending[i]);
+	}
 }
 
 static void on_sync(void *ctx)
@@ -554,18 +682,29 @@ static void on_sync(void *ctx)
 	struct amad *a = ctx;
 	int r = store_sync(a->store);
 
-	if (r < 0)
-		log_error("store", "cannot sync: %s", strerror(-r));
+	a->syncing = false;
+	if (r == 0)
+		return;
+	log_error("store", "cannot sync: %s; trying again in a second", strerror(-r));
+	a->count_store++;
+	a->syncing = true;
+	loop_timer_at(&a->sync, loop_now_us(a->loop) + SEC);
 }
 
 static void apply(void *ctx)
 {
 	struct amad *a = ctx;
+	int r;
 
 	if (nl_apply(a->nl, a->set) < 0)
 		a->resync = true;
-	if (a->srccheck && srccheck_flush(a->srccheck) < 0)
-		remember_error(a, "source check: the kernel refused a change");
+	r = a->srccheck ? srccheck_flush(a->srccheck) : 0;
+	if (r < 0) {
+		remember_error(a, "source check: %s", strerror(-r));
+		for (unsigned i = 0; i < a->n_pending; i++) /* it does not say which */
+			if (a->pending[i].binds)
+				a->pending[i].kernel = r;
+	}
 	if (a->resync || a->tunnel_lost)
 		loop_timer_at(&a->retry, loop_now_us(a->loop));
 }
@@ -583,11 +722,9 @@ static void answer(void *ctx)
 		if (p->superseded)
 			continue;
 		if (p->kernel < 0 && p->ba.status < 128) {
-			struct binding *b = p->binds ? lm_find(a->lm, &p->prefix) : NULL;
-
 			p->ba.status = MH_STATUS_UNSPECIFIED;
-			if (b)
-				end_binding(a, b, false, 0);
+			undo(a, p);
+			loop_timer_at(&a->retry, loop_now_us(a->loop)); /* another turn, for what that changed */
 		}
 		a->count_status[p->ba.status]++;
 		if (p->ba.status >= 128)
@@ -600,12 +737,48 @@ static void answer(void *ctx)
 		if (wcur_ok(&w))
 			(void)channel_send(a->channel, p->peer, buf, wcur_len(&w));
 	}
+	a->cookie += a->n_pending;
 	a->n_pending = 0;
 	channel_flush(a->channel, loop_now_us(a->loop));
 	transport_flush(a->transport);
 }
 
 /* --- the kernel's news ----------------------------------------------------------------------------------------- */
+
+struct came_ctx {
+	struct amad *a;
+	uint32_t from, to;
+};
+
+static void renumber(void *ctx, struct lease *l)
+{
+	struct came_ctx *c = ctx;
+
+	if (l->ifindex != c->from)
+		return;
+	l->ifindex = c->to;
+	if (!(c->to & ABSENT_BIT) && !lm_find(c->a->lm, &l->prefix))
+		(void)rc_native(c->a->set, l, 0);
+}
+
+/* Nodes that were on an interface of this name are on it again. */
+static void link_came(struct amad *a, const struct nl_link *link)
+{
+	for (unsigned i = 0; i < a->n_absent; i++) {
+		struct came_ctx c = {a, ABSENT_BIT | i, link->ifindex};
+
+		if (!strcmp(a->absent[i], link->name))
+			anchoring_each(a->anchoring, renumber, &c);
+	}
+}
+
+static void link_went(struct amad *a, const struct nl_link *link)
+{
+	struct came_ctx c = {a, link->ifindex, absent_index(a, link->name)};
+
+	if (c.to)
+		anchoring_each(a->anchoring, renumber, &c);
+}
 
 static void on_link(void *ctx, const struct nl_link *link, bool present)
 {
@@ -621,6 +794,8 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 	for (unsigned i = 0; i < a->n_access; i++) {
 		if (a->access[i] != link->ifindex)
 			continue;
+		if (!present)
+			link_went(a, link);
 		if (!present || !wanted)
 			a->access[i] = a->access[--a->n_access];
 		else if (link->up)
@@ -630,6 +805,7 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 	if (present && wanted && a->n_access < ACCESS) {
 		a->access[a->n_access++] = link->ifindex;
 		log_info("anchoring", "nodes may attach on %s", link->name);
+		link_came(a, link);
 	}
 }
 
@@ -709,18 +885,47 @@ static void on_retry(void *ctx)
 
 /* --- start from the store -------------------------------------------------------------------------------------- */
 
+/* What ended while we did not run is taken out when the store has been read. */
+static void add_over(struct amad *a, const struct prefix6 *prefix)
+{
+	struct prefix6 *x = reallocarray(a->over, a->n_over + 1, sizeof(*x));
+
+	if (!x)
+		return; /* the next start finds it again */
+	a->over = x;
+	x[a->n_over++] = *prefix;
+}
+
+static void drop_over(struct amad *a)
+{
+	for (size_t i = 0; i < a->n_over; i++) {
+		if (!anchoring_find(a->anchoring, &a->over[i]))
+			stored(a, store_delete_lease(a->store, &a->over[i]));
+		stored(a, store_delete_binding(a->store, &a->over[i]));
+	}
+	free(a->over);
+	a->over = NULL;
+	a->n_over = 0;
+}
+
 static void load_lease(void *ctx, const struct store_lease *s)
 {
 	struct amad *a = ctx;
 	uint64_t until_us = from_wall_s(a, s->until_s);
 	struct lease *l;
 
-	if (!until_us || anchoring_restore(a->anchoring, &s->prefix, s->key, s->node, until_us, &l) < 0)
-		return; /* over, or no longer of our pools: swept below */
+	if (!until_us) {
+		add_over(a, &s->prefix);
+		return;
+	}
+	if (anchoring_restore(a->anchoring, &s->prefix, s->key, s->node, until_us, &l) < 0)
+		return; /* no longer of our pools; a pool that was left out by mistake finds its leases again */
 	l->sequence = s->sequence;
 	l->has_sequence = s->has_sequence;
 	l->link_local = s->link_local;
 	l->ifindex = s->ifname[0] ? if_nametoindex(s->ifname) : 0;
+	if (s->ifname[0] && !l->ifindex)
+		l->ifindex = absent_index(a, s->ifname);
 }
 
 static void load_binding(void *ctx, const struct store_binding *s)
@@ -730,7 +935,11 @@ static void load_binding(void *ctx, const struct store_binding *s)
 	struct lease *l = anchoring_find(a->anchoring, &s->prefix);
 	struct binding *b;
 
-	if (!until_us || !l)
+	if (!until_us) {
+		add_over(a, &s->prefix);
+		return;
+	}
+	if (!l)
 		return;
 	b = lm_get(a->lm, &s->prefix);
 	if (!b)
@@ -743,6 +952,10 @@ static void load_binding(void *ctx, const struct store_binding *s)
 	}
 	lm_set_until(a->lm, b, until_us);
 	l->ifindex = 0;
+	if (!l->has_sequence || lm_sequence_ok(l->sequence, s->sequence)) {
+		l->sequence = s->sequence;
+		l->has_sequence = true;
+	}
 	if (a->srccheck)
 		(void)srccheck_set(a->srccheck, &s->prefix, &s->care_of);
 }
@@ -751,8 +964,28 @@ static void want_native(void *ctx, struct lease *l)
 {
 	struct amad *a = ctx;
 
-	if (l->ifindex)
+	if (l->ifindex && !(l->ifindex & ABSENT_BIT))
 		(void)rc_native(a->set, l, 0);
+}
+
+/* A power cut can take the last bindings: then the counter tells the nodes to register again (RFC 5847 3.3). Whatever
+ * else ends the daemon loses nothing. A store that begins anew has a counter that no earlier one had. */
+static void start_meta(struct amad *a)
+{
+	char boot_id[sizeof(a->meta.boot_id)] = "unknown";
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (f) {
+		if (fgets(boot_id, sizeof(boot_id), f))
+			boot_id[strcspn(boot_id, "\n")] = '\0';
+		(void)fclose(f);
+	}
+	if (a->meta.restart_counter == 0)
+		a->meta.restart_counter = (uint32_t)(loop_wall_ns() / 1000000000) & 0x7fffffff;
+	else if (a->meta.boot_id[0] && strcmp(a->meta.boot_id, boot_id) != 0)
+		a->meta.restart_counter++;
+	memcpy(a->meta.boot_id, boot_id, sizeof(boot_id));
+	stored(a, store_put_meta(a->store, &a->meta));
 }
 
 /* --- control --------------------------------------------------------------------------------------------------- */
@@ -772,14 +1005,15 @@ struct list_ctx {
 static void lease_json(void *ctx, struct lease *l)
 {
 	struct list_ctx *c = ctx;
-	char name[IF_NAMESIZE] = "";
+	char name[IF_NAMESIZE];
 
-	if (l->ifindex)
-		(void)if_indextoname(l->ifindex, name);
 	(void)json_array_append_new(c->list,
 		json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:f}", "mn", l->node, "hnp", prefix6_text(&l->prefix), "state",
-			l->ifindex ? "native" : lm_find(c->a->lm, &l->prefix) ? "bound" : "away", "interface", l->ifindex ? name : NULL,
-			"link_local", l->ifindex ? in6_text(&l->link_local) : NULL, "remaining_s", left_s(c->a, l->until_us)));
+			l->ifindex			? "native"
+			: lm_find(c->a->lm, &l->prefix) ? "bound"
+							: "away",
+			"interface", l->ifindex ? lease_ifname(c->a, l, name) : NULL, "link_local",
+			l->ifindex ? in6_text(&l->link_local) : NULL, "remaining_s", left_s(c->a, l->until_us)));
 }
 
 static void binding_json(void *ctx, struct binding *b)
@@ -788,10 +1022,11 @@ static void binding_json(void *ctx, struct binding *b)
 	const struct lease *l = anchoring_find(c->a->anchoring, &b->prefix);
 
 	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "mn", l ? l->node : "?", "hnp", prefix6_text(&b->prefix),
-			"care_of", in6_text(&b->care_of), "self", in6_text(&b->self), "type", "direct", "sequence", l ? l->sequence : 0,
-			"remaining_s", left_s(c->a, b->until_us), "since_s",
-			(double)(loop_now_us(c->a->loop) - b->since_us) / SEC, "mtu", b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "mn", l ? l->node : "?", "hnp",
+			prefix6_text(&b->prefix), "care_of", in6_text(&b->care_of), "self", in6_text(&b->self), "type",
+			"direct", "sequence", l ? l->sequence : 0, "remaining_s", left_s(c->a, b->until_us), "since_s",
+			(double)(loop_now_us(c->a->loop) - b->since_us) / SEC, "mtu",
+			b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
 }
 
 static int list_leases(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
@@ -882,11 +1117,12 @@ static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *r
 		(void)json_array_append_new(pools, json_string(prefix6_text(&pool[i])));
 	for (unsigned i = a->n_errors > ERRORS ? a->n_errors - ERRORS : 0; i < a->n_errors; i++)
 		(void)json_array_append_new(errors, json_string(a->error[i % ERRORS]));
-	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:o, s:o}", "version", PACKAGE_VERSION, "uptime_s",
-		(double)(loop_now_us(a->loop) - a->started_us) / SEC, "node", a->identity.name, "domain", a->identity.credential.domain,
-		"device", a->config.tunnel_device, "pools", pools, "leases", (int)anchoring_count(a->anchoring), "bindings",
-		(int)lm_count(a->lm), "locators", (int)mr_count(a->mr), "nodes", (int)channel_counters(a->channel)->peers,
-		"restart_counter", (int)a->restart_counter, "counters", counters_json(a), "errors", errors);
+	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:o, s:o}", "version",
+		PACKAGE_VERSION, "uptime_s", (double)(loop_now_us(a->loop) - a->started_us) / SEC, "node",
+		a->identity.name, "domain", a->identity.credential.domain, "device", a->config.tunnel_device, "pools",
+		pools, "leases", (int)anchoring_count(a->anchoring), "bindings", (int)lm_count(a->lm), "locators",
+		(int)mr_count(a->mr), "nodes", (int)channel_counters(a->channel)->peers, "restart_counter",
+		(int)a->meta.restart_counter, "counters", counters_json(a), "errors", errors);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -928,9 +1164,11 @@ static int reload(struct amad *a, char *reterr, size_t size)
 		return n;
 	}
 	if (config->port != a->config.port || strcmp(config->tunnel_device, a->config.tunnel_device) ||
-		strcmp(config->control_socket, a->config.control_socket) || strcmp(config->identity, a->config.identity) ||
-		strcmp(config->state_dir, a->config.state_dir) || memcmp(&config->pool, &a->config.pool, sizeof(config->pool)))
-		log_warning("conf", "pool, port, tunnel-device, control-socket, identity and state-dir change only with a restart");
+		strcmp(config->control_socket, a->config.control_socket) ||
+		strcmp(config->identity, a->config.identity) || strcmp(config->state_dir, a->config.state_dir) ||
+		memcmp(&config->pool, &a->config.pool, sizeof(config->pool)))
+		log_warning("conf",
+			"pool, port, tunnel-device, control-socket, identity and state-dir change only with a restart");
 	config->port = a->config.port;
 	memcpy(config->tunnel_device, a->config.tunnel_device, sizeof(config->tunnel_device));
 	config->pool = a->config.pool;
@@ -953,19 +1191,21 @@ static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *re
 static const struct control_method methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
 	{"ListBindings", list_bindings, false}, {"Reload", do_reload, true}, {0}};
 
-static const char description[] =
-	"# The access mobility anchor\n"
-	"interface org.dmm.amad\n"
-	"method GetStatus() -> (version: string, uptime_s: float, node: string, domain: string, device: string, pools: []string, "
-	"leases: int, bindings: int, locators: int, nodes: int, restart_counter: int, counters: [string]int, errors: []string)\n"
-	"method ListLeases() -> (leases: []object)\n"
-	"method ListBindings() -> (bindings: []object)\n"
-	"# Call with more; event is ready, lease_granted, attached, lease_released, lease_expired, binding_created, binding_moved,\n"
-	"# binding_deleted, binding_expired or restored\n"
-	"method Monitor() -> (event: string, data: object)\n"
-	"method Reload() -> ()\n"
-	"error Failed (message: string)\n"
-	"error PermissionDenied (message: string)\n";
+static const char description[] = "# The access mobility anchor\n"
+				  "interface org.dmm.amad\n"
+				  "method GetStatus() -> (version: string, uptime_s: float, node: string, domain: "
+				  "string, device: string, pools: []string, "
+				  "leases: int, bindings: int, locators: int, nodes: int, restart_counter: int, "
+				  "counters: [string]int, errors: []string)\n"
+				  "method ListLeases() -> (leases: []object)\n"
+				  "method ListBindings() -> (bindings: []object)\n"
+				  "# Call with more; event is ready, lease_granted, attached, lease_renewed, "
+				  "lease_released, lease_expired, binding_created, binding_moved,\n"
+				  "# binding_refreshed, binding_deleted, binding_expired or restored\n"
+				  "method Monitor() -> (event: string, data: object)\n"
+				  "method Reload() -> ()\n"
+				  "error Failed (message: string)\n"
+				  "error PermissionDenied (message: string)\n";
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
 
@@ -974,6 +1214,9 @@ static void on_signal(void *ctx, int signum)
 	struct amad *a = ctx;
 
 	log_info("main", "stopping: %s", strsignal(signum));
+#ifdef HAVE_SYSTEMD
+	(void)sd_notify(0, "STOPPING=1");
+#endif
 	loop_stop(a->loop);
 }
 
@@ -982,7 +1225,13 @@ static void on_hup(void *ctx, int signum)
 	char err[AMAD_ERR];
 
 	(void)signum;
+#ifdef HAVE_SYSTEMD
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_clock_us());
+#endif
 	(void)reload(ctx, err, sizeof(err));
+#ifdef HAVE_SYSTEMD
+	(void)sd_notify(0, "READY=1");
+#endif
 }
 
 static void on_watchdog(void *ctx)
@@ -1012,19 +1261,23 @@ static int add_pools(struct amad *a, char *reterr)
 
 		if (!credential_covers(c, p)) {
 			(void)snprintf(reterr, AMAD_ERR,
-				"pool %s is not covered by the credential of %s: nodes would refuse it; have the domain sign a credential with --prefix %s",
+				"pool %s is not covered by the credential of %s: nodes would refuse it; have the "
+				"domain sign a credential with --prefix %s",
 				prefix6_text(p), c->node, prefix6_text(p));
 			return -EACCES;
 		}
 		r = anchoring_add_pool(a->anchoring, p);
 		if (r < 0) {
 			(void)snprintf(reterr, AMAD_ERR, "pool %s: %s", prefix6_text(p),
-				r == -EEXIST ? "overlaps another pool" : r == -EINVAL ? "must be /64 or shorter" : "too many pools");
+				r == -EEXIST   ? "overlaps another pool"
+				: r == -EINVAL ? "must be /64 or shorter"
+					       : "too many pools");
 			return r;
 		}
 	}
 	if (n == 0) {
-		(void)snprintf(reterr, AMAD_ERR, "no pool: neither the configuration nor the credential names a prefix to lease from");
+		(void)snprintf(reterr, AMAD_ERR,
+			"no pool: neither the configuration nor the credential names a prefix to lease from");
 		return -EINVAL;
 	}
 	return 0;
@@ -1050,7 +1303,8 @@ static int open_all(struct amad *a, char *reterr)
 	if (identity_load(a->config.identity, &a->identity, reterr) < 0)
 		return -ENOENT;
 	if (!a->identity.has_credential || a->identity.role != CREDENTIAL_AMA) {
-		(void)snprintf(reterr, AMAD_ERR, "%s holds no credential of an AMA: make one with 'amactl domain add-ama' and copy it here",
+		(void)snprintf(reterr, AMAD_ERR,
+			"%s holds no credential of an AMA: make one with 'amactl domain add-ama' and copy it here",
 			a->config.identity);
 		return -ENOENT;
 	}
@@ -1097,11 +1351,13 @@ static int open_all(struct amad *a, char *reterr)
 	if (a->config.source_check && srccheck_new(SRCCHECK_ANCHOR, a->config.max_nodes, &a->srccheck, reterr) < 0)
 		return -EPERM; /* fail closed: 'source-check = no' goes on without */
 	if (nl_sysctl_get("all", "forwarding", &forwarding) == 0 && !forwarding)
-		log_warning("main", "this machine does not forward IPv6: 'sysctl -w net.ipv6.conf.all.forwarding=1' (and accept_ra=2 on an uplink that needs router advertisements)");
+		log_warning("main", "this machine does not forward IPv6: 'sysctl -w net.ipv6.conf.all.forwarding=1' "
+				    "(and accept_ra=2 on an uplink that needs router advertisements)");
 	return 0;
 }
 
-int amad_new(const char *config_path, bool config_required, const struct amad_config *config, struct amad **ret, char *reterr)
+int amad_new(const char *config_path, bool config_required, const struct amad_config *config, struct amad **ret,
+	char *reterr)
 {
 	struct amad *a = calloc(1, sizeof(*a));
 	const struct prefix6 *pool;
@@ -1121,15 +1377,16 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 	a->started_us = loop_now_us(a->loop);
 	for (unsigned i = anchoring_pools(a->anchoring, &pool); i > 0; i--)
 		rc_want_pool(a->set, &pool[i - 1]);
-	a->loading = true;
-	r = store_load(a->store, load_lease, load_binding, a, &a->restart_counter);
+	r = store_load(a->store, load_lease, load_binding, a, &a->meta);
 	if (r < 0) {
-		(void)snprintf(reterr, AMAD_ERR, "the store in %s is damaged (%s): it was left as it is; move it away to start empty",
+		(void)snprintf(reterr, AMAD_ERR,
+			"the store in %s is damaged (%s): it was left as it is; move it away to start empty",
 			a->config.state_dir, strerror(-r));
 		amad_free(a);
 		return r;
 	}
-	a->loading = false;
+	drop_over(a);
+	start_meta(a);
 	anchoring_each(a->anchoring, want_native, a);
 	/* what is allowed is filled in before the check replaces one of an earlier run */
 	if (a->srccheck) {
@@ -1157,8 +1414,8 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 		return -EIO;
 	}
 	if (a->n_access == 0)
-		log_warning("main", "none of the access interfaces exists yet: waiting for %s%s", a->config.access.word[0],
-			a->config.access.n > 1 ? " and others" : "");
+		log_warning("main", "none of the access interfaces exists yet: waiting for %s%s",
+			a->config.access.word[0], a->config.access.n > 1 ? " and others" : "");
 	loop_timer_at(&a->tick, loop_now_us(a->loop) + SEC);
 	*ret = a;
 	return 0;
@@ -1166,15 +1423,17 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 
 int amad_run(struct amad *a)
 {
-	log_info("main", "amad %s is ready: %s of domain %s, %zu leases, %zu bindings", PACKAGE_VERSION, a->identity.name,
-		a->identity.credential.domain, anchoring_count(a->anchoring), lm_count(a->lm));
+	log_info("main", "amad %s is ready: %s of domain %s, %zu leases, %zu bindings", PACKAGE_VERSION,
+		a->identity.name, a->identity.credential.domain, anchoring_count(a->anchoring), lm_count(a->lm));
 #ifdef HAVE_SYSTEMD
 	(void)sd_notify(0, "READY=1");
 #endif
 	on_watchdog(a);
 	loop_run(a->loop);
-	(void)store_commit(a->store);
-	(void)store_sync(a->store);
+	a->meta.boot_id[0] = '\0'; /* all is on disk: nothing can have been lost */
+	(void)store_put_meta(a->store, &a->meta);
+	if (store_commit(a->store) < 0)
+		log_error("store", "cannot commit at the end; the next start reads the journal");
 	if (a->config.flush_on_exit) {
 		fwd_begin(a->set);
 		fwd_end(a->set);
@@ -1208,5 +1467,6 @@ void amad_free(struct amad *a)
 	anchoring_free(a->anchoring);
 	loop_free(a->loop);
 	identity_done(&a->identity);
+	free(a->over);
 	free(a);
 }

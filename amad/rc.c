@@ -50,8 +50,8 @@ static void put_locator(struct fwd_set *set, struct mr *mr, struct locator *l)
 		fwd_unwant(set, &o, 0);
 }
 
-int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct in6_addr *care_of, const struct in6_addr *self,
-	uint32_t tunnel, uint64_t cookie)
+int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct in6_addr *care_of,
+	const struct in6_addr *self, uint32_t tunnel, uint64_t cookie)
 {
 	struct fwd_object route = route_to(&b->prefix), nexthop;
 	struct locator *old = b->locator, *l;
@@ -62,7 +62,7 @@ int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct 
 		nexthop = nexthop_of(old, tunnel);
 		route.route.nexthop = mr_id(old);
 		route.route.mtu = b->mtu;
-		if (fwd_want(set, &nexthop, 0) < 0)
+		if (fwd_want(set, &nexthop, cookie) < 0)
 			return -ENOMEM;
 	} else {
 		l = mr_get(mr, care_of, self, &is_new);

@@ -29,24 +29,33 @@ struct store_binding {
 	struct in6_addr care_of, self;
 	uint64_t until_s;
 	uint16_t mtu;
+	uint16_t sequence; /* of the update that made it: newer than the one in the lease */
+};
+struct store_meta {
+	uint32_t restart_counter; /* RFC 5847: another one than before means that bindings may have been lost */
+	char boot_id[40];	  /* of the machine while the daemon runs; "" = it stopped by itself */
 };
 
-/* Open or make the store in a directory. Returns 0, or -errno with a sentence in reterr; a damaged store is left alone. */
+/* Open or make the store in a directory. Returns 0, or -errno with a sentence in reterr; a damaged store is left alone.
+ */
 int store_open(const char *directory, struct store **ret, char *reterr);
 void store_close(struct store *s);
 
-/* Read everything; the callbacks must not call store functions. Returns 0 or -errno. */
+/* Read everything; the callbacks must not call store functions. ret_meta is zeroed when there is none yet. Returns 0 or
+ * -errno. */
 int store_load(struct store *s, void (*lease)(void *ctx, const struct store_lease *l),
-	void (*binding)(void *ctx, const struct store_binding *b), void *ctx, uint32_t *ret_restart_counter);
+	void (*binding)(void *ctx, const struct store_binding *b), void *ctx, struct store_meta *ret_meta);
 
-/* Changes of a turn; they are committed together by store_commit. 0 or -errno. */
-int store_put_lease(struct store *s, const struct store_lease *l);
+/* Changes of a turn; they are committed together by store_commit. now: must be on disk when that returns. 0 or -errno.
+ */
+int store_put_lease(struct store *s, const struct store_lease *l, bool now);
 int store_delete_lease(struct store *s, const struct prefix6 *prefix);
 int store_put_binding(struct store *s, const struct store_binding *b);
 int store_delete_binding(struct store *s, const struct prefix6 *prefix);
-int store_put_restart_counter(struct store *s, uint32_t counter);
+int store_put_meta(struct store *s, const struct store_meta *m); /* on disk at store_commit */
 
-/* Commit: what was put survives the death of the process. A changed lease is also on disk before this returns; bindings
- * are by the next store_sync. Returns 1 when something waits for store_sync, 0, or -errno: nothing of this turn was committed. */
+/* Commit: what was put survives the death of the process; it is on disk when something of it had to be, else after the
+ * next store_sync. Returns 1 when something waits for store_sync, 0, or -errno: nothing of this turn was committed. */
 int store_commit(struct store *s);
+/* Returns 0, or -errno: what waits goes on waiting, and is safe from the death of the process. */
 int store_sync(struct store *s);

@@ -1,30 +1,56 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* store_lmdb.c - the store in LMDB
+/* store_lmdb.c - the store: LMDB, and a journal of the last moments
  *
- * One write transaction a turn. The environment is opened without synchronous commits: a commit is in the page cache, where it survives
- * the death of the process, and mdb_env_sync puts it on disk. Records are written field by field in network order, so that a
- * store is the same on every machine. */
+ * LMDB commits with its default flags, data pages on disk before the page that refers to them: a power cut at any
+ * moment leaves the last commit whole. (MDB_NOSYNC would be faster and promises that only where the file system keeps
+ * the order of writes, which ext4 and others do not.) Such a commit waits for the disk, and a handover must not. So the
+ * records of a turn are appended to the file "journal" by one write(), which survives the process but not a power cut;
+ * store_sync soon puts them into LMDB and empties the journal. A turn with something that must be on disk goes into
+ * LMDB at once, with all that waits.
+ *
+ * Each LMDB commit raises a generation number. Journal records carry the one they follow, and a checksum: after a crash
+ * those that LMDB has already, and those that a power cut tore, do not count. Records are written field by field in
+ * network order, so that a store is the same on every machine. */
 #include "store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "wire.h"
 
-#define MAP_BYTES (4ULL << 30) /* address space, not memory */
-#define RECORD    256
-#define VERSION   1
+#define MAP_BYTES    (4ULL << 30) /* address space, not memory */
+#define VERSION	     1
+#define JOURNAL_MOST 1000000 /* records: reached only when LMDB cannot commit for a long time */
+#define KEY	     8
+#define VALUE	     144
+
+/* Journal record: checksum u64 | generation u64 | database u8 | value length u8, 0 = deleted | key 8 | value */
+#define HEADER (8 + 8 + 1 + 1 + KEY)
+
+enum database { LEASES, BINDINGS, META, DATABASES };
+static const char *const database_name[DATABASES] = {"leases", "bindings", "meta"};
+static const uint8_t key_restart[KEY] = "restart", key_generation[KEY] = "generat";
+
+struct record {
+	uint8_t db, len, key[KEY], value[VALUE];
+};
 
 struct store {
 	MDB_env *env;
-	MDB_txn *txn; /* of this turn, NULL = nothing changed yet */
-	MDB_dbi leases, bindings, meta;
-	bool urgent;  /* the turn changed a lease */
-	bool unsynced;
+	MDB_dbi dbi[DATABASES];
+	int journal;	       /* file */
+	off_t journal_len;     /* of what is whole */
+	uint64_t generation;   /* of the last LMDB commit */
+	struct record *record; /* [0, n_waiting) are in the journal, the rest is of this turn */
+	size_t n, n_waiting, room;
+	bool now;  /* the turn has to be on disk */
+	int error; /* of a put in this turn */
 };
 
 static int to_errno(int r)
@@ -36,9 +62,328 @@ static int to_errno(int r)
 	return r == MDB_MAP_FULL ? -ENOSPC : -EIO;
 }
 
-static int begin(struct store *s)
+static uint64_t checksum(const uint8_t *p, size_t len)
 {
-	return s->txn ? 0 : to_errno(mdb_txn_begin(s->env, NULL, 0, &s->txn));
+	uint64_t h = 14695981039346656037ULL; /* FNV-1a: against tearing, not against malice */
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ p[i]) * 1099511628211ULL;
+	return h;
+}
+
+static int add_record(struct store *s, enum database db, const void *key, const void *value, size_t len)
+{
+	struct record *r = NULL;
+
+	if (s->n == s->room && s->n < JOURNAL_MOST) {
+		size_t room = s->room ? 2 * s->room : 256;
+
+		r = reallocarray(s->record, room, sizeof(*r));
+		if (r) {
+			s->record = r;
+			s->room = room;
+		}
+	}
+	if (s->n == s->room) {
+		s->error = s->n < JOURNAL_MOST ? -ENOMEM : -ENOSPC;
+		return s->error;
+	}
+	r = &s->record[s->n++];
+	r->db = (uint8_t)db;
+	r->len = (uint8_t)len;
+	memcpy(r->key, key, KEY);
+	memcpy(r->value, value, len);
+	return 0;
+}
+
+/* --- records --------------------------------------------------------------------------------------------------- */
+
+int store_put_lease(struct store *s, const struct store_lease *l, bool now)
+{
+	uint8_t buf[VALUE];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+
+	wcur_u8(&w, VERSION);
+	wcur_bytes(&w, l->key, 32);
+	wcur_u64(&w, l->until_s);
+	wcur_u8(&w, l->has_sequence);
+	wcur_u16(&w, l->sequence);
+	wcur_bytes(&w, l->ifname, sizeof(l->ifname));
+	wcur_in6(&w, &l->link_local);
+	wcur_bytes(&w, l->node, sizeof(l->node));
+	s->now |= now;
+	return add_record(s, LEASES, &l->prefix.addr, buf, wcur_len(&w));
+}
+
+int store_delete_lease(struct store *s, const struct prefix6 *prefix)
+{
+	return add_record(s, LEASES, &prefix->addr, "", 0);
+}
+
+int store_put_binding(struct store *s, const struct store_binding *b)
+{
+	uint8_t buf[VALUE];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+
+	wcur_u8(&w, VERSION);
+	wcur_in6(&w, &b->care_of);
+	wcur_in6(&w, &b->self);
+	wcur_u64(&w, b->until_s);
+	wcur_u16(&w, b->mtu);
+	wcur_u16(&w, b->sequence);
+	return add_record(s, BINDINGS, &b->prefix.addr, buf, wcur_len(&w));
+}
+
+int store_delete_binding(struct store *s, const struct prefix6 *prefix)
+{
+	return add_record(s, BINDINGS, &prefix->addr, "", 0);
+}
+
+int store_put_meta(struct store *s, const struct store_meta *m)
+{
+	uint8_t buf[VALUE];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+
+	wcur_u8(&w, VERSION);
+	wcur_u32(&w, m->restart_counter);
+	wcur_bytes(&w, m->boot_id, sizeof(m->boot_id));
+	s->now = true;
+	return add_record(s, META, key_restart, buf, wcur_len(&w));
+}
+
+static bool read_key(const MDB_val *k, struct prefix6 *ret)
+{
+	struct rcur c = rcur_make(k->mv_data, k->mv_size);
+	struct in6_addr prefix = IN6ADDR_ANY_INIT;
+
+	rcur_bytes(&c, &prefix, KEY);
+	*ret = prefix6_make(&prefix, 64);
+	return rcur_ok(&c) && rcur_left(&c) == 0;
+}
+
+static bool read_lease(const MDB_val *k, const MDB_val *v, struct store_lease *ret)
+{
+	struct rcur c = rcur_make(v->mv_data, v->mv_size);
+
+	if (!read_key(k, &ret->prefix) || rcur_u8(&c) != VERSION)
+		return false;
+	rcur_bytes(&c, ret->key, 32);
+	ret->until_s = rcur_u64(&c);
+	ret->has_sequence = rcur_u8(&c);
+	ret->sequence = rcur_u16(&c);
+	rcur_bytes(&c, ret->ifname, sizeof(ret->ifname));
+	rcur_in6(&c, &ret->link_local);
+	rcur_bytes(&c, ret->node, sizeof(ret->node));
+	ret->ifname[sizeof(ret->ifname) - 1] = ret->node[sizeof(ret->node) - 1] = '\0';
+	return rcur_ok(&c) && rcur_left(&c) == 0;
+}
+
+static bool read_binding(const MDB_val *k, const MDB_val *v, struct store_binding *ret)
+{
+	struct rcur c = rcur_make(v->mv_data, v->mv_size);
+
+	if (!read_key(k, &ret->prefix) || rcur_u8(&c) != VERSION)
+		return false;
+	rcur_in6(&c, &ret->care_of);
+	rcur_in6(&c, &ret->self);
+	ret->until_s = rcur_u64(&c);
+	ret->mtu = rcur_u16(&c);
+	ret->sequence = rcur_u16(&c);
+	return rcur_ok(&c) && rcur_left(&c) == 0;
+}
+
+/* --- commit ---------------------------------------------------------------------------------------------------- */
+
+static int put(MDB_txn *txn, MDB_dbi dbi, const uint8_t key[KEY], const uint8_t *value, size_t len)
+{
+	MDB_val k = {.mv_size = KEY, .mv_data = (void *)key}, v = {.mv_size = len, .mv_data = (void *)value};
+	int r = len ? mdb_put(txn, dbi, &k, &v, 0) : mdb_del(txn, dbi, &k, NULL);
+
+	return r == MDB_NOTFOUND ? 0 : r;
+}
+
+static void cut_journal(struct store *s, off_t len)
+{
+	s->journal_len = len;
+	if (ftruncate(s->journal, len) < 0)
+		return; /* what stays there is overwritten, or its generation says that it is old */
+}
+
+/* Everything into LMDB, on disk when this returns. On failure the records stay where they are. */
+static int commit_all(struct store *s)
+{
+	uint8_t buf[8];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	MDB_txn *txn;
+	int r = mdb_txn_begin(s->env, NULL, 0, &txn);
+
+	if (r != 0)
+		return to_errno(r);
+	for (size_t i = 0; r == 0 && i < s->n; i++) {
+		const struct record *x = &s->record[i];
+
+		r = put(txn, s->dbi[x->db], x->key, x->value, x->len);
+	}
+	wcur_u64(&w, s->generation + 1);
+	if (r == 0)
+		r = put(txn, s->dbi[META], key_generation, buf, wcur_len(&w));
+	if (r != 0) {
+		mdb_txn_abort(txn);
+		return to_errno(r);
+	}
+	r = mdb_txn_commit(txn);
+	if (r != 0)
+		return to_errno(r);
+	s->generation++;
+	s->n = s->n_waiting = 0;
+	if (s->room > 16384) { /* a burst is over */
+		free(s->record);
+		s->record = NULL;
+		s->room = 0;
+	}
+	cut_journal(s, 0);
+	return 0;
+}
+
+static int write_journal(struct store *s, const void *buf, size_t len)
+{
+	ssize_t n = pwrite(s->journal, buf, len, s->journal_len);
+
+	if (n != (ssize_t)len)
+		return n < 0 ? -errno : -ENOSPC;
+	s->journal_len += n;
+	return 0;
+}
+
+static int append(struct store *s)
+{
+	uint8_t buf[64 * (HEADER + VALUE)];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	int r = 0;
+
+	for (size_t i = s->n_waiting; r == 0 && i < s->n; i++) {
+		const struct record *x = &s->record[i];
+		uint8_t *at = w.pos;
+		struct wcur sum;
+
+		wcur_zero(&w, 8);
+		wcur_u64(&w, s->generation);
+		wcur_u8(&w, x->db);
+		wcur_u8(&w, x->len);
+		wcur_bytes(&w, x->key, KEY);
+		wcur_bytes(&w, x->value, x->len);
+		sum = wcur_make(at, 8);
+		wcur_u64(&sum, checksum(at + 8, (size_t)(w.pos - at) - 8));
+		if (i + 1 < s->n && wcur_len(&w) + HEADER + VALUE <= sizeof(buf))
+			continue;
+		r = write_journal(s, buf, wcur_len(&w));
+		w = wcur_make(buf, sizeof(buf));
+	}
+	return r;
+}
+
+int store_commit(struct store *s)
+{
+	off_t before = s->journal_len;
+	int r = s->error;
+
+	if (r == 0 && s->now)
+		r = commit_all(s);
+	else if (r == 0 && s->n > s->n_waiting)
+		r = append(s);
+	s->now = false;
+	s->error = 0;
+	if (r < 0) {
+		cut_journal(s, before);
+		s->n = s->n_waiting;
+		return r;
+	}
+	s->n_waiting = s->n;
+	return s->n > 0;
+}
+
+int store_sync(struct store *s)
+{
+	return s->n_waiting > 0 ? commit_all(s) : 0;
+}
+
+/* --- open and load --------------------------------------------------------------------------------------------- */
+
+/* LMDB maps the file and believes it: one that was cut short would end in SIGBUS. */
+static int check_size(struct store *s)
+{
+	MDB_envinfo info;
+	MDB_stat stat;
+	struct stat st;
+	int fd;
+
+	if (mdb_env_info(s->env, &info) != 0 || mdb_env_stat(s->env, &stat) != 0 || mdb_env_get_fd(s->env, &fd) != 0 ||
+		fstat(fd, &st) < 0)
+		return MDB_INVALID;
+	return (uint64_t)st.st_size < (info.me_last_pgno + 1) * stat.ms_psize ? MDB_CORRUPTED : 0;
+}
+
+/* Put what is in the journal, but not in LMDB, into LMDB. */
+static int read_journal(struct store *s)
+{
+	struct stat st;
+	uint8_t *buf;
+	struct rcur c;
+	int r = 0;
+
+	if (fstat(s->journal, &st) < 0)
+		return -errno;
+	if (st.st_size == 0)
+		return 0;
+	buf = malloc((size_t)st.st_size);
+	if (!buf)
+		return -ENOMEM;
+	if (pread(s->journal, buf, (size_t)st.st_size, 0) != st.st_size) {
+		free(buf);
+		return -EIO;
+	}
+	for (c = rcur_make(buf, (size_t)st.st_size); r == 0 && rcur_left(&c) >= HEADER;) {
+		uint64_t sum = rcur_u64(&c), generation;
+		const uint8_t *summed = c.pos, *key, *value;
+		uint8_t db, len;
+
+		generation = rcur_u64(&c);
+		db = rcur_u8(&c);
+		len = rcur_u8(&c);
+		key = rcur_take(&c, KEY);
+		value = rcur_take(&c, len);
+		if (!rcur_ok(&c) || generation != s->generation || db >= DATABASES || len > VALUE ||
+			sum != checksum(summed, (size_t)(c.pos - summed)))
+			break;
+		r = add_record(s, (enum database)db, key, value, len);
+	}
+	free(buf);
+	s->n_waiting = s->n;
+	return r < 0 ? r : store_sync(s);
+}
+
+static int open_databases(struct store *s)
+{
+	MDB_val k = {.mv_size = KEY, .mv_data = (void *)key_generation}, v;
+	MDB_txn *txn;
+	int r = mdb_txn_begin(s->env, NULL, 0, &txn);
+
+	if (r != 0)
+		return r;
+	for (int i = 0; r == 0 && i < DATABASES; i++)
+		r = mdb_dbi_open(txn, database_name[i], MDB_CREATE, &s->dbi[i]);
+	if (r == 0)
+		r = mdb_get(txn, s->dbi[META], &k, &v);
+	if (r == 0) {
+		struct rcur c = rcur_make(v.mv_data, v.mv_size);
+
+		s->generation = rcur_u64(&c);
+	}
+	if (r != 0 && r != MDB_NOTFOUND) {
+		mdb_txn_abort(txn);
+		return r;
+	}
+	return mdb_txn_commit(txn);
 }
 
 int store_open(const char *directory, struct store **ret, char *reterr)
@@ -55,28 +400,24 @@ int store_open(const char *directory, struct store **ret, char *reterr)
 		*strrchr(path, '/') = '\0';
 	(void)mkdir(path, 0755);
 	(void)mkdir(directory, 0700);
-	r = mdb_env_create(&s->env);
+	(void)snprintf(path, sizeof(path), "%.4000s/journal", directory);
+	s->journal = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	r = s->journal < 0 ? errno : mdb_env_create(&s->env);
 	if (r == 0)
-		r = mdb_env_set_maxdbs(s->env, 4);
+		r = mdb_env_set_maxdbs(s->env, DATABASES);
 	if (r == 0)
 		r = mdb_env_set_mapsize(s->env, MAP_BYTES);
 	if (r == 0)
-		r = mdb_env_open(s->env, directory, MDB_NOSYNC | MDB_NOTLS, 0600);
+		r = mdb_env_open(s->env, directory, MDB_NOTLS, 0600);
 	if (r == 0)
-		r = mdb_txn_begin(s->env, NULL, 0, &s->txn);
+		r = check_size(s);
 	if (r == 0)
-		r = mdb_dbi_open(s->txn, "leases", MDB_CREATE, &s->leases);
+		r = open_databases(s);
 	if (r == 0)
-		r = mdb_dbi_open(s->txn, "bindings", MDB_CREATE, &s->bindings);
-	if (r == 0)
-		r = mdb_dbi_open(s->txn, "meta", MDB_CREATE, &s->meta);
-	if (r == 0) {
-		r = mdb_txn_commit(s->txn);
-		s->txn = NULL;
-	}
+		r = -read_journal(s);
 	if (r != 0) {
-		(void)snprintf(reterr, STORE_ERR, "cannot open the store in %.200s: %.100s%s", directory, mdb_strerror(r),
-			r < 0 ? "; it was left as it is: move it away to start empty" : "");
+		(void)snprintf(reterr, STORE_ERR, "cannot open the store in %.200s: %.100s%s", directory,
+			mdb_strerror(r), r < 0 ? "; it was left as it is: move it away to start empty" : "");
 		store_close(s);
 		return to_errno(r);
 	}
@@ -88,188 +429,64 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	if (s->txn)
-		mdb_txn_abort(s->txn);
 	if (s->env)
 		mdb_env_close(s->env);
+	if (s->journal >= 0)
+		(void)close(s->journal);
+	free(s->record);
 	free(s);
 }
 
-static int put(struct store *s, MDB_dbi dbi, const void *key, size_t key_len, const struct wcur *w)
+static void load_meta(struct store *s, MDB_txn *txn, struct store_meta *ret)
 {
-	MDB_val k = {.mv_size = key_len, .mv_data = (void *)key}, v = {.mv_size = wcur_len(w), .mv_data = w->base};
-	int r = wcur_ok(w) ? begin(s) : -EMSGSIZE;
+	MDB_val k = {.mv_size = KEY, .mv_data = (void *)key_restart}, v;
+	struct rcur c;
 
-	return r < 0 ? r : to_errno(mdb_put(s->txn, dbi, &k, &v, 0));
-}
-
-static int del(struct store *s, MDB_dbi dbi, const struct prefix6 *prefix)
-{
-	MDB_val k = {.mv_size = 8, .mv_data = (void *)&prefix->addr};
-	int r = begin(s);
-
-	if (r == 0)
-		r = mdb_del(s->txn, dbi, &k, NULL);
-	return r == MDB_NOTFOUND ? 0 : r < 0 ? r : to_errno(r);
-}
-
-int store_put_lease(struct store *s, const struct store_lease *l)
-{
-	uint8_t buf[RECORD];
-	struct wcur w = wcur_make(buf, sizeof(buf));
-
-	wcur_u8(&w, VERSION);
-	wcur_bytes(&w, l->key, 32);
-	wcur_u64(&w, l->until_s);
-	wcur_u8(&w, l->has_sequence);
-	wcur_u16(&w, l->sequence);
-	wcur_bytes(&w, l->ifname, sizeof(l->ifname));
-	wcur_in6(&w, &l->link_local);
-	wcur_bytes(&w, l->node, sizeof(l->node));
-	s->urgent = true;
-	return put(s, s->leases, &l->prefix.addr, 8, &w);
-}
-
-int store_delete_lease(struct store *s, const struct prefix6 *prefix)
-{
-	s->urgent = true;
-	return del(s, s->leases, prefix);
-}
-
-int store_put_binding(struct store *s, const struct store_binding *b)
-{
-	uint8_t buf[RECORD];
-	struct wcur w = wcur_make(buf, sizeof(buf));
-
-	wcur_u8(&w, VERSION);
-	wcur_in6(&w, &b->care_of);
-	wcur_in6(&w, &b->self);
-	wcur_u64(&w, b->until_s);
-	wcur_u16(&w, b->mtu);
-	return put(s, s->bindings, &b->prefix.addr, 8, &w);
-}
-
-int store_delete_binding(struct store *s, const struct prefix6 *prefix)
-{
-	return del(s, s->bindings, prefix);
-}
-
-int store_put_restart_counter(struct store *s, uint32_t counter)
-{
-	uint8_t buf[4];
-	struct wcur w = wcur_make(buf, sizeof(buf));
-
-	wcur_u32(&w, counter);
-	s->urgent = true;
-	return put(s, s->meta, "restart", 7, &w);
-}
-
-int store_commit(struct store *s)
-{
-	int r;
-
-	if (!s->txn)
-		return s->unsynced;
-	r = to_errno(mdb_txn_commit(s->txn));
-	s->txn = NULL;
-	if (r < 0)
-		return r;
-	s->unsynced = true;
-	if (s->urgent) {
-		s->urgent = false;
-		r = store_sync(s);
-		if (r < 0)
-			return r;
-	}
-	return s->unsynced;
-}
-
-int store_sync(struct store *s)
-{
-	int r;
-
-	if (!s->unsynced)
-		return 0;
-	r = to_errno(mdb_env_sync(s->env, 1));
-	if (r == 0)
-		s->unsynced = false;
-	return r;
-}
-
-static bool read_lease(const MDB_val *k, const MDB_val *v, struct store_lease *ret)
-{
-	struct rcur c = rcur_make(v->mv_data, v->mv_size);
-	struct in6_addr prefix = IN6ADDR_ANY_INIT;
-
-	if (k->mv_size != 8 || rcur_u8(&c) != VERSION)
-		return false;
-	memcpy(&prefix, k->mv_data, 8);
-	ret->prefix = prefix6_make(&prefix, 64);
-	rcur_bytes(&c, ret->key, 32);
-	ret->until_s = rcur_u64(&c);
-	ret->has_sequence = rcur_u8(&c);
-	ret->sequence = rcur_u16(&c);
-	rcur_bytes(&c, ret->ifname, sizeof(ret->ifname));
-	rcur_in6(&c, &ret->link_local);
-	rcur_bytes(&c, ret->node, sizeof(ret->node));
-	ret->ifname[sizeof(ret->ifname) - 1] = ret->node[sizeof(ret->node) - 1] = '\0';
-	return rcur_ok(&c) && rcur_left(&c) == 0;
-}
-
-static bool read_binding(const MDB_val *k, const MDB_val *v, struct store_binding *ret)
-{
-	struct rcur c = rcur_make(v->mv_data, v->mv_size);
-	struct in6_addr prefix = IN6ADDR_ANY_INIT;
-
-	if (k->mv_size != 8 || rcur_u8(&c) != VERSION)
-		return false;
-	memcpy(&prefix, k->mv_data, 8);
-	ret->prefix = prefix6_make(&prefix, 64);
-	rcur_in6(&c, &ret->care_of);
-	rcur_in6(&c, &ret->self);
-	ret->until_s = rcur_u64(&c);
-	ret->mtu = rcur_u16(&c);
-	return rcur_ok(&c) && rcur_left(&c) == 0;
+	memset(ret, 0, sizeof(*ret));
+	if (mdb_get(txn, s->dbi[META], &k, &v) != 0)
+		return;
+	c = rcur_make(v.mv_data, v.mv_size);
+	if (rcur_u8(&c) != VERSION)
+		return;
+	ret->restart_counter = rcur_u32(&c);
+	rcur_bytes(&c, ret->boot_id, sizeof(ret->boot_id));
+	ret->boot_id[sizeof(ret->boot_id) - 1] = '\0';
 }
 
 int store_load(struct store *s, void (*lease)(void *ctx, const struct store_lease *l),
-	void (*binding)(void *ctx, const struct store_binding *b), void *ctx, uint32_t *ret_restart_counter)
+	void (*binding)(void *ctx, const struct store_binding *b), void *ctx, struct store_meta *ret_meta)
 {
-	MDB_val k = {.mv_size = 7, .mv_data = (void *)"restart"}, v;
 	MDB_cursor *cursor;
+	MDB_val k, v;
 	MDB_txn *txn;
 	int r = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
 
 	if (r != 0)
 		return to_errno(r);
-	*ret_restart_counter = 0;
-	if (mdb_get(txn, s->meta, &k, &v) == 0) {
-		struct rcur c = rcur_make(v.mv_data, v.mv_size);
-
-		*ret_restart_counter = rcur_u32(&c);
-	}
-	for (int pass = 0; pass < 2; pass++) {
-		r = mdb_cursor_open(txn, pass ? s->bindings : s->leases, &cursor);
+	for (enum database db = LEASES; db <= BINDINGS; db++) {
+		r = mdb_cursor_open(txn, s->dbi[db], &cursor);
 		if (r != 0)
 			break;
 		while ((r = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
 			struct store_lease l;
 			struct store_binding b;
 
-			if (pass ? !read_binding(&k, &v, &b) : !read_lease(&k, &v, &l)) {
+			if (db == LEASES ? !read_lease(&k, &v, &l) : !read_binding(&k, &v, &b)) {
 				r = MDB_CORRUPTED;
 				break;
 			}
-			if (pass)
-				binding(ctx, &b);
-			else
+			if (db == LEASES)
 				lease(ctx, &l);
+			else
+				binding(ctx, &b);
 		}
 		mdb_cursor_close(cursor);
 		if (r != MDB_NOTFOUND)
 			break;
 		r = 0;
 	}
+	if (r == 0)
+		load_meta(s, txn, ret_meta);
 	mdb_txn_abort(txn);
 	return to_errno(r);
 }
