@@ -229,8 +229,10 @@ static void put_binding(struct amad *a, const struct binding *b, const struct le
 static void end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie)
 {
 	rc_unbind(a->set, a->mr, b, native, cookie);
-	if (a->srccheck)
+	if (a->srccheck) {
 		srccheck_delete(a->srccheck, &b->prefix);
+		srccheck_leave(a->srccheck, &b->prefix, &b->care_of);
+	}
 	stored(a, store_delete_binding(a->store, &b->prefix));
 	lm_delete(a->lm, b);
 }
@@ -394,6 +396,8 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	is_new = !b->locator;
 	is_moved = !IN6_ARE_ADDR_EQUAL(&b->care_of, &u->care_of) || !IN6_ARE_ADDR_EQUAL(&b->self, &u->rx->ep.local);
 	b->mtu = u->mtu;
+	if (a->srccheck && !is_new && is_moved)
+		srccheck_leave(a->srccheck, &b->prefix, &b->care_of);
 	if (rc_bind(a->set, a->mr, b, &u->care_of, &u->rx->ep.local, a->tunnel, cookie) < 0) {
 		if (is_new)
 			lm_delete(a->lm, b);

@@ -902,25 +902,34 @@ static int create_tunnel(struct nl *nl, const char *name, char *reterr)
 	return request(nl, nlh, reterr);
 }
 
+/* Two requests: the kernel would bring the device up, and give it a link-local address, before it looks at the rest. */
 static int setup_tunnel(struct nl *nl, uint32_t ifindex, uint32_t mtu, char *reterr)
 {
-	uint8_t buf[MESSAGE_ROOM];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
-	struct nlattr *spec, *in6;
+	int r = 0;
 
-	nlh->nlmsg_type = RTM_NEWLINK;
-	ifi->ifi_family = AF_UNSPEC;
-	ifi->ifi_index = (int)ifindex;
-	ifi->ifi_flags = ifi->ifi_change = IFF_UP;
-	mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
-	/* no link-local address: nothing speaks neighbour discovery there, and each address is news to applications */
-	spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
-	in6 = mnl_attr_nest_start(nlh, AF_INET6);
-	mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-	mnl_attr_nest_end(nlh, in6);
-	mnl_attr_nest_end(nlh, spec);
-	return request(nl, nlh, reterr);
+	for (int up = 0; up < 2 && r == 0; up++) {
+		uint8_t buf[MESSAGE_ROOM];
+		struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+		struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+		struct nlattr *spec, *in6;
+
+		nlh->nlmsg_type = RTM_NEWLINK;
+		ifi->ifi_family = AF_UNSPEC;
+		ifi->ifi_index = (int)ifindex;
+		if (up) {
+			ifi->ifi_flags = ifi->ifi_change = IFF_UP;
+		} else {
+			mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+			/* nothing speaks neighbour discovery there, and each address is news to applications */
+			spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
+			in6 = mnl_attr_nest_start(nlh, AF_INET6);
+			mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+			mnl_attr_nest_end(nlh, in6);
+			mnl_attr_nest_end(nlh, spec);
+		}
+		r = request(nl, nlh, reterr);
+	}
+	return r;
 }
 
 int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_ifindex, char *reterr)

@@ -20,6 +20,19 @@ struct {
 	__type(value, struct outer);
 } bindings SEC(".maps");
 
+/* What was still in the tunnel when a binding moved or ended: allowed for a moment longer. */
+struct leaving {
+	__u64 prefix;
+	struct outer outer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct leaving);
+	__type(value, __u64); /* until, CLOCK_MONOTONIC in ns */
+} left SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 4);
@@ -41,19 +54,25 @@ static __always_inline int count(__u32 what, int verdict)
 static __always_inline int check(struct __sk_buff *skb, int offset)
 {
 	struct bpf_tunnel_key key = {};
+	struct leaving was = {};
 	struct outer *outer;
-	__u64 prefix;
+	__u64 *until;
 
-	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, offset, &prefix, sizeof(prefix)) < 0 ||
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, offset, &was.prefix, sizeof(was.prefix)) < 0 ||
 		bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6) < 0)
 		return count(MALFORMED, TC_ACT_SHOT);
-	outer = bpf_map_lookup_elem(&bindings, &prefix);
-	if (!outer)
-		return count(UNBOUND, TC_ACT_SHOT);
-	if (outer->addr[0] != key.remote_ipv6[0] || outer->addr[1] != key.remote_ipv6[1] ||
-		outer->addr[2] != key.remote_ipv6[2] || outer->addr[3] != key.remote_ipv6[3])
-		return count(WRONG_SOURCE, TC_ACT_SHOT);
-	return count(PASSED, TC_ACT_OK);
+	outer = bpf_map_lookup_elem(&bindings, &was.prefix);
+	if (outer && outer->addr[0] == key.remote_ipv6[0] && outer->addr[1] == key.remote_ipv6[1] &&
+		outer->addr[2] == key.remote_ipv6[2] && outer->addr[3] == key.remote_ipv6[3])
+		return count(PASSED, TC_ACT_OK);
+	was.outer.addr[0] = key.remote_ipv6[0];
+	was.outer.addr[1] = key.remote_ipv6[1];
+	was.outer.addr[2] = key.remote_ipv6[2];
+	was.outer.addr[3] = key.remote_ipv6[3];
+	until = bpf_map_lookup_elem(&left, &was);
+	if (until && bpf_ktime_get_ns() < *until)
+		return count(PASSED, TC_ACT_OK);
+	return count(outer ? WRONG_SOURCE : UNBOUND, TC_ACT_SHOT);
 }
 
 SEC("tc")

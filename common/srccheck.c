@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/srccheck.bpf.inc" /* the object file as bytes: srccheck_object[] */
 
@@ -18,10 +19,14 @@
 
 struct srccheck {
 	struct bpf_object *object;
-	int prog, map, counters;
-	unsigned n_set, n_del;
+	int prog, map, left, counters;
+	unsigned n_set, n_del, n_left;
 	uint64_t set_key[BATCH], del_key[BATCH];
 	struct in6_addr set_value[BATCH];
+	struct leaving {
+		uint64_t prefix;
+		struct in6_addr outer;
+	} left_key[BATCH];
 	int error; /* of a flush within a turn, told at its end */
 };
 
@@ -37,7 +42,7 @@ int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck 
 {
 	struct srccheck *s = calloc(1, sizeof(*s));
 	struct bpf_program *by_source, *by_destination, *prog;
-	struct bpf_map *map, *counters;
+	struct bpf_map *map, *left, *counters;
 	int r = 0;
 
 	if (!s)
@@ -51,9 +56,10 @@ int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck 
 	by_source = bpf_object__find_program_by_name(s->object, "by_inner_source");
 	by_destination = bpf_object__find_program_by_name(s->object, "by_inner_destination");
 	map = bpf_object__find_map_by_name(s->object, "bindings");
+	left = bpf_object__find_map_by_name(s->object, "left");
 	counters = bpf_object__find_map_by_name(s->object, "counters");
 	prog = mode == SRCCHECK_ANCHOR ? by_source : by_destination;
-	if (!prog || !map || !counters) {
+	if (!prog || !map || !left || !counters) {
 		r = -EINVAL;
 		goto fail;
 	}
@@ -64,6 +70,7 @@ int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck 
 		goto fail;
 	s->prog = bpf_program__fd(prog);
 	s->map = bpf_map__fd(map);
+	s->left = bpf_map__fd(left);
 	s->counters = bpf_map__fd(counters);
 	*ret = s;
 	return 0;
@@ -119,10 +126,37 @@ void srccheck_delete(struct srccheck *s, const struct prefix6 *prefix)
 	s->del_key[s->n_del++] = key_of(prefix);
 }
 
+void srccheck_leave(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *outer)
+{
+	if (s->n_left == BATCH)
+		(void)srccheck_flush(s);
+	s->left_key[s->n_left++] = (struct leaving){key_of(prefix), *outer};
+}
+
+/* Best effort: without it a few packets are lost, as on any move. */
+static void flush_left(struct srccheck *s)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	uint64_t until[BATCH];
+	uint32_t n = s->n_left;
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	for (unsigned i = 0; i < n; i++)
+		until[i] = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec + SRCCHECK_LEAVE_MS * 1000000ULL;
+	if (n == 1)
+		(void)bpf_map_update_elem(s->left, s->left_key, until, BPF_ANY);
+	else if (n > 1)
+		(void)bpf_map_update_batch(s->left, s->left_key, until, &n, &opts);
+	s->n_left = 0;
+}
+
 int srccheck_flush(struct srccheck *s)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
 	int error = 0;
+
+	flush_left(s);
 
 	if (s->n_set > 0) {
 		uint32_t n = s->n_set;

@@ -32,6 +32,10 @@ void srccheck_free(struct srccheck *s);
 /* Allow outer source for a prefix; replaces. Takes effect at srccheck_flush, with all others of the turn in few system calls. */
 int srccheck_set(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *outer);
 void srccheck_delete(struct srccheck *s, const struct prefix6 *prefix);
+/* The prefix is leaving this outer source (its binding moves or ends): what is still in the tunnel is let through for
+ * SRCCHECK_LEAVE_MS more. Call beside srccheck_set or srccheck_delete. */
+#define SRCCHECK_LEAVE_MS 3000
+void srccheck_leave(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *outer);
 /* Returns 0 or -errno. */
 int srccheck_flush(struct srccheck *s);
 

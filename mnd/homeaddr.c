@@ -258,3 +258,9 @@ bool homeaddr_is_tunnelled(const struct home_address *h)
 	}
 	return false;
 }
+
+bool homeaddr_is_ending(const struct home_address *h, uint64_t grace_us, uint64_t now_us)
+{
+	return h->idle_since_us && now_us >= h->idle_since_us + grace_us && h->state != HOMEADDR_RELEASING &&
+		h->state != HOMEADDR_RELEASED;
+}

@@ -93,3 +93,6 @@ void homeaddr_unanswered(struct home_address *h, unsigned tries, const struct ho
 
 /* True while packets of this address should go through the tunnel to the anchor. */
 bool homeaddr_is_tunnelled(const struct home_address *h);
+
+/* True when the grace time is over and nothing is released yet: the next step would do it. */
+bool homeaddr_is_ending(const struct home_address *h, uint64_t grace_us, uint64_t now_us);

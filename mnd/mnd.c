@@ -1024,6 +1024,10 @@ static void decide(void *ctx)
 			m->seen_generation = m->attach.generation;
 			moved(m, now_us);
 		}
+		/* before an address is given back its sockets are looked at once more: one may have begun since */
+		for (unsigned i = 0; i < HOMES; i++)
+			if (m->homes[i].used && homeaddr_is_ending(&m->homes[i].h, m->config.grace_us, now_us))
+				m->session_due_us = now_us;
 		if (now_us >= m->session_due_us)
 			refresh_sessions(m);
 		if (m->session_due_us < wake_us)

@@ -394,7 +394,9 @@ class Roaming:
         command = ["curl", "-sS", "-g", "--interface", source, "-o", self.mn_dir + "/" + name, "-w", "%{http_code} %{size_download} %{speed_download}\n"]
         if rate:
             command += ["--limit-rate", rate]
-        return self.mn.spawn(command + ["http://[2001:db8:c::2]:%d/file%d" % (port, size_mb)], name=name)
+        curl = self.mn.spawn(command + ["http://[2001:db8:c::2]:%d/file%d" % (port, size_mb)], name=name)
+        self.lab.wait(lambda: os.path.getsize(self.mn_dir + "/" + name) > 0, "the download to begin")
+        return curl
 
     def web(self, *sizes_mb):
         os.makedirs("/tmp/lab/www", exist_ok=True)
