@@ -38,3 +38,11 @@ endif
 # --- the lab -----------------------------------------------------------------
 noinst_PROGRAMS += tests/lab/labstream
 tests_lab_labstream_SOURCES = tests/lab/labstream.c
+
+# --- the anchor --------------------------------------------------------------
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_anchoring tests/unit/test_store
+tests_unit_test_anchoring_LDADD = libamadcore.a libcommon.a $(CMOCKA_LIBS)
+tests_unit_test_store_LDADD = libamadcore.a libcommon.a $(LMDB_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_anchoring tests/unit/test_store
+endif
