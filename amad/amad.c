@@ -114,7 +114,7 @@ struct amad {
 	uint64_t cookie; /* of the kernel's answer: that of pending[0] is cookie + 1; never used twice */
 	bool resync, tunnel_lost, syncing;
 	uint64_t started_us;
-	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store;
+	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device;
 	struct log_bucket refused_bucket, kernel_bucket;
 	char error[ERRORS][160]; /* the last ones, for status */
 	unsigned n_errors;
@@ -218,7 +218,8 @@ static void put_binding(struct amad *a, const struct binding *b, const struct le
 		.self = b->self,
 		.until_s = to_wall_s(a, b->until_us),
 		.mtu = b->mtu,
-		.sequence = l->sequence};
+		.sequence = l->sequence,
+		.nexthop = b->nexthop};
 
 	stored(a, store_put_binding(a->store, &s));
 }
@@ -857,6 +858,13 @@ static void read_news(void *ctx)
 	nl_read_news(a->nl);
 }
 
+static void retunnel(void *ctx, struct binding *b)
+{
+	struct amad *a = ctx;
+
+	rc_retunnel(a->set, b, a->tunnel);
+}
+
 static void on_retry(void *ctx)
 {
 	struct amad *a = ctx;
@@ -872,8 +880,10 @@ static void on_retry(void *ctx)
 			loop_timer_at(&a->retry, loop_now_us(a->loop) + SEC);
 			return;
 		}
+		a->count_device++;
 		if (a->srccheck && srccheck_attach(a->srccheck, a->tunnel, err) < 0)
 			log_error("nl", "%s", err);
+		lm_each(a->lm, retunnel, a);
 		a->resync = true;
 	}
 	if (a->resync) {
@@ -949,6 +959,7 @@ static void load_binding(void *ctx, const struct store_binding *s)
 	if (!b)
 		return;
 	b->mtu = s->mtu;
+	b->nexthop = s->nexthop;
 	b->since_us = loop_now_us(a->loop);
 	if (rc_bind(a->set, a->mr, b, &s->care_of, &s->self, a->tunnel, 0) < 0) {
 		lm_delete(a->lm, b);
@@ -1085,6 +1096,7 @@ static json_t *counters_json(struct amad *a)
 		(void)snprintf(name, sizeof(name), "kernel-refused-%s", fwd_kind_name((enum fwd_kind)i));
 		COUNT(name, fc->failures[i]);
 	}
+	COUNT("restored-device", a->count_device);
 	COUNT("kernel-requests", nc->requests);
 	COUNT("kernel-batches", nc->batches);
 	COUNT("netlink-overruns", nc->overruns);

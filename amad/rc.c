@@ -65,7 +65,7 @@ int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct 
 		if (fwd_want(set, &nexthop, cookie) < 0)
 			return -ENOMEM;
 	} else {
-		l = mr_get(mr, care_of, self, &is_new);
+		l = mr_get(mr, care_of, self, b->nexthop, &is_new);
 		if (!l)
 			return -ENOMEM;
 		nexthop = nexthop_of(l, tunnel);
@@ -81,6 +81,7 @@ int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct 
 		route.route.nexthop = mr_id(l);
 		route.route.mtu = b->mtu;
 	}
+	b->nexthop = route.route.nexthop;
 	b->care_of = *care_of;
 	b->self = *self;
 	return fwd_want(set, &route, cookie);
@@ -100,4 +101,14 @@ void rc_withdraw(struct fwd_set *set, const struct prefix6 *prefix, uint64_t coo
 	struct fwd_object o = route_to(prefix);
 
 	fwd_unwant(set, &o, cookie);
+}
+
+void rc_retunnel(struct fwd_set *set, const struct binding *b, uint32_t tunnel)
+{
+	struct fwd_object o;
+
+	if (!b->locator)
+		return;
+	o = nexthop_of(b->locator, tunnel);
+	(void)fwd_want(set, &o, 0);
 }

@@ -29,5 +29,8 @@ int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct 
  */
 void rc_unbind(struct fwd_set *set, struct mr *mr, struct binding *b, bool native, uint64_t cookie);
 
+/* The tunnel device is another one (it was deleted and made again): the binding's nexthop has to name it. */
+void rc_retunnel(struct fwd_set *set, const struct binding *b, uint32_t tunnel);
+
 /* The lease ends or its node left the link without a binding: no route. */
 void rc_withdraw(struct fwd_set *set, const struct prefix6 *prefix, uint64_t cookie);

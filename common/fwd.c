@@ -344,7 +344,7 @@ void fwd_forget(struct fwd_set *s, bool count_restored)
 
 	HASH_ITER(hh, s->entries, e, tmp)
 	{
-		e->lost = count_restored && e->installed;
+		e->lost |= count_restored && e->installed;
 		e->installed = 0;
 		e->failed = false;
 		settle(s, e);

@@ -122,7 +122,7 @@ struct mnd {
 	uint64_t session_due_us; /* when the socket tables are to be read, UINT64_MAX = not */
 	bool dirty, resync, tunnel_lost, need_source, source_known, stopping;
 	uint64_t started_us, sysctl_off;
-	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored;
+	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device;
 	struct handover history[HISTORY];
 	unsigned n_history; /* ever */
 };
@@ -976,6 +976,7 @@ static void open_tunnel(struct mnd *m)
 		log_error("nl", "%s", err);
 		return;
 	}
+	m->counter_device++;
 	if (m->srccheck && srccheck_attach(m->srccheck, m->tunnel, err) < 0)
 		log_error("nl", "%s", err);
 	if (nl_dump_objects(m->nl, m->set, m->tunnel, true) < 0)
@@ -1275,6 +1276,7 @@ static json_t *counters_json(struct mnd *m)
 		(void)snprintf(name, sizeof(name), "kernel-refused-%s", fwd_kind_name((enum fwd_kind)i));
 		(void)json_object_set_new(j, name, json_integer((json_int_t)fc->failures[i]));
 	}
+	(void)json_object_set_new(j, "restored-device", json_integer((json_int_t)m->counter_device));
 	(void)json_object_set_new(j, "channel-tx-initiation", json_integer((json_int_t)cc->tx_initiation));
 	(void)json_object_set_new(j, "channel-tx-transport", json_integer((json_int_t)cc->tx_transport));
 	(void)json_object_set_new(j, "udp-rx", json_integer((json_int_t)tc->rx));

@@ -339,9 +339,10 @@ class Roaming:
         path = "/tmp/lab/radvd%d.conf" % i
         ama = i not in self.without_ama
         with open(path, "w") as f:
-            f.write("interface lan0 { AdvSendAdvert on; %s AdvHomeAgentFlag %s; MinDelayBetweenRAs 0.03;\n"
+            # radvd advertises fast only with the Mobile IPv6 extensions on
+            f.write("interface lan0 { AdvSendAdvert on; %s AdvHomeAgentFlag %s;\n"
                     "prefix 2001:db8:a%d::1/64 { AdvOnLink on; AdvAutonomous on; AdvRouterAddr %s; AdvValidLifetime 600; AdvPreferredLifetime 300; }; };\n"
-                    % (self.ra, "on" if ama else "off", i, "on" if ama else "off"))
+                    % (self.ra + " MinDelayBetweenRAs 0.03;" if ama else "MinRtrAdvInterval 3; MaxRtrAdvInterval 4;", "on" if ama else "off", i, "on" if ama else "off"))
         self.radvd[i] = self.ar[i].spawn(["radvd", "-n", "-C", path, "-p", "/tmp/lab/radvd%d.pid" % i, "-m", "stderr", "-u", "root"])
 
     def start_amad(self, i):
@@ -351,14 +352,14 @@ class Roaming:
             f.write("[ama]\naccess = lan0\nidentity = /tmp/lab/domain/ama%d.identity\ntrusted-domains = /tmp/lab/domain/trusted-domains\n"
                     "state-dir = %s/state\ncontrol-socket = %s/sock\n%s\n" % (i, d, d, self.amad_config))
         self.amad[i] = self.ar[i].spawn(["amad", "-c", d + "/amad.conf"] + (["-d", "all"] if VERBOSE else []))
-        self.lab.wait(lambda: self.amad[i].alive() and "is ready" in self.amad[i].output(), "amad %d" % i)
+        self.lab.wait(lambda: self.amad[i].alive() and self.amactl(i, "status"), "amad %d" % i)
 
     def start_mnd(self):
         with open(self.mn_dir + "/mnd.conf", "w") as f:
             f.write("[mnd]\nidentity = %s/identity\ntrusted-domains = /tmp/lab/domain/trusted-domains\nstate = %s/state.json\n"
                     "control-socket = %s/sock\n%s\n" % (self.mn_dir, self.mn_dir, self.mn_dir, self.mnd_config))
         self.mnd = self.mn.spawn(["mnd", "-c", self.mn_dir + "/mnd.conf"] + (["-d", "all"] if VERBOSE else []))
-        self.lab.wait(lambda: self.mnd.alive() and self.mnctl("GetStatus" and "status"), "mnd")
+        self.lab.wait(lambda: self.mnd.alive() and self.mnctl("status"), "mnd")
 
     # --- asking ---------------------------------------------------------------------------------------------
     def mnctl(self, command):

@@ -37,14 +37,12 @@ table = [l for l in net.mn.ip("-6 rule").splitlines() if hoa1[:13] in l][0].spli
 back(net.mn, "ip -6 addr del %s/128 dev mnd0" % hoa1, mn, "address", "the node's home address")
 back(net.mn, "ip -6 rule del from %s::/64 lookup %s" % (hoa1[:13].rstrip(":"), table), mn, "rule", "its rule")
 back(net.mn, "ip -6 route del default table %s metric 50" % table, mn, "route", "its tunnel route")
-routes = [l.replace("unreachable ", "unreachable ", 1).split(" pref ")[0] for l in net.mn.ip("-6 route show table all proto 108").splitlines()]
+tables = {w.split("table ")[1].split()[0] for w in net.mn.ip("-6 route show table all proto 108").splitlines() if " table " in w}
 with open("/tmp/lab/delete", "w") as f:
-    for l in routes:
-        f.write("-6 route del " + " ".join(l.split(" dev lo")[0].split() if l.startswith("unreachable") else l.split()) +
-                ((" table" + l.split(" table")[1].split(" proto")[0]) if l.startswith("unreachable") and " table" in l and " dev lo" in l and " table" not in l.split(" dev lo")[0] else "") + "\n")
+    f.write("".join("-6 route del default table %s metric 50\n" % t for t in tables))
 back(net.mn, "ip -force -batch /tmp/lab/delete", mn, "route", "all its routes at once")
-back(net.mn, "ip link set mnd0 down", mn, "route", "the tunnel device set down")
-back(net.mn, "ip link del mnd0", mn, "address", "the tunnel device deleted",
+back(net.mn, "ip link set mnd0 down", mn, "device", "the tunnel device set down")
+back(net.mn, "ip link del mnd0", mn, "device", "the tunnel device deleted",
      lambda h: {k: [l for l in v if "mnd0" not in l and "permaddr" not in l] if k == "addr" else v for k, v in h.kernel_state().items()})
 lab.check("deleted by somebody else" in net.mnd.output(), "the log names it")
 lab.check("PING" in net.mn.run("ping -6 -c 2 -W 2 -I %s 2001:db8:c::2" % hoa1), "the tunnelled home address works")
@@ -54,7 +52,8 @@ hnp = net.bindings(1)[0]["hnp"]
 nexthop = [l for l in net.ar[1].ip("nexthop").splitlines() if "proto 108" in l][0].split()[1]
 back(net.ar[1], "ip -6 route del %s" % hnp, ama, "route", "the anchor's route")
 back(net.ar[1], "ip nexthop del id %s" % nexthop, ama, "nexthop", "the anchor's nexthop")
-back(net.ar[1], "ip link del amad0", ama, "route", "the anchor's tunnel device")
+back(net.ar[1], "ip link del amad0", ama, "device", "the anchor's tunnel device",
+     lambda h: {k: [l for l in v if "amad0" not in l and "permaddr" not in l] if k == "addr" else v for k, v in h.kernel_state().items()})
 lab.check("PING" in net.mn.run("ping -6 -c 2 -W 2 -I %s 2001:db8:c::2" % hoa1), "the tunnelled home address works still")
 
 # overrun: stop the daemon, make more news than its buffer holds, delete something of ours in between
