@@ -12,13 +12,15 @@
 #include "prefix6.h"
 #include "wheel.h"
 
-/* A binding cache entry. Owned by lm; others hold it for one callback only. The node and the sequence number are the lease's. */
+/* A binding cache entry. Owned by lm; others hold it for one callback only. The node and the sequence number are the
+ * lease's. */
 struct binding {
 	struct wheel_entry expiry;     /* first: the wheel hands this out */
-	struct prefix6 prefix;         /* HNP */
+	struct prefix6 prefix;	       /* HNP */
 	struct in6_addr care_of, self; /* outer addresses: the locator, and ours that the node speaks to */
 	uint64_t until_us, since_us;   /* end of its lifetime; when it came to this locator */
-	uint16_t mtu;                  /* of the tunnel as measured by the node, 0 = the device's */
+	uint16_t mtu;		       /* of the tunnel as measured by the node, 0 = the device's */
+	uint32_t nexthop;	       /* id of the nexthop object, kept over a restart */
 	struct locator *locator;       /* mr's */
 	UT_hash_handle hh;
 };

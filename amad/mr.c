@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* mr.c - locators
- *
- * The nexthop id is a hash of the outer addresses, so that a restarted daemon finds the objects it made before. */
+/* mr.c - locators */
 #include "mr.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <uthash.h>
+
+#define ID_LEAST 0x40000000u /* a power of two, away from the small numbers people type */
 
 struct key {
 	struct in6_addr care_of, self;
@@ -35,8 +35,7 @@ void mr_free(struct mr *mr)
 	if (!mr)
 		return;
 	HASH_CLEAR(hh_id, mr->by_id);
-	HASH_ITER(hh, mr->by_key, l, tmp)
-	{
+	HASH_ITER (hh, mr->by_key, l, tmp) {
 		HASH_DEL(mr->by_key, l);
 		free(l);
 	}
@@ -51,23 +50,34 @@ static struct locator *find(const struct mr *mr, const struct key *k)
 	return l;
 }
 
-static uint32_t free_id(const struct mr *mr, const struct key *k)
+static bool is_taken(const struct mr *mr, uint32_t id)
+{
+	struct locator *l;
+
+	HASH_FIND(hh_id, mr->by_id, &id, sizeof(id), l);
+	return l;
+}
+
+/* The stored id, so that a restarted daemon finds its objects; else a hash of the outer addresses, for a store that was
+ * lost. */
+static uint32_t free_id(const struct mr *mr, const struct key *k, uint32_t hint)
 {
 	const uint8_t *p = (const uint8_t *)k;
 	uint32_t h = 2166136261u, id;
-	struct locator *l;
 
+	if (hint >= ID_LEAST && !is_taken(mr, hint))
+		return hint;
 	for (size_t i = 0; i < sizeof(*k); i++)
 		h = (h ^ p[i]) * 16777619u;
 	for (;; h++) {
-		id = 0x40000000u | (h & 0x3fffffffu); /* away from the small numbers people type */
-		HASH_FIND(hh_id, mr->by_id, &id, sizeof(id), l);
-		if (!l)
+		id = ID_LEAST | (h & (ID_LEAST - 1));
+		if (!is_taken(mr, id))
 			return id;
 	}
 }
 
-struct locator *mr_get(struct mr *mr, const struct in6_addr *care_of, const struct in6_addr *self, bool *ret_new)
+struct locator *mr_get(
+	struct mr *mr, const struct in6_addr *care_of, const struct in6_addr *self, uint32_t hint, bool *ret_new)
 {
 	struct key k = {*care_of, *self};
 	struct locator *l = find(mr, &k);
@@ -78,7 +88,7 @@ struct locator *mr_get(struct mr *mr, const struct in6_addr *care_of, const stru
 		if (!l)
 			return NULL;
 		l->key = k;
-		l->id = free_id(mr, &k);
+		l->id = free_id(mr, &k, hint);
 		HASH_ADD(hh, mr->by_key, key, sizeof(l->key), l);
 		HASH_ADD(hh_id, mr->by_id, id, sizeof(l->id), l);
 	}

@@ -14,12 +14,15 @@ struct mr;
 struct mr *mr_new(void);
 void mr_free(struct mr *mr);
 
-/* Take a reference to the locator for these outer addresses. *ret_new: it was made now, its nexthop object has to be. NULL = no memory. */
-struct locator *mr_get(struct mr *mr, const struct in6_addr *care_of, const struct in6_addr *self, bool *ret_new);
-/* Give a reference back. Returns true when it was the last: the locator is gone, its nexthop object has to go; its id is in *ret_id. */
+/* Take a reference to the locator for these outer addresses. A new one gets the id hint, if that is one of ours and
+ * free. *ret_new: it was made now, its nexthop object has to be. NULL = no memory. */
+struct locator *mr_get(
+	struct mr *mr, const struct in6_addr *care_of, const struct in6_addr *self, uint32_t hint, bool *ret_new);
+/* Give a reference back. Returns true when it was the last: the locator is gone, its nexthop object has to go; its id
+ * is in *ret_id. */
 bool mr_put(struct mr *mr, struct locator *l, uint32_t *ret_id);
-/* The only user of l moves to new outer addresses for which there is no locator yet: change l itself, so that one nexthop
- * replacement moves the route. Returns false, nothing done, when l is shared or the other exists. */
+/* The only user of l moves to new outer addresses for which there is no locator yet: change l itself, so that one
+ * nexthop replacement moves the route. Returns false, nothing done, when l is shared or the other exists. */
 bool mr_move(struct mr *mr, struct locator *l, const struct in6_addr *care_of, const struct in6_addr *self);
 
 uint32_t mr_id(const struct locator *l); /* of the nexthop object */

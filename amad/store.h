@@ -30,6 +30,7 @@ struct store_binding {
 	uint64_t until_s;
 	uint16_t mtu;
 	uint16_t sequence; /* of the update that made it: newer than the one in the lease */
+	uint32_t nexthop;  /* id of its nexthop object */
 };
 struct store_meta {
 	uint32_t restart_counter; /* RFC 5847: another one than before means that bindings may have been lost */

@@ -131,6 +131,7 @@ int store_put_binding(struct store *s, const struct store_binding *b)
 	wcur_u64(&w, b->until_s);
 	wcur_u16(&w, b->mtu);
 	wcur_u16(&w, b->sequence);
+	wcur_u32(&w, b->nexthop);
 	return add_record(s, BINDINGS, &b->prefix.addr, buf, wcur_len(&w));
 }
 
@@ -189,6 +190,7 @@ static bool read_binding(const MDB_val *k, const MDB_val *v, struct store_bindin
 	ret->until_s = rcur_u64(&c);
 	ret->mtu = rcur_u16(&c);
 	ret->sequence = rcur_u16(&c);
+	ret->nexthop = rcur_u32(&c);
 	return rcur_ok(&c) && rcur_left(&c) == 0;
 }
 

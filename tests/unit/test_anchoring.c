@@ -239,12 +239,12 @@ static void locators(void **state)
 	uint32_t id;
 
 	(void)state;
-	l = mr_get(mr, &a, &self, &is_new);
+	l = mr_get(mr, &a, &self, 0, &is_new);
 	assert_true(is_new);
 	assert_true(mr_id(l) >= 0x40000000u);
 	/* a restarted daemon finds the same id */
-	assert_int_equal(mr_id(mr_get(again, &a, &self, &is_new)), mr_id(l));
-	assert_ptr_equal(mr_get(mr, &a, &self, &is_new), l);
+	assert_int_equal(mr_id(mr_get(again, &a, &self, 0, &is_new)), mr_id(l));
+	assert_ptr_equal(mr_get(mr, &a, &self, 0, &is_new), l);
 	assert_false(is_new);
 	assert_false(mr_move(mr, l, &b, &self)); /* shared */
 	assert_false(mr_put(mr, l, &id));
@@ -252,7 +252,7 @@ static void locators(void **state)
 	assert_true(mr_move(mr, l, &b, &self)); /* alone: keeps its id */
 	assert_int_equal(mr_id(l), id);
 	assert_memory_equal(mr_care_of(l), &b, sizeof(b));
-	m = mr_get(mr, &a, &self, &is_new);
+	m = mr_get(mr, &a, &self, 0, &is_new);
 	assert_true(is_new);
 	assert_int_not_equal(mr_id(m), id);	 /* though it hashes to the same */
 	assert_false(mr_move(mr, m, &b, &self)); /* taken */
@@ -260,6 +260,12 @@ static void locators(void **state)
 	assert_true(mr_move(mr, m, &b, &self));
 	assert_true(mr_put(mr, m, &id));
 	assert_int_equal(mr_count(mr), 0);
+	/* a stored id is used again, if it can be one of ours and is free */
+	l = mr_get(mr, &a, &self, 0x50000001, &is_new);
+	assert_int_equal(mr_id(l), 0x50000001);
+	m = mr_get(mr, &b, &self, 0x50000001, &is_new);
+	assert_int_not_equal(mr_id(m), 0x50000001);
+	assert_int_equal(mr_id(mr_get(mr, &self, &self, 7, &is_new)) >> 30, 1);
 	mr_free(mr);
 	mr_free(again);
 }

@@ -60,7 +60,8 @@ static struct prefix6 prefix(unsigned n)
 
 static struct store_binding binding(unsigned n, uint16_t sequence)
 {
-	struct store_binding b = {.prefix = prefix(n), .until_s = 1000 + n, .mtu = 1400, .sequence = sequence};
+	struct store_binding b = {
+		.prefix = prefix(n), .until_s = 1000 + n, .mtu = 1400, .sequence = sequence, .nexthop = 0x40000000 + n};
 
 	b.care_of = prefix(sequence).addr;
 	b.care_of.s6_addr[15] = 1;
@@ -156,6 +157,7 @@ static void keeps_all_fields(void **state)
 	assert_int_equal(x.binding[3].until_s, b.until_s);
 	assert_int_equal(x.binding[3].mtu, 1400);
 	assert_int_equal(x.binding[3].sequence, 10);
+	assert_int_equal(x.binding[3].nexthop, 0x40000003);
 	assert_int_equal(x.meta.restart_counter, 42);
 	assert_string_equal(x.meta.boot_id, "0a1b");
 	assert_int_equal(store_delete_lease(s, &l.prefix), 0);
