@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -604,7 +605,6 @@ static int request(struct nl *nl, struct nlmsghdr *nlh, char *reterr)
 
 	nlh->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
 	nlh->nlmsg_seq = nl->seq++;
-	nl->counters.requests++;
 	r = talk(nl, nlh, nlh->nlmsg_len, nlh->nlmsg_seq, one_answer, &one);
 	if (r == 0)
 		r = one.result;
@@ -969,6 +969,17 @@ int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_
 	}
 	*ret_ifindex = x.ifindex;
 	return 0;
+}
+
+bool nl_link_is_up(uint32_t ifindex)
+{
+	struct ifreq ifr = {0};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool up = if_indextoname(ifindex, ifr.ifr_name) && fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & IFF_UP);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return up;
 }
 
 int nl_link_delete(struct nl *nl, uint32_t ifindex)

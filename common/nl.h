@@ -68,6 +68,8 @@ int nl_apply(struct nl *nl, struct fwd_set *set);
 /* Create the ip6tnl device in external mode, or adopt one of that name, set its MTU, bring it up.
  * Returns 0, or -errno with a sentence in reterr that says what to do. */
 int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_ifindex, char *reterr);
+/* Is it there and up now? News may be of a time before we brought it up. */
+bool nl_link_is_up(uint32_t ifindex);
 int nl_link_delete(struct nl *nl, uint32_t ifindex);
 
 /* Read or write /proc/sys/net/ipv6/conf/IFNAME/KEY. -ENOENT where this kernel has no such setting. */
@@ -77,7 +79,8 @@ int nl_sysctl_set(const char *ifname, const char *key, int value);
 bool nl_is_wireless(const char *ifname);
 
 struct nl_counters {
-	uint64_t requests, batches, failures, news, overruns, dumps;
+	uint64_t requests; /* changes of objects; what sets up a device does not count */
+	uint64_t batches, failures, news, overruns, dumps;
 };
 const struct nl_counters *nl_counters(const struct nl *nl);
 
