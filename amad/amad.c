@@ -791,7 +791,7 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 	bool wanted = false;
 
 	if (link->ifindex == a->tunnel) {
-		a->tunnel_lost |= !present || !link->up;
+		a->tunnel_lost |= (!present || !link->up) && !nl_link_is_up(a->tunnel);
 		return;
 	}
 	for (unsigned i = 0; i < a->config.access.n; i++)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* mh.h - mobility header: messages and options (RFC 6275 6; 4283, 4285, 5094, 5096, 5213, 5568, 5846, 5847, 6705, 8885)
  *
- * One table describes each message and option field by field: reading checks against it, mhtool prints and builds from it.
- * Daemons read what they use through the small structs below. Lifetimes are in seconds here; units of four seconds end in
- * this file. When written they are rounded down, but 1..3 s become one unit, because zero means "delete". */
+ * One table describes each message and option field by field: reading checks against it, mhtool prints and builds from
+ * it. Daemons read what they use through the small structs below. Lifetimes are in seconds here; units of four seconds
+ * end in this file. When written they are rounded down, but 1..3 s become one unit, because zero means "delete". */
 #pragma once
 
 #include <netinet/in.h>
@@ -14,9 +14,9 @@
 #include "prefix6.h"
 #include "wire.h"
 
-#define MH_MAX_LEN   2048 /* RFC 6275 6.1.1: 255 units of 8 octets and the first 8 */
-#define MH_NO_NEXT   59   /* Payload Proto */
-#define MH_OPTIONS   64   /* options of one message other than padding; more refuse it */
+#define MH_MAX_LEN 2048 /* RFC 6275 6.1.1: 255 units of 8 octets and the first 8 */
+#define MH_NO_NEXT 59	/* Payload Proto */
+#define MH_OPTIONS 64	/* options of one message other than padding; more refuse it */
 
 enum mh_type {
 	MH_BRR = 0,
@@ -64,28 +64,29 @@ enum mhopt_type {
 
 /* Why a message was refused: counter, log text and test name at once. */
 enum mh_why {
-	MH_WHY_SHORT,           /* fewer bytes than its Header Len says, or than a header */
-	MH_WHY_PROTO,           /* Payload Proto is not 59 */
-	MH_WHY_UNKNOWN_TYPE,    /* MH type we do not implement */
-	MH_WHY_LENGTH,          /* Header Len below the least of its type */
-	MH_WHY_OPTION_OVERRUN,  /* option runs over the end of the message */
-	MH_WHY_OPTION_LENGTH,   /* option of a known type with a length it cannot have */
+	MH_WHY_SHORT,		/* fewer bytes than its Header Len says, or than a header */
+	MH_WHY_PROTO,		/* Payload Proto is not 59 */
+	MH_WHY_UNKNOWN_TYPE,	/* MH type we do not implement */
+	MH_WHY_LENGTH,		/* Header Len below the least of its type */
+	MH_WHY_OPTION_OVERRUN,	/* option runs over the end of the message */
+	MH_WHY_OPTION_LENGTH,	/* option of a known type with a length it cannot have */
 	MH_WHY_OPTION_REPEATED, /* option that may stand once only stands twice */
-	MH_WHY_OPTION_LAST,     /* an option behind one that must be the last */
-	MH_WHY_OPTION_MANY,     /* more options than we take */
-	MH_WHY_VALUE,           /* a field has a value that it cannot have (prefix length over 128, ...) */
+	MH_WHY_OPTION_LAST,	/* an option behind one that must be the last */
+	MH_WHY_OPTION_ORDER,	/* options of one type in the wrong order of their subtypes */
+	MH_WHY_OPTION_MANY,	/* more options than we take */
+	MH_WHY_VALUE,		/* a field has a value that it cannot have (prefix length over 128, ...) */
 	MH_WHY_CHECKSUM,
 	MH_WHY_N
 };
 const char *mh_why_name(enum mh_why why);
 
 /* BU flags (RFC 6275 6.1.7 and its successors) and BA flags. */
-#define MH_BU_A 0x8000
-#define MH_BU_H 0x4000
-#define MH_BU_P 0x0200
-#define MH_BU_D 0x0010
-#define MH_BA_P 0x20
-#define MH_BA_D 0x02
+#define MH_BU_A	       0x8000
+#define MH_BU_H	       0x4000
+#define MH_BU_P	       0x0200
+#define MH_BU_D	       0x0010
+#define MH_BA_P	       0x20
+#define MH_BA_D	       0x02
 #define MH_HEARTBEAT_U 0x0002
 #define MH_HEARTBEAT_R 0x0001
 
@@ -121,7 +122,8 @@ struct mh_heartbeat {
 
 struct mh_layout;
 
-/* One option: type, length and data lie in the bytes the message was read from. Its length was checked against the table. */
+/* One option: type, length and data lie in the bytes the message was read from. Its length was checked against the
+ * table. */
 struct mh_option {
 	uint8_t type, len;
 	const uint8_t *data; /* len bytes behind Type and Length */
@@ -142,23 +144,26 @@ struct mh_msg {
 };
 
 /* Read one message and leave the cursor behind it, so that messages back to back are read in a loop.
- * All or nothing: one bad option refuses the message. Unknown options are kept as bytes and otherwise skipped. The checksum is
- * not looked at. Returns 0, or -EBADMSG with *reterr_why set. Does not allocate, does not log. */
+ * All or nothing: one bad option refuses the message, *ret is then left as it was. The cursor stands behind the refused
+ * message too, or has failed (MH_WHY_SHORT), which ends the loop. Unknown options are kept as bytes and otherwise
+ * skipped. The checksum is not looked at. Returns 0, or -EBADMSG with *reterr_why set. Does not allocate, does not log.
+ */
 int mh_read(struct rcur *c, struct mh_msg *ret, enum mh_why *reterr_why);
 
 /* The first option of a type behind prev (NULL = from the start), or NULL. */
 const struct mh_option *mh_find(const struct mh_msg *m, uint8_t type, const struct mh_option *prev);
 
 /* Read an option's value. They return false when opt is NULL, so that mh_find can stand inside. */
-bool mhopt_address(const struct mh_option *opt, struct in6_addr *ret);  /* 3, 26, 68, 69 */
-bool mhopt_prefix(const struct mh_option *opt, struct prefix6 *ret);    /* 22, 65, 66 */
-bool mhopt_u16(const struct mh_option *opt, uint16_t *ret);             /* 2: units of 4 s as on the wire */
-bool mhopt_u32(const struct mh_option *opt, uint32_t *ret);             /* 28 */
+bool mhopt_address(const struct mh_option *opt, struct in6_addr *ret); /* 3, 26, 68, 69 */
+bool mhopt_prefix(const struct mh_option *opt, struct prefix6 *ret);   /* 22, 65, 66 */
+bool mhopt_u16(const struct mh_option *opt, uint16_t *ret);	       /* 2: units of 4 s as on the wire */
+bool mhopt_u32(const struct mh_option *opt, uint32_t *ret);	       /* 28 */
 
-/* Our vendor options (RFC 5094). The enterprise number is the one that RFC 5612 sets aside for examples: we have none of
- * our own yet. */
+/* Our vendor options (RFC 5094). The enterprise number is the one that RFC 5612 sets aside for examples: we have none
+ * of our own yet. */
 #define DMM_ENTERPRISE 32473
 enum dmmopt_type {
+	/* data of another length than this refuses the message; subtypes not listed are skipped */
 	DMMOPT_LEASE = 1,      /* lifetime_s u32, flags u32 */
 	DMMOPT_TUNNEL_MTU = 2, /* reserved u16, MTU u16: largest inner packet that fits the tunnel */
 	DMMOPT_PROBE = 3,      /* id u32, size u16, reserved u16: a path MTU probe of that IPv6 packet size */
@@ -199,19 +204,23 @@ void mh_pad_to(struct mh_writer *m, size_t len);
 /* Pad to a multiple of 8 and fill in Header Len. The checksum is left 0. */
 void mh_end(struct mh_writer *m);
 
-/* Checksum over pseudo-header and message with its checksum field taken as 0 (RFC 6275 6.1.1), host order. */
+/* Checksum over pseudo-header and message with its checksum field taken as 0 (RFC 6275 6.1.1), host order. src is the
+ * home address if a Home Address option is there, dst the one in a type 2 routing header. len is that of a whole
+ * message: a multiple of 8, not 0. Inside the secure channel the field is 0 and nobody looks. */
 uint16_t mh_checksum(const struct in6_addr *src, const struct in6_addr *dst, const uint8_t *mh, size_t len);
+void mh_set_checksum(const struct in6_addr *src, const struct in6_addr *dst, uint8_t *mh, size_t len);
 
 /* --- the table, for mhtool ------------------------------------------------------------------------------------- */
 
 enum mh_kind {
-	MH_END, /* no more fields */
+	MH_END,	     /* no more fields */
 	MH_RESERVED, /* size bytes, zero */
 	MH_UINT,     /* size bytes, number */
 	MH_TIME4,    /* u16 in units of four seconds */
 	MH_FLAGS,    /* size bytes, bits with names */
 	MH_ADDRESS,  /* 16 bytes */
 	MH_PLEN,     /* 1 byte, prefix length 0..128 */
+	MH_ALEN,     /* 1 byte, address length: always 128 */
 	MH_BYTES,    /* the rest or size bytes, as hex */
 	MH_TEXT,     /* the rest, as text if it is */
 };
@@ -224,18 +233,30 @@ struct mh_field {
 	enum mh_kind kind;
 	uint8_t size; /* bytes; 0 with MH_BYTES and MH_TEXT = all that is left */
 	const struct mh_flag *flags;
+	const char *(*value_name)(
+		uint8_t value); /* NULL, or what a number of one byte means; yields NULL for unknown ones */
 };
 struct mh_layout {
-	uint8_t type;
+	uint8_t type; /* MH type, option type, or subtype of our vendor option */
 	const char *name;
 	uint8_t align, offset; /* option: Type byte stands at align * n + offset; align 0 = anywhere */
-	bool repeats;          /* option: may stand more than once */
-	bool last;             /* option: nothing but padding and others of this kind behind it */
+	bool repeats;	       /* option: may stand more than once */
+	bool last;	       /* option: nothing but padding and others of this type behind it */
+	bool at_end;	       /* option: not even padding behind it */
+	bool once_a_subtype;   /* option: one of each subtype (first byte), where the message is about one node */
+	bool ascending;	       /* option: subtypes in ascending order */
+	bool several_nodes;    /* message: about more than one node */
+	uint8_t first;	       /* message: holds for this value of the first field; 0 = for any */
 	const struct mh_field *fields;
 };
-/* NULL for types we do not know. */
-const struct mh_layout *mh_layout_message(uint8_t type);
+/* The rows, in order of type. */
+const struct mh_layout *mh_layout_messages(size_t *ret_n);
+const struct mh_layout *mh_layout_options(size_t *ret_n);
+/* NULL for types we do not know; first is the first byte of Message Data (RFC 5846 has two messages under one type). */
+const struct mh_layout *mh_layout_message(uint8_t type, uint8_t first);
 const struct mh_layout *mh_layout_option(uint8_t type);
+/* Data of the vendor option with our enterprise number. */
+const struct mh_layout *mh_layout_vendor(uint8_t subtype);
 /* Bytes of all fields of fixed size; *ret_open says whether more may follow. */
 size_t mh_layout_size(const struct mh_layout *layout, bool *ret_open);
 /* Put padding so that an option with this layout (NULL = any place) of data length len may begin. */

@@ -6,7 +6,9 @@
 
 struct rcur rcur_make(const void *buf, size_t len)
 {
-	return (struct rcur){.base = buf, .pos = buf, .end = (const uint8_t *)buf + len};
+	const uint8_t *p = buf;
+
+	return (struct rcur){.base = p, .pos = p, .end = len ? p + len : p}; /* NULL + 0 is not defined */
 }
 
 const uint8_t *rcur_take(struct rcur *c, size_t len)

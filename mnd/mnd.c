@@ -348,7 +348,7 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 	uint32_t priority;
 
 	if (link->ifindex == m->tunnel) {
-		if (!present || !link->up) {
+		if ((!present || !link->up) && !nl_link_is_up(m->tunnel)) {
 			m->tunnel_lost = true;
 			touch(m);
 		}

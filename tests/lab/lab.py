@@ -66,7 +66,7 @@ class Host:
 
     def batch(self, lines):
         """Several ip commands in one process: as fast as it goes."""
-        return sh("ip -n %s -batch -" % self.name, input="\n".join(lines) + "\n")
+        return sh("ip -6 -n %s -batch -" % self.name, input="\n".join(lines) + "\n")
 
     def run(self, command, check=True, timeout=60, input=None):
         words = command if isinstance(command, list) else shlex.split(command)

@@ -39,8 +39,8 @@ back(net.mn, "ip -6 rule del from %s::/64 lookup %s" % (hoa1[:13].rstrip(":"), t
 back(net.mn, "ip -6 route del default table %s metric 50" % table, mn, "route", "its tunnel route")
 tables = {w.split("table ")[1].split()[0] for w in net.mn.ip("-6 route show table all proto 108").splitlines() if " table " in w}
 with open("/tmp/lab/delete", "w") as f:
-    f.write("".join("-6 route del default table %s metric 50\n" % t for t in tables))
-back(net.mn, "ip -force -batch /tmp/lab/delete", mn, "route", "all its routes at once")
+    f.write("".join("route del default table %s metric 50\n" % t for t in tables))
+back(net.mn, "ip -6 -force -batch /tmp/lab/delete", mn, "route", "all its routes at once")
 back(net.mn, "ip link set mnd0 down", mn, "device", "the tunnel device set down")
 back(net.mn, "ip link del mnd0", mn, "device", "the tunnel device deleted",
      lambda h: {k: [l for l in v if "mnd0" not in l and "permaddr" not in l] if k == "addr" else v for k, v in h.kernel_state().items()})
@@ -60,7 +60,7 @@ lab.check("PING" in net.mn.run("ping -6 -c 2 -W 2 -I %s 2001:db8:c::2" % hoa1), 
 net.mnd.popen.send_signal(19)
 lines = []
 for i in range(20000):
-    lines.append("-6 route add 2001:db8:ffff:%x::/64 dev lo table 999" % i)
+    lines.append("route add 2001:db8:ffff:%x::/64 dev lo table 999" % i)
 net.mn.run("ip -6 rule del from %s::/64 lookup %s" % (hoa1[:13].rstrip(":"), table))
 net.mn.batch(lines)
 net.mn.run("ip -6 route flush table 999")

@@ -45,8 +45,7 @@ lab.check(curl.popen.returncode == 0 and net.checksum() == net.sums[64], "the do
 # stopped for good: nothing half-installed
 net.radios[0].unplug()
 net.mnd.kill(signal.SIGTERM)
-with open(net.mn_dir + "/mnd.conf", "a") as f:
-    f.write("flush-on-exit = yes\n")
+net.mnd_config = "flush-on-exit = yes"
 net.start_mnd()
 net.mnd.kill(signal.SIGTERM)
 text = net.mn.ip("-6 rule") + net.mn.ip("-6 route show table all") + net.mn.ip("link")
