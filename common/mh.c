@@ -6,7 +6,6 @@
 #include "mh.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 /* --- names of values ------------------------------------------------------------------------------------------- */

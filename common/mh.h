@@ -233,8 +233,8 @@ struct mh_field {
 	enum mh_kind kind;
 	uint8_t size; /* bytes; 0 with MH_BYTES and MH_TEXT = all that is left */
 	const struct mh_flag *flags;
-	const char *(*value_name)(
-		uint8_t value); /* NULL, or what a number of one byte means; yields NULL for unknown ones */
+	/* NULL, or what a number of one byte means (itself NULL for values nobody named) */
+	const char *(*value_name)(uint8_t value);
 };
 struct mh_layout {
 	uint8_t type; /* MH type, option type, or subtype of our vendor option */
