@@ -1,0 +1,882 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* test_amad.c - Binding Updates at the anchor, each through a real channel into the real store, with a scripted kernel
+ *
+ * Includes amad.c: a turn of the loop is made by hand, and time stands still between. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <sys/resource.h>
+
+#define loop_now_us test_now_us
+#include "amad/amad.c"
+
+#define SELF "2001:db8:f::1"
+#define HERE "2001:db8:a::11" /* care-of addresses of the first node on the link, and away */
+#define AWAY "2001:db8:b::11"
+#define LAN  7
+
+/* --- the world: an anchor, nodes, a kernel ----------------------------------------------------------------------- */
+
+static uint64_t now_us = 1000 * SEC;
+
+uint64_t test_now_us(const struct loop *l)
+{
+	(void)l;
+	return now_us;
+}
+
+struct node {
+	struct identity id;
+	struct channel *channel;
+	struct channel_peer *peer;
+	struct in6_addr at; /* its address */
+	uint16_t sequence;
+	struct mh_ba ba; /* last acknowledgement */
+	struct prefix6 prefix;
+	struct dmmopt_lease lease;
+	bool has_lease;
+	unsigned n_ba, n_heartbeat;
+	size_t probe_len;
+};
+
+static struct amad *a;
+static struct node nodes[3];
+static struct domain_key domain;
+static char dir[64];
+
+static struct {
+	struct {
+		enum fwd_op op;
+		struct fwd_object o;
+	} change[256];
+	unsigned n;
+	enum fwd_kind refuse; /* changes of this kind ... */
+	int error;	      /* ... with this */
+} kernel;
+
+static struct in6_addr address(const char *text)
+{
+	struct in6_addr x;
+
+	assert_int_equal(inet_pton(AF_INET6, text, &x), 1);
+	return x;
+}
+
+static struct prefix6 prefix(const char *text)
+{
+	struct prefix6 p;
+
+	assert_int_equal(prefix6_parse(text, &p), 0);
+	return p;
+}
+
+static void node_recv(void *ctx, struct channel_peer *peer, const struct channel_rx *rx, const uint8_t *mh, size_t len)
+{
+	struct node *n = ctx;
+	struct rcur c = rcur_make(mh, len);
+
+	(void)peer;
+	(void)rx;
+	while (rcur_left(&c) > 0) {
+		struct mh_msg m;
+		enum mh_why why;
+
+		assert_int_equal(mh_read(&c, &m, &why), 0);
+		if (m.type == MH_HEARTBEAT) {
+			n->n_heartbeat++;
+			assert_true(m.heartbeat.flags & MH_HEARTBEAT_R);
+			continue;
+		}
+		assert_int_equal(m.type, MH_BA);
+		n->ba = m.ba;
+		assert_true(mhopt_prefix(mh_find(&m, MHOPT_HNP, NULL), &n->prefix));
+		n->has_lease = dmmopt_lease(&m, &n->lease);
+		n->n_ba++;
+	}
+}
+
+static uint8_t hoplimit;
+static uint32_t ifindex;
+
+/* What a node sends arrives at once, from where the node is. */
+static void node_send(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
+{
+	struct node *n = ctx;
+	struct channel_rx rx = {.ep = {.remote = n->at, .local = ep->remote, .ifindex = ifindex, .port = CHANNEL_PORT},
+		.hoplimit = hoplimit};
+
+	(void)flags;
+	assert_int_equal(channel_input(a->channel, &rx, buf, len, now_us), CHANNEL_OK);
+}
+
+/* What the anchor sends goes to the node with that address. */
+static void anchor_send(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
+{
+	(void)ctx;
+	for (size_t i = 0; i < 3; i++) {
+		struct node *n = &nodes[i];
+		struct channel_rx rx = {
+			.ep = {.remote = ep->local, .local = ep->remote, .port = CHANNEL_PORT}, .hoplimit = 64};
+
+		if (memcmp(&n->at, &ep->remote, 16) != 0)
+			continue;
+		if (flags & CHANNEL_TX_DONTFRAG)
+			n->probe_len = len;
+		assert_int_equal(channel_input(n->channel, &rx, buf, len, now_us), CHANNEL_OK);
+	}
+}
+
+static const struct channel_ops node_ops = {.send = node_send, .recv = node_recv, .wall_ns = channel_wall};
+static const struct channel_ops anchor_ops = {
+	.send = anchor_send, .recv = channel_recv, .accept = channel_accept, .wall_ns = channel_wall};
+
+static void take_changes(void)
+{
+	const struct fwd_object *o;
+	struct fwd_entry *e;
+	enum fwd_op op;
+
+	kernel.n = 0;
+	while ((e = fwd_next(a->set, &op, &o))) {
+		int r = o->kind == kernel.refuse && op != FWD_DELETE ? kernel.error : 0;
+
+		assert_true(kernel.n < 256);
+		kernel.change[kernel.n].op = op;
+		kernel.change[kernel.n++].o = *o;
+		fwd_result(a->set, e, r, r ? "no, says the test" : NULL);
+	}
+}
+
+static void turn(void)
+{
+	commit(a);
+	take_changes();
+	answer(a);
+}
+
+static void identify(struct identity *id, enum credential_role role, const char *name, const char *covers)
+{
+	char err[CREDENTIAL_ERR];
+	struct credential c = {.role = role, .until_s = UINT64_C(5000000000)};
+
+	assert_int_equal(identity_generate(role, name, id, err), 0);
+	(void)snprintf(c.node, sizeof(c.node), "%s", name);
+	memcpy(c.key, id->public_key, 32);
+	if (covers) {
+		c.n_prefixes = 1;
+		c.prefixes[0] = prefix(covers);
+	}
+	assert_int_equal(credential_sign(&c, &domain), 0);
+	assert_int_equal(identity_set_credential(id, &c, err), 0);
+}
+
+static void fault(void *ctx, const char *text)
+{
+	(void)ctx;
+	fail_msg("%s", text);
+}
+
+static void start_anchor(void)
+{
+	struct control_config control = {.path = "",
+		.interface = "org.dmm.amad",
+		.description = "",
+		.product = "amad",
+		.version = "0",
+		.methods = methods};
+	struct channel_config channel = {
+		.identity = &a->identity, .trusted = &domain.domain, .n_trusted = 1, .ops = &anchor_ops, .ctx = a};
+	struct prefix6 pool = prefix("2001:db8:101::/62");
+	char err[AMAD_ERR] = "", path[128];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/amad.conf", dir);
+	f = fopen(path, "w");
+	(void)fprintf(f, "[ama]\naccess = lan0\nlease = 1h\nbinding-lifetime = 10m\nquarantine = 1m\n");
+	(void)fclose(f);
+	assert_int_equal(amad_config_read(path, true, &a->config, fault, NULL), 0);
+	assert_int_equal(loop_new(&a->loop), 0);
+	a->anchoring = anchoring_new(now_us);
+	a->lm = lm_new(now_us);
+	a->mr = mr_new();
+	a->set = fwd_new(kernel_done, a);
+	a->tunnel = 9;
+	a->access[a->n_access++] = LAN;
+	assert_int_equal(anchoring_add_pool(a->anchoring, &pool), 0);
+	(void)snprintf(path, sizeof(path), "%s/sock", dir);
+	control.path = path;
+	assert_int_equal(control_new(a->loop, &control, &a->control, err), 0);
+	assert_int_equal(store_open(dir, &a->store, err), 0);
+	assert_int_equal(transport_new(a->loop, 0, datagram, a, &a->transport, err), 0);
+	assert_int_equal(channel_new(&channel, &a->channel), 0);
+	loop_timer_init(&a->tick, a->loop, tick, a, "tick");
+	loop_timer_init(&a->sync, a->loop, on_sync, a, "sync");
+	loop_timer_init(&a->retry, a->loop, on_retry, a, "retry");
+	rc_want_pool(a->set, &pool);
+	assert_int_equal(store_load(a->store, load_lease, load_binding, a, &a->meta), 0);
+	drop_over(a);
+	start_meta(a);
+	anchoring_each(a->anchoring, want_native, a);
+	turn();
+}
+
+/* The process dies: nothing is written, nobody is told. */
+static void kill_anchor(void)
+{
+	struct identity id = a->identity;
+
+	memset(&a->identity, 0, sizeof(a->identity));
+	amad_free(a);
+	a = calloc(1, sizeof(*a));
+	assert_non_null(a);
+	a->identity = id;
+}
+
+static void start_node(struct node *n, const char *name, const char *at)
+{
+	struct channel_config cfg = {
+		.identity = &n->id, .trusted = &domain.domain, .n_trusted = 1, .ops = &node_ops, .ctx = n};
+	struct channel_endpoint ep = {.remote = address(SELF), .port = CHANNEL_PORT};
+
+	if (!n->id.has_credential)
+		identify(&n->id, CREDENTIAL_MN, name, NULL);
+	n->at = address(at);
+	assert_int_equal(channel_new(&cfg, &n->channel), 0);
+	assert_int_equal(channel_peer_add(n->channel, &a->identity.credential, &n->peer), 0);
+	channel_peer_set_endpoint(n->peer, &ep);
+}
+
+static void silent(void *ctx, enum log_level level, const char *token, const char *text)
+{
+	(void)ctx;
+	(void)level;
+	(void)token;
+	(void)text;
+}
+
+static int setup(void **state)
+{
+	char err[CREDENTIAL_ERR];
+
+	(void)state;
+	(void)snprintf(dir, sizeof(dir), "/tmp/test_amad.XXXXXX");
+	if (!mkdtemp(dir) || secret_start() < 0 || domain_key_generate("test", &domain, err) < 0)
+		return -1;
+	log_register_handler(silent, NULL);
+	memset(nodes, 0, sizeof(nodes));
+	memset(&kernel, 0, sizeof(kernel));
+	a = calloc(1, sizeof(*a));
+	identify(&a->identity, CREDENTIAL_AMA, "ama1", "2001:db8:101::/48");
+	start_anchor();
+	start_node(&nodes[0], "laptop", HERE);
+	start_node(&nodes[1], "phone", "2001:db8:a::12");
+	start_node(&nodes[2], "watch", "2001:db8:a::13");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	static const char *const files[] = {"amad.conf", "sock", "data.mdb", "lock.mdb", "journal"};
+	char path[128];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		channel_free(nodes[i].channel);
+		identity_done(&nodes[i].id);
+	}
+	amad_free(a);
+	domain_key_done(&domain);
+	for (size_t i = 0; i < 5; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+		(void)unlink(path);
+	}
+	return rmdir(dir);
+}
+
+/* --- what a node asks -------------------------------------------------------------------------------------------- */
+
+struct ask {
+	const char *prefix; /* NULL = ::/64 */
+	uint16_t lifetime_s;
+	int32_t lease_s; /* 0 = no LEASE option, -1 = LEASE with lifetime 0 */
+	uint32_t lease_flags;
+	const char *care_of;	/* NULL = where the node is, "" = none */
+	const char *link_local; /* likewise */
+	uint16_t mtu;
+	int sequence;	  /* 0 = the next */
+	uint16_t flags;	  /* 0 = A and H */
+	uint8_t hoplimit; /* 0 = 255 */
+	uint32_t ifindex; /* 0 = LAN */
+	bool quiet;	  /* do not end the turn */
+};
+
+static void queue(struct node *n, const struct ask *q)
+{
+	uint8_t buf[512];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_bu bu = {.lifetime_s = q->lifetime_s, .flags = q->flags ? q->flags : MH_BU_A | MH_BU_H};
+	struct prefix6 p = {.len = 64};
+	struct in6_addr x;
+	struct mh_writer m;
+
+	n->sequence = q->sequence ? (uint16_t)q->sequence : (uint16_t)(n->sequence + 1);
+	bu.sequence = n->sequence;
+	m = mh_begin_bu(&w, &bu);
+	if (q->prefix)
+		p = prefix(q->prefix);
+	mh_put_prefix(&m, MHOPT_HNP, &p);
+	if (q->lifetime_s > 0 && !(q->care_of && !*q->care_of)) {
+		x = q->care_of ? address(q->care_of) : n->at;
+		mh_put_address(&m, MHOPT_ALT_COA, &x);
+	}
+	if ((q->lease_flags & DMMOPT_LEASE_ATTACH) && !(q->link_local && !*q->link_local)) {
+		x = address(q->link_local ? q->link_local : "fe80::11");
+		mh_put_address(&m, MHOPT_LINK_LOCAL, &x);
+	}
+	if (q->lease_s)
+		mh_put_lease(&m, &(struct dmmopt_lease){q->lease_s < 0 ? 0 : (uint32_t)q->lease_s, q->lease_flags});
+	if (q->mtu)
+		mh_put_tunnel_mtu(&m, q->mtu);
+	mh_end(&m);
+	assert_true(wcur_ok(&w));
+	assert_int_equal(channel_send(n->channel, n->peer, buf, wcur_len(&w)), 0);
+}
+
+/* Ask, and return the status of the answer; 255 = no answer. */
+static unsigned ask(struct node *n, const struct ask *q)
+{
+	unsigned before = n->n_ba;
+
+	queue(n, q);
+	hoplimit = q->hoplimit ? q->hoplimit : 255;
+	ifindex = q->ifindex ? q->ifindex : LAN;
+	channel_flush(n->channel, now_us);
+	turn();
+	if (n->n_ba == before)
+		return 255;
+	if (n->ba.status != 135)
+		assert_int_equal(n->ba.sequence, n->sequence);
+	return n->ba.status;
+}
+
+#define ASK(n, ...) ask(n, &(struct ask){__VA_ARGS__})
+#define P0	    "2001:db8:101::/64"
+#define P1	    "2001:db8:101:1::/64"
+#define ATTACH	    .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH
+
+static unsigned changes_of(enum fwd_kind kind, enum fwd_op op)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < kernel.n; i++)
+		n += kernel.change[i].o.kind == kind && kernel.change[i].op == op;
+	return n;
+}
+
+static const struct fwd_object *change_of(enum fwd_kind kind)
+{
+	for (unsigned i = 0; i < kernel.n; i++)
+		if (kernel.change[i].o.kind == kind)
+			return &kernel.change[i].o;
+	fail_msg("no change of a %s", fwd_kind_name(kind));
+	return NULL;
+}
+
+/* --- the four kinds ---------------------------------------------------------------------------------------------- */
+
+static void life(void **state)
+{
+	struct node *n = &nodes[0];
+	const struct fwd_object *o;
+	struct in6_addr coa, link_local = address("fe80::11");
+
+	(void)state;
+	/* attach: a lease, a native route, no binding */
+	assert_int_equal(ASK(n, ATTACH), 0);
+	assert_string_equal(prefix6_text(&n->prefix), P0);
+	assert_true(n->has_lease);
+	assert_int_equal(n->lease.lifetime_s, 600);
+	assert_int_equal(n->ba.lifetime_s, 0);
+	assert_int_equal(kernel.n, 1);
+	o = change_of(FWD_ROUTE);
+	assert_int_equal(o->route.oif, LAN);
+	assert_memory_equal(&o->route.gateway, &link_local, 16);
+	assert_int_equal(lm_count(a->lm), 0);
+
+	/* bind: a nexthop, the route over it */
+	n->at = coa = address(AWAY);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 120), 0);
+	assert_int_equal(n->ba.lifetime_s, 120);
+	assert_false(n->has_lease);
+	assert_int_equal(kernel.n, 2);
+	assert_int_equal(change_of(FWD_NEXTHOP)->nexthop.oif, 9);
+	assert_memory_equal(&change_of(FWD_NEXTHOP)->nexthop.encap.dst, &coa, 16);
+	coa = address(SELF);
+	assert_memory_equal(&change_of(FWD_NEXTHOP)->nexthop.encap.src, &coa, 16);
+	assert_int_equal(change_of(FWD_ROUTE)->route.nexthop, change_of(FWD_NEXTHOP)->nexthop.id);
+	assert_int_equal(change_of(FWD_ROUTE)->route.oif, 0);
+
+	/* refresh: no change */
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 120), 0);
+	assert_int_equal(kernel.n, 0);
+
+	/* move: one replacement */
+	n->at = coa = address("2001:db8:c::11");
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 120), 0);
+	assert_int_equal(kernel.n, 1);
+	assert_int_equal(changes_of(FWD_NEXTHOP, FWD_REPLACE), 1);
+	assert_memory_equal(&change_of(FWD_NEXTHOP)->nexthop.encap.dst, &coa, 16);
+
+	/* the path is smaller than the tunnel: the route says so */
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 120, .mtu = 1300), 0);
+	assert_int_equal(change_of(FWD_ROUTE)->route.mtu, 1300);
+	assert_int_equal(
+		ASK(n, .prefix = P0, .lifetime_s = 120, .mtu = 1200), 0); /* below IPv6's minimum: not believed */
+	assert_int_equal(change_of(FWD_ROUTE)->route.mtu, 0);
+
+	/* unbind: neither route nor nexthop; the lease stays */
+	assert_int_equal(ASK(n, .prefix = P0), 0);
+	assert_int_equal(changes_of(FWD_ROUTE, FWD_DELETE), 1);
+	assert_int_equal(changes_of(FWD_NEXTHOP, FWD_DELETE), 1);
+	assert_int_equal(lm_count(a->lm), 0);
+	assert_int_equal(anchoring_count(a->anchoring), 1);
+
+	/* home again: the same prefix, native */
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 120), 0);
+	n->at = address(HERE);
+	assert_int_equal(ASK(n, .prefix = P0, ATTACH), 0);
+	assert_string_equal(prefix6_text(&n->prefix), P0);
+	assert_int_equal(changes_of(FWD_ROUTE, FWD_REPLACE), 1);
+	assert_int_equal(changes_of(FWD_NEXTHOP, FWD_DELETE), 1);
+	assert_int_equal(lm_count(a->lm), 0);
+
+	/* release: nothing left */
+	assert_int_equal(ASK(n, .prefix = P0, .lease_s = -1), 0);
+	assert_int_equal(changes_of(FWD_ROUTE, FWD_DELETE), 1);
+	assert_int_equal(anchoring_count(a->anchoring), 0);
+	assert_int_equal(fwd_count(a->set), 1); /* the pool's own */
+}
+
+static void statuses(void **state)
+{
+	struct node *n = &nodes[0], *other = &nodes[1];
+
+	(void)state;
+	/* 129: attach from beyond a router, and from an interface that is not for nodes */
+	assert_int_equal(ASK(n, ATTACH, .hoplimit = 254), 129);
+	assert_int_equal(ASK(n, ATTACH, .ifindex = LAN + 1), 129);
+	assert_int_equal(ASK(n, ATTACH, .link_local = ""), 128);
+	assert_int_equal(ASK(n, ATTACH, .link_local = "2001:db8::1"), 128);
+	assert_int_equal(anchoring_count(a->anchoring), 0);
+	/* 133: no such lease */
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60), 133);
+	assert_int_equal(ASK(n, .prefix = P0), 133);
+	assert_int_equal(ASK(n, .prefix = P0, .lease_s = -1), 133);
+	assert_int_equal(ASK(n, .lifetime_s = 60), 133);
+	assert_int_equal(ASK(n, .prefix = "2001:db8:999::/64", .lifetime_s = 60), 133);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	/* 155: another key's */
+	assert_int_equal(ASK(other, .prefix = P0, .lifetime_s = 60), 155);
+	assert_int_equal(ASK(other, .prefix = P0), 155);
+	assert_int_equal(ASK(other, .prefix = P0, .lease_s = -1), 155);
+	/* attach with another key's prefix, or a foreign one: gets one of its own */
+	assert_int_equal(ASK(other, .prefix = P0, ATTACH), 0);
+	assert_string_equal(prefix6_text(&other->prefix), P1);
+	assert_int_equal(ASK(&nodes[2], .prefix = "2001:db8:999::/64", ATTACH), 0);
+	assert_string_equal(prefix6_text(&nodes[2].prefix), "2001:db8:101:2::/64");
+	/* 135, with the last accepted: the same again, older, from the other half of the circle */
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .sequence = 100), 0);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .sequence = 100), 135);
+	assert_int_equal(n->ba.sequence, 100);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .sequence = 99), 135);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .sequence = 100 + 32768), 135);
+	assert_int_equal(ASK(n, .prefix = P0, .sequence = 100), 135);
+	assert_int_equal(ASK(n, .prefix = P0, ATTACH, .sequence = 100), 135);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .sequence = 100 + 32767), 0);
+	/* the number outlives the binding */
+	assert_int_equal(ASK(n, .prefix = P0, .sequence = 40000), 0);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .sequence = 40000), 135);
+	/* 174: not where it comes from; none; ours; not global */
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .care_of = "2001:db8:b::99", .sequence = 40001), 174);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .care_of = ""), 174);
+	n->at = address("2001:db8:101:3::1");
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60), 174);
+	n->at = address("fe80::11");
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60), 174);
+	assert_int_equal(lm_count(a->lm), 0);
+	/* no answer at all: not a home registration of a host */
+	n->at = address(HERE);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .flags = MH_BU_A), 255);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .flags = MH_BU_A | MH_BU_H | MH_BU_P), 255);
+	assert_int_equal(a->count_status[135], 6);
+	assert_int_equal(a->count_status[174], 4);
+}
+
+static void pool_full(void **state)
+{
+	struct node *n = &nodes[0];
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW), 0);
+	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW), 130);
+	assert_int_equal(ASK(&nodes[1], ATTACH), 130);
+	assert_int_equal(ASK(n, .prefix = P0, .lease_s = -1), 0);
+	assert_int_equal(ASK(&nodes[1], ATTACH), 130); /* it rests */
+	now_us += 59 * SEC;
+	tick(a);
+	assert_int_equal(ASK(&nodes[1], ATTACH), 130);
+	now_us += 2 * SEC;
+	tick(a);
+	assert_int_equal(ASK(&nodes[1], ATTACH), 0);
+	assert_string_equal(prefix6_text(&nodes[1].prefix), P0);
+}
+
+/* The acknowledgement was lost: asking again gives the same lease, unless another is wanted. */
+static void lost_acknowledgement(void **state)
+{
+	struct node *n = &nodes[0];
+
+	(void)state;
+	assert_int_equal(ASK(n, ATTACH), 0);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	assert_string_equal(prefix6_text(&n->prefix), P0);
+	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW), 0);
+	assert_string_equal(prefix6_text(&n->prefix), P1);
+	assert_int_equal(anchoring_count(a->anchoring), 2);
+}
+
+static void lifetimes(void **state)
+{
+	struct node *n = &nodes[0];
+
+	(void)state;
+	assert_int_equal(ASK(n, .lease_s = 1000000, .lease_flags = DMMOPT_LEASE_ATTACH), 0);
+	assert_int_equal(n->lease.lifetime_s, 3600);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60000), 0);
+	assert_int_equal(n->ba.lifetime_s, 600);
+	/* never longer than the lease, which a bind can renew */
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 400, .lease_s = 200), 0);
+	assert_int_equal(n->lease.lifetime_s, 200);
+	assert_int_equal(n->ba.lifetime_s, 200);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 400, .lease_s = 1000), 0);
+	assert_int_equal(n->ba.lifetime_s, 400);
+	/* a binding that is not refreshed goes, and its lease later */
+	now_us += 399 * SEC;
+	tick(a);
+	assert_int_equal(lm_count(a->lm), 1);
+	now_us += 2 * SEC;
+	tick(a);
+	turn();
+	assert_int_equal(lm_count(a->lm), 0);
+	assert_int_equal(changes_of(FWD_ROUTE, FWD_DELETE), 1);
+	assert_int_equal(changes_of(FWD_NEXTHOP, FWD_DELETE), 1);
+	assert_int_equal(anchoring_count(a->anchoring), 1);
+	now_us += 600 * SEC;
+	tick(a);
+	assert_int_equal(anchoring_count(a->anchoring), 0);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60), 133);
+}
+
+/* --- locators, turns, refusals ------------------------------------------------------------------------------------ */
+
+static void shared_locator(void **state)
+{
+	struct node *n = &nodes[0];
+	uint32_t id;
+
+	(void)state;
+	assert_int_equal(ASK(n, ATTACH), 0);
+	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW), 0);
+	n->at = address(AWAY);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60), 0);
+	id = change_of(FWD_NEXTHOP)->nexthop.id;
+	assert_int_equal(ASK(n, .prefix = P1, .lifetime_s = 60), 0);
+	assert_int_equal(kernel.n, 1); /* the route only */
+	assert_int_equal(change_of(FWD_ROUTE)->route.nexthop, id);
+	/* the first to move takes a new nexthop, the last one changes the old one's place: none is left over */
+	n->at = address(HERE);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60), 0);
+	assert_int_equal(changes_of(FWD_NEXTHOP, FWD_ADD), 1);
+	assert_int_equal(changes_of(FWD_ROUTE, FWD_REPLACE), 1);
+	assert_int_equal(ASK(n, .prefix = P1, .lifetime_s = 60), 0);
+	assert_int_equal(changes_of(FWD_ROUTE, FWD_REPLACE), 1);
+	assert_int_equal(changes_of(FWD_NEXTHOP, FWD_DELETE), 1);
+	assert_int_equal(mr_count(a->mr), 1);
+}
+
+/* Two updates of one prefix in a turn: the later one counts and is answered. */
+static void twice_in_a_turn(void **state)
+{
+	struct node *n = &nodes[0];
+	struct ask q = {.prefix = P0, .lifetime_s = 60};
+
+	(void)state;
+	assert_int_equal(ASK(n, ATTACH), 0);
+	n->n_ba = 0;
+	queue(n, &q);
+	queue(n, &q);
+	n->at = address(AWAY);
+	queue(n, &q); /* care-of addresses of the first two are not the source now */
+	channel_flush(n->channel, now_us);
+	turn();
+	assert_int_equal(n->ba.status, 0);
+	assert_int_equal(n->ba.sequence, n->sequence);
+	assert_int_equal(lm_count(a->lm), 1);
+	n->n_ba = 0;
+	queue(n, &q);
+	queue(n, &(struct ask){.prefix = P0});
+	channel_flush(n->channel, now_us);
+	turn();
+	assert_int_equal(n->ba.sequence, n->sequence);
+	assert_int_equal(n->ba.status, 0);
+	assert_int_equal(lm_count(a->lm), 0);
+}
+
+/* Whatever the kernel refuses: the node hears it, and all is as before, in the next turn also in the kernel. */
+static void kernel_refuses(void **state)
+{
+	struct node *n = &nodes[0];
+	const struct binding *b;
+	struct in6_addr old;
+	struct prefix6 p = prefix(P0);
+
+	(void)state;
+	kernel.refuse = FWD_ROUTE;
+	kernel.error = -ENOMEM;
+	assert_int_equal(ASK(n, ATTACH), 128);
+	assert_int_equal(anchoring_count(a->anchoring), 0);
+	kernel.error = 0;
+	now_us += 120 * SEC;
+	tick(a);
+	turn();
+	assert_int_equal(fwd_count(a->set), 1);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	p = n->prefix;
+
+	/* from native to a binding: native again */
+	n->at = old = address(AWAY);
+	kernel.error = -ENOMEM;
+	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), .lifetime_s = 60), 128);
+	kernel.error = 0;
+	turn();
+	assert_int_equal(lm_count(a->lm), 0);
+	assert_int_equal(change_of(FWD_ROUTE)->route.oif, LAN);
+	assert_int_equal(changes_of(FWD_NEXTHOP, FWD_DELETE), 1);
+
+	/* a move, refused where only the nexthop changes: the old locator */
+	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), .lifetime_s = 60), 0);
+	n->at = address("2001:db8:c::11");
+	kernel.refuse = FWD_NEXTHOP;
+	kernel.error = -ENODEV;
+	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), .lifetime_s = 60), 128);
+	kernel.error = 0;
+	turn();
+	b = lm_find(a->lm, &p);
+	assert_non_null(b);
+	assert_memory_equal(&b->care_of, &old, 16);
+	assert_memory_equal(&change_of(FWD_NEXTHOP)->nexthop.encap.dst, &old, 16);
+	assert_true(a->n_errors > 0);
+	/* and the node's next try works */
+	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), .lifetime_s = 60), 0);
+	assert_memory_equal(&b->care_of, &n->at, 16);
+	assert_int_equal(mr_count(a->mr), 1);
+}
+
+static void refuse_writes(bool refuse)
+{
+	static struct rlimit before;
+	struct rlimit none;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	if (refuse) {
+		(void)getrlimit(RLIMIT_FSIZE, &before);
+		none = before;
+		none.rlim_cur = 0;
+		(void)setrlimit(RLIMIT_FSIZE, &none);
+	} else {
+		(void)setrlimit(RLIMIT_FSIZE, &before);
+	}
+}
+
+/* What the store refuses never reaches the kernel. */
+static void store_refuses(void **state)
+{
+	struct node *n = &nodes[0];
+	const struct binding *b;
+	struct prefix6 p = prefix(P0);
+	struct in6_addr old;
+
+	(void)state;
+	refuse_writes(true);
+	assert_int_equal(ASK(n, ATTACH), 130);
+	refuse_writes(false);
+	assert_int_equal(kernel.n, 0);
+	assert_int_equal(anchoring_count(a->anchoring), 0);
+	now_us += 120 * SEC;
+	tick(a);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	p = n->prefix;
+	n->at = old = address(AWAY);
+	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), .lifetime_s = 60), 0);
+	n->at = address(HERE);
+	refuse_writes(true);
+	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), .lifetime_s = 60), 130);
+	assert_int_equal(kernel.n, 0);
+	b = lm_find(a->lm, &p);
+	assert_memory_equal(&b->care_of, &old, 16);
+	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), ATTACH), 130);
+	refuse_writes(false);
+	turn();
+	assert_int_equal(lm_count(a->lm), 1);
+	assert_int_equal(fwd_count(a->set), 3);
+	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), .lifetime_s = 60), 0);
+}
+
+/* --- over a restart ------------------------------------------------------------------------------------------------
+ */
+
+static void restart(void **state)
+{
+	struct node *n = &nodes[0];
+	struct prefix6 p = prefix(P0);
+	const struct binding *b;
+	uint32_t id, counter = a->meta.restart_counter;
+	uint64_t until_us;
+
+	(void)state;
+	assert_int_not_equal(counter, 0);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	assert_int_equal(ASK(&nodes[1], ATTACH), 0);
+	n->at = address(AWAY);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .mtu = 1400), 0);
+	n->at = address("2001:db8:c::11");
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .mtu = 1400, .sequence = 500), 0);
+	id = change_of(FWD_NEXTHOP)->nexthop.id;
+	until_us = lm_find(a->lm, &p)->until_us;
+
+	kill_anchor();
+	start_anchor();
+	b = lm_find(a->lm, &p);
+	assert_non_null(b);
+	assert_memory_equal(&b->care_of, &n->at, 16);
+	assert_int_equal(b->mtu, 1400);
+	assert_true(b->until_us >= until_us && b->until_us < until_us + 2 * SEC);
+	assert_int_equal(
+		change_of(FWD_NEXTHOP)->nexthop.id, id); /* so that what is in the kernel is found to be right */
+	assert_int_equal(anchoring_count(a->anchoring), 2);
+	assert_int_equal(a->meta.restart_counter, counter); /* nothing was lost */
+
+	/* the replay of an old update, with a session from before the restart gone: refused by its sequence number */
+	channel_free(n->channel);
+	start_node(n, "laptop", AWAY);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .sequence = 499), 135);
+	assert_int_equal(n->ba.sequence, 500);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .sequence = 501), 0);
+
+	/* another boot, not a clean stop: bindings may be lost, and nodes are told */
+	a->meta.boot_id[0] = 'x';
+	assert_int_equal(store_put_meta(a->store, &a->meta), 0);
+	assert_int_equal(store_commit(a->store), 0);
+	kill_anchor();
+	start_anchor();
+	assert_int_equal(a->meta.restart_counter, counter + 1);
+	/* a clean stop */
+	a->meta.boot_id[0] = '\0';
+	assert_int_equal(store_put_meta(a->store, &a->meta), 0);
+	assert_int_equal(store_commit(a->store), 0);
+	kill_anchor();
+	start_anchor();
+	assert_int_equal(a->meta.restart_counter, counter + 1);
+}
+
+/* A lease on an interface that is gone, or not there yet at the start, is routed to when the interface comes. */
+static void interface_comes_and_goes(void **state)
+{
+	struct node *n = &nodes[0];
+	struct nl_link link = {.ifindex = LAN, .name = "lan0", .up = true};
+
+	(void)state;
+	assert_int_equal(ASK(n, ATTACH), 0);
+	on_link(a, &link, false);
+	assert_int_equal(a->n_access, 0);
+	assert_int_equal(ASK(n, .prefix = P0, ATTACH), 129);
+	link.ifindex = LAN + 100;
+	on_link(a, &link, true);
+	turn();
+	assert_int_equal(change_of(FWD_ROUTE)->route.oif, LAN + 100);
+	on_link(a, &link, false);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60), 0); /* it is somewhere else */
+	link.ifindex = LAN;
+	on_link(a, &link, true);
+	turn();
+	assert_int_equal(kernel.n, 0);
+	assert_int_equal(ASK(n, .prefix = P0, ATTACH), 0);
+	on_link(a, &link, false);
+	/* stored while it is not there */
+	assert_int_equal(ASK(&nodes[1], .prefix = P0, .lifetime_s = 60), 155);
+	put_lease(a, anchoring_find_key(a->anchoring, n->id.public_key), true);
+	turn();
+	kill_anchor();
+	start_anchor();
+	a->n_access = 0;
+	on_link(a, &link, true);
+	turn();
+	assert_int_equal(change_of(FWD_ROUTE)->route.oif, LAN);
+}
+
+/* --- heartbeats ------------------------------------------------------------------------------------------------------
+ */
+
+static void heartbeats(void **state)
+{
+	struct node *n = &nodes[0];
+	uint8_t buf[2048];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_heartbeat(&w, &(struct mh_heartbeat){.sequence = 77});
+
+	(void)state;
+	assert_int_equal(ASK(n, ATTACH), 0);
+	mh_end(&m);
+	assert_int_equal(channel_send(n->channel, n->peer, buf, wcur_len(&w)), 0);
+	channel_flush(n->channel, now_us);
+	turn();
+	assert_int_equal(n->n_heartbeat, 1);
+	assert_int_equal(n->probe_len, 0);
+	/* a probe: the answer is a packet of the same size */
+	w = wcur_make(buf, sizeof(buf));
+	m = mh_begin_heartbeat(&w, &(struct mh_heartbeat){.sequence = 78});
+	mh_put_probe(&m, &(struct dmmopt_probe){.id = 5, .size = 1500});
+	mh_pad_to(&m, (1500 - 74) & ~7);
+	mh_end(&m);
+	assert_int_equal(channel_send_probe(n->channel, n->peer, buf, wcur_len(&w), 1500, now_us), 0);
+	turn();
+	assert_int_equal(n->n_heartbeat, 2);
+	assert_int_equal(n->probe_len, 1500 - 48);
+	/* a small question cannot buy a large answer */
+	n->probe_len = 0;
+	w = wcur_make(buf, sizeof(buf));
+	m = mh_begin_heartbeat(&w, &(struct mh_heartbeat){.sequence = 79});
+	mh_put_probe(&m, &(struct dmmopt_probe){.id = 6, .size = 1500});
+	mh_end(&m);
+	assert_int_equal(channel_send(n->channel, n->peer, buf, wcur_len(&w)), 0);
+	channel_flush(n->channel, now_us);
+	turn();
+	assert_int_equal(n->probe_len, 0);
+	assert_int_equal(a->count_heartbeat, 3);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {TEST(life), TEST(statuses), TEST(pool_full), TEST(lost_acknowledgement),
+		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
+		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
