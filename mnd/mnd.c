@@ -526,6 +526,10 @@ static void handover_acked(struct mnd *m, const struct home *x, uint64_t now_us)
 {
 	struct handover *ho = m->n_history ? &m->history[(m->n_history - 1) % HISTORY] : NULL;
 
+	/* the update that sessions wait for, if there is one, is what the move cost */
+	for (unsigned i = 0; i < HOMES; i++)
+		if (m->homes[i].used && m->homes[i].bu.kind == LU_BIND && x->bu.kind != LU_BIND)
+			return;
 	if (!ho || ho->acked_us || !m->attach.selected || ho->usable_us != m->attach.selected->usable_us)
 		return;
 	ho->sent_us = x->bu.begun_us;
