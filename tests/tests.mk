@@ -48,3 +48,7 @@ tests_unit_test_anchoring_LDADD = libamadcore.a libcommon.a $(CMOCKA_LIBS)
 tests_unit_test_store_LDADD = libamadcore.a libcommon.a $(LMDB_LIBS) $(CMOCKA_LIBS)
 TESTS += tests/unit/test_amad tests/unit/test_anchoring tests/unit/test_store
 endif
+
+# --- load --------------------------------------------------------------------
+noinst_PROGRAMS += tests/load/mnload
+tests_load_mnload_LDADD = libcommon.a $(SODIUM_LIBS)
