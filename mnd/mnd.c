@@ -1250,7 +1250,8 @@ static json_t *history_json(struct mnd *m)
 		const struct handover *ho = &m->history[i % HISTORY];
 
 		(void)json_array_append_new(list,
-			json_pack("{s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "at", (json_int_t)ho->at_wall_s, "from", ho->from, "to",
+			json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "at", (json_int_t)ho->at_wall_s,
+				"link_up_at_us", (json_int_t)ho->link_up_us, "usable_at_us", (json_int_t)ho->usable_us, "from", ho->from, "to",
 				ho->to, "care_of", in6_text(&ho->care_of), "router_ms", ms_between(ho->link_up_us, ho->heard_us),
 				"address_ms", ms_between(ho->heard_us, ho->usable_us), "registration_ms",
 				ms_between(ho->sent_us, ho->acked_us), "total_ms", ms_between(ho->link_up_us, ho->acked_us)));

@@ -47,7 +47,7 @@ for network, mtu, blackhole in cases:
     lab.check(curl.popen.returncode == 0 and net.checksum("before") == net.sums[8], text + ": the download that was open before goes on")
     if blackhole:
         lab.wait(lambda: net.bindings(1)[0]["mtu"] + 40 <= mtu, "the anchor to know the tunnel's MTU")
-        lab.check(mtu - 48 <= net.bindings(1)[0]["mtu"] <= mtu - 40, text + ": found by probing: %d inside" % net.bindings(1)[0]["mtu"])
+        lab.check(mtu - 72 <= net.bindings(1)[0]["mtu"] <= mtu - 40, text + ": found by probing: %d inside" % net.bindings(1)[0]["mtu"])
     elif mtu == 1500:
         lab.wait(lambda: net.bindings(1)[0]["mtu"] == 1460, "the full size again")
         lab.check(True, "and the full size again on a clear path")
