@@ -98,12 +98,14 @@ struct amad {
 	struct store *store;
 	uint32_t tunnel;
 	struct store_meta meta;
+	uint64_t wall_us, wall_turn_us; /* see to_wall_s */
 
 	struct loop_io nl_io;
 	struct loop_timer tick, sync, retry, watchdog;
 	struct loop_signal sig_term, sig_int, sig_hup;
 
 	uint32_t access[ACCESS]; /* ifindexes on which nodes may attach */
+	char access_name[ACCESS][IF_NAMESIZE];
 	unsigned n_access;
 	char absent[ABSENT][IF_NAMESIZE]; /* a lease's ifindex may be ABSENT_BIT | an index of this */
 	unsigned n_absent;
@@ -151,11 +153,16 @@ static bool is_access(const struct amad *a, uint32_t ifindex)
 	return false;
 }
 
-static uint64_t to_wall_s(const struct amad *a, uint64_t at_us)
+/* The wall clock is read once a turn. */
+static uint64_t to_wall_s(struct amad *a, uint64_t at_us)
 {
-	int64_t left_us = (int64_t)(at_us - loop_now_us(a->loop));
+	uint64_t turn_us = loop_now_us(a->loop);
 
-	return (uint64_t)((int64_t)(loop_wall_ns() / 1000) + left_us + 999999) / SEC;
+	if (a->wall_turn_us != turn_us) {
+		a->wall_turn_us = turn_us;
+		a->wall_us = loop_wall_ns() / 1000;
+	}
+	return (a->wall_us + (at_us - turn_us) + SEC - 1) / SEC;
 }
 
 static uint64_t from_wall_s(const struct amad *a, uint64_t wall_s)
@@ -179,6 +186,9 @@ static const char *lease_ifname(const struct amad *a, const struct lease *l, cha
 	buf[0] = '\0';
 	if (l->ifindex & ABSENT_BIT)
 		return a->absent[l->ifindex & ~ABSENT_BIT];
+	for (unsigned i = 0; i < a->n_access; i++)
+		if (a->access[i] == l->ifindex)
+			return a->access_name[i];
 	if (l->ifindex)
 		(void)if_indextoname(l->ifindex, buf);
 	return buf;
@@ -801,13 +811,16 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 			continue;
 		if (!present)
 			link_went(a, link);
-		if (!present || !wanted)
+		(void)snprintf(a->access_name[i], IF_NAMESIZE, "%s", link->name);
+		if (!present || !wanted) {
 			a->access[i] = a->access[--a->n_access];
-		else if (link->up)
+			memcpy(a->access_name[i], a->access_name[a->n_access], IF_NAMESIZE);
+		} else if (link->up)
 			fwd_retry(a->set); /* routes that a link which was down refused */
 		return;
 	}
 	if (present && wanted && a->n_access < ACCESS) {
+		(void)snprintf(a->access_name[a->n_access], IF_NAMESIZE, "%s", link->name);
 		a->access[a->n_access++] = link->ifindex;
 		log_info("anchoring", "nodes may attach on %s", link->name);
 		link_came(a, link);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fib_rules.h>
+#include <linux/filter.h>
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
@@ -76,6 +77,21 @@ static struct mnl_socket *open_socket(unsigned groups)
 	return s;
 }
 
+/* Half of all news are about what we did ourselves: the kernel need not tell. Without the filter (none is known to refuse it)
+ * they come and are passed over. */
+static void ignore_port(struct mnl_socket *s, unsigned port)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(port), 0, 1), /* the filter reads as from the network */
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+	(void)setsockopt(mnl_socket_get_fd(s), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
 int nl_new(const struct nl_ops *ops, void *ctx, struct nl **ret, char *reterr)
 {
 	int group = RTNLGRP_NEXTHOP, r;
@@ -98,6 +114,7 @@ int nl_new(const struct nl_ops *ops, void *ctx, struct nl **ret, char *reterr)
 	(void)mnl_socket_setsockopt(nl->news, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group));
 	(void)fcntl(mnl_socket_get_fd(nl->news), F_SETFL, O_NONBLOCK);
 	nl->port = mnl_socket_get_portid(nl->req);
+	ignore_port(nl->news, nl->port);
 	*ret = nl;
 	return 0;
 }

@@ -14,8 +14,7 @@ struct outer {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024); /* the loader says how many */
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024); /* the loader says how many; allocated ahead: without that a burst meets a passing ENOMEM */
 	__type(key, __u64); /* upper 64 bits of the inner address, as on the wire */
 	__type(value, struct outer);
 } bindings SEC(".maps");
