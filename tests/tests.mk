@@ -52,3 +52,11 @@ endif
 # --- load --------------------------------------------------------------------
 noinst_PROGRAMS += tests/load/mnload
 tests_load_mnload_LDADD = libcommon.a $(SODIUM_LIBS)
+
+# --- benchmarks --------------------------------------------------------------
+noinst_PROGRAMS += tests/bench/plain-netlink
+tests_bench_plain_netlink_SOURCES = tests/bench/plain-netlink.c
+tests_bench_plain_netlink_LDADD = $(MNL_LIBS)
+bench: all
+	$(PYTHON3) $(srcdir)/tests/bench/bench --build $(abs_builddir)
+.PHONY: bench
