@@ -64,7 +64,7 @@ static struct {
 } option = {
 	.nodes = 100, .prefixes = 1, .window = 64, .anchor_port = CHANNEL_PORT, .lifetime_s = 3600, .lease_s = 86400};
 
-static struct node **nodes, *idle, *waiting; /* waiting: oldest first */
+static struct node **nodes, *idle, *waiting, *attached; /* waiting: oldest first; attached: with all leases */
 static struct credential anchor;
 static bool has_anchor;
 static unsigned n_waiting;
@@ -251,7 +251,10 @@ static void op_recv(void *ctx, struct channel_peer *peer, const struct channel_r
 		n->waiting = false;
 		n_waiting--;
 		DL_DELETE(waiting, n);
-		DL_APPEND(idle, n);
+		if (n->attaching && n->n_hnp == option.prefixes)
+			DL_APPEND(attached, n);
+		else
+			DL_APPEND(idle, n);
 	}
 }
 
@@ -444,6 +447,8 @@ static struct phase run(bool attaching, uint64_t todo, uint64_t until_us)
 		now_us = clock_us(CLOCK_MONOTONIC);
 		repeat_late();
 	}
+	DL_CONCAT(idle, attached);
+	attached = NULL;
 	r.us = clock_us(CLOCK_MONOTONIC) - begin_us;
 	r.cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID) - begin_cpu_us;
 	r.ok = count_ok - ok;
