@@ -10,6 +10,7 @@ libcommon_a_SOURCES = \
 	common/log.c common/log.h \
 	common/loop.c common/loop.h \
 	common/mh.c common/mh.h \
+	common/mhjson.c common/mhjson.h \
 	common/nl.c common/nl.h \
 	common/noise.c common/noise.h \
 	common/prefix6.c common/prefix6.h \
@@ -29,3 +30,7 @@ common/srccheck.bpf.o: $(srcdir)/common/srccheck.bpf.c
 common/srccheck.bpf.inc: common/srccheck.bpf.o
 	$(AM_V_GEN)$(MKDIR_P) common && { echo 'static const unsigned char srccheck_object[] __attribute__((aligned(8))) = {'; \
 		od -An -v -tx1 $< | $(SED) 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '};'; } > $@.tmp && mv $@.tmp $@
+
+bin_PROGRAMS += common/mhtool
+common_mhtool_SOURCES = common/mhtool.c
+common_mhtool_LDADD = libcommon.a $(JANSSON_LIBS)

@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 dist_man_MANS += man/mnd.8 man/mnd.conf.5 man/amad.8 man/amad.conf.5
+dist_man_MANS += man/mhtool.1

@@ -60,3 +60,21 @@ tests_bench_plain_netlink_LDADD = $(MNL_LIBS)
 bench: all
 	$(PYTHON3) $(srcdir)/tests/bench/bench --build $(abs_builddir)
 .PHONY: bench
+
+# --- mobility header ---------------------------------------------------------
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_wire tests/unit/test_mh
+tests_unit_test_wire_LDADD = libcommon.a $(CMOCKA_LIBS)
+tests_unit_test_mh_LDADD = libcommon.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_wire tests/unit/test_mh
+endif
+dist_noinst_SCRIPTS += tests/unit/test_mhtool.py
+TESTS += tests/unit/test_mhtool.py
+if FUZZER
+noinst_PROGRAMS += tests/fuzz/fuzz_mh tests/fuzz/fuzz_mhjson
+tests_fuzz_fuzz_mh_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_mh_LDADD = libcommon.a $(JANSSON_LIBS)
+tests_fuzz_fuzz_mhjson_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_mhjson_LDADD = libcommon.a $(JANSSON_LIBS)
+endif
+EXTRA_DIST += tests/fuzz/seeds/mh tests/fuzz/seeds/mhjson
