@@ -9,7 +9,7 @@ events. See README.md in this folder.
     ...
     lab.finish()
 """
-import atexit, json, os, re, shlex, signal, socket, struct, subprocess, sys, time
+import atexit, ctypes, json, os, re, shlex, signal, socket, struct, subprocess, sys, time
 
 RESULTS = os.environ.get("LAB_RESULTS", "/tmp")
 BUILD = os.environ.get("DMM_BUILDDIR", "build")
@@ -53,13 +53,80 @@ class Process:
         return self.popen.returncode
 
 
+class Netlink:
+    """Changes of links in another host's namespace from this process: microseconds instead of the start of ip(8), and exact times."""
+
+    def __init__(self, name, groups=0):
+        libc, own = ctypes.CDLL(None, use_errno=True), os.open("/proc/self/ns/net", os.O_RDONLY)
+        there = os.open("/run/netns/" + name, os.O_RDONLY)
+        try:
+            if libc.setns(there, 0x40000000):  # CLONE_NEWNET
+                raise OSError(ctypes.get_errno(), "setns " + name)
+            try:
+                self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+                self.socket.bind((0, groups))
+            finally:
+                libc.setns(own, 0x40000000)
+        finally:
+            os.close(own)
+            os.close(there)
+        self.sequence = 0
+
+    def link(self, index, up=None, master=None):
+        """Set a link up or down, or make it a port of the bridge with index master. Returns when it is done (CLOCK_MONOTONIC)."""
+        self.sequence += 1
+        body = struct.pack("=BxHiII", 0, 0, index, 1 if up else 0, 0 if up is None else 1)
+        if master is not None:
+            body += struct.pack("=HHI", 8, 10, master)  # IFLA_MASTER
+        self.socket.send(struct.pack("=IHHII", 16 + len(body), 16, 5, self.sequence, 0) + body)  # RTM_NEWLINK, request and ack
+        while True:
+            answer = self.socket.recv(65536)
+            kind, _, sequence = struct.unpack("=HHI", answer[4:12])
+            if kind == 2 and sequence == self.sequence:  # NLMSG_ERROR
+                error = -struct.unpack("=i", answer[16:20])[0]
+                if error:
+                    raise OSError(error, os.strerror(error))
+                return now()
+
+    def drain(self):
+        self.socket.settimeout(0)
+        try:
+            while self.socket.recv(65536):
+                pass
+        except OSError:  # none left, or lost some: neither matters
+            pass
+
+    def wait_carrier_lost(self, index, deadline=2):
+        """Until the kernel has told everybody in this namespace that the link has no carrier."""
+        end = now() + deadline
+        while True:
+            self.socket.settimeout(max(end - now(), 0.001))
+            data = self.socket.recv(65536)
+            while len(data) >= 32:
+                length, kind, flags, link = *struct.unpack("=IH", data[:6]), struct.unpack("=I", data[24:28])[0], struct.unpack("=i", data[20:24])[0]
+                if kind == 16 and link == index and not flags & 0x40:  # RTM_NEWLINK, IFF_RUNNING
+                    return
+                data = data[(length + 3) & ~3:]
+
+
 class Host:
-    def __init__(self, lab, name):
+    """A network namespace. Without duplicate address detection, unless dad says that this host shall do what a real one does: optimistic
+    DAD, where the kernel has it."""
+
+    def __init__(self, lab, name, dad=False):
         self.lab, self.name = lab, name
         sh("ip netns add " + name)
         self.ip("link set lo up")
-        self.sysctl("net.ipv6.conf.all.accept_dad", 0)
-        self.sysctl("net.ipv6.conf.default.accept_dad", 0)
+        if not dad or not os.path.exists("/proc/sys/net/ipv6/conf/all/optimistic_dad"):
+            self.sysctl("net.ipv6.conf.all.accept_dad", 0)
+            self.sysctl("net.ipv6.conf.default.accept_dad", 0)
+        else:
+            for where in ("all", "default"):
+                self.sysctl("net.ipv6.conf.%s.optimistic_dad" % where, 1)
+                self.sysctl("net.ipv6.conf.%s.use_optimistic" % where, 1)
+
+    def index(self, dev):
+        return int(self.ip("-o link show dev " + dev).split(":")[0])
 
     def ip(self, arguments, check=True):
         return sh("ip -n %s %s" % (self.name, arguments), check)
@@ -107,7 +174,7 @@ class Capture:
 
     def __init__(self, host, dev, filter):
         self.path = "%s/%s-%s-%d.pcap" % (RESULTS, host.name, dev, len(host.lab.processes))
-        self.process = host.spawn(["tcpdump", "-Z", "root", "-U", "-n", "-i", dev, "-w", self.path] + ([filter] if filter else []), name="tcpdump-" + dev)
+        self.process = host.spawn(["tcpdump", "-Z", "root", "-U", "--immediate-mode", "-n", "-i", dev, "-w", self.path] + ([filter] if filter else []), name="tcpdump-" + dev)
         host.lab.wait(lambda: "listening on" in self.process.output(), "tcpdump", 10)
 
     def stop(self):
@@ -119,6 +186,17 @@ class Capture:
         """What was captured, decoded: a list of Packet."""
         self.stop()
         return read_pcap(self.path)
+
+    def decode(self, *fields):
+        """The same by tshark, for what packets() does not know: a list of dicts {field: first value}; fields are tshark's names."""
+        self.stop()
+        command = ["tshark", "-n", "-r", self.path, "-T", "fields", "-E", "separator=/t", "-E", "occurrence=f"]
+        for f in fields:
+            command += ["-e", f]
+        r = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+        if r.returncode != 0:
+            raise RuntimeError("tshark: " + r.stderr)
+        return [dict(zip(fields, line.split("\t"))) for line in r.stdout.splitlines()]
 
 
 class Packet:
@@ -159,22 +237,37 @@ def read_pcap(path):
                 out.append(Packet(data))
 
 
+class Link:
+    """A cable from host a to b. down() takes b's end down, so that a loses the carrier, as if unplugged."""
+
+    def __init__(self, a, b, bdev):
+        self.netlink, self.peer = Netlink(b.name), b.index(bdev)
+
+    def down(self):
+        return self.netlink.link(self.peer, up=False)
+
+    def up(self):
+        return self.netlink.link(self.peer, up=True)
+
+
 class Lab:
     def __init__(self):
         self.hosts, self.processes, self.passed, self.failed = {}, [], 0, 0
         self.finished = False
         atexit.register(self.cleanup)
+        signal.signal(signal.SIGTERM, lambda *_: self.fail_now("the scenario's time ran out"))
         os.makedirs("/tmp/lab", exist_ok=True)
 
     # --- topology -------------------------------------------------------------------------------------------
-    def host(self, name):
-        self.hosts[name] = Host(self, name)
+    def host(self, name, dad=False):
+        self.hosts[name] = Host(self, name, dad)
         return self.hosts[name]
 
-    def link(self, a, adev, b, bdev):
-        sh("ip link add %s netns %s type veth peer name %s netns %s" % (adev, a.name, bdev, b.name))
+    def link(self, a, adev, b, bdev, mtu=1500):
+        sh("ip link add %s netns %s mtu %d type veth peer name %s netns %s mtu %d" % (adev, a.name, mtu, bdev, b.name, mtu))
         a.ip("link set %s up" % adev)
         b.ip("link set %s up" % bdev)
+        return Link(a, b, bdev)
 
     def netem(self, host, dev, text):
         host.run("tc qdisc replace dev %s root netem limit 100000 %s" % (dev, text))
@@ -191,6 +284,12 @@ class Lab:
             self.failed += 1
             print("not ok - " + text)
         return bool(condition)
+
+    def fail(self, text):
+        return self.check(False, text)
+
+    def fail_now(self, why):
+        raise RuntimeError(why)
 
     def wait(self, predicate, what, deadline=20):
         """Until predicate() is true; an exception in it counts as not yet."""
@@ -252,34 +351,47 @@ class Radio:
         sh("ip link add %s netns %s type veth peer name %s netns %s" % (dev, node.name, self.peer, radio.name))
         radio.ip("link set %s down" % self.peer)
         node.ip("link set %s up" % dev)
+        self.netlink, self.index, self.plugged = Netlink(radio.name), radio.index(self.peer), False
+        self.news, self.dev_index = Netlink(node.name, groups=1), node.index(dev)
+        self.bridges = {}
 
     def unplug(self):
-        self.radio.ip("link set %s down" % self.peer)
-        return now()
+        """Returns the time just before the carrier goes. Does not return before the node's kernel has told of it: a carrier that comes back
+        sooner was never away for those who listen, which no real radio does."""
+        self.news.drain()
+        t = now()
+        self.netlink.link(self.index, up=False)
+        if self.plugged:
+            self.news.wait_carrier_lost(self.dev_index)
+            self.plugged = False
+        return t
 
     def plug(self, network):
         """Into access network number network. Returns the time just before the carrier comes."""
-        self.radio.batch(["link set %s down" % self.peer, "link set %s master lan%d" % (self.peer, network)])
+        if network not in self.bridges:
+            self.bridges[network] = self.radio.index("lan%d" % network)
+        self.unplug()
+        self.netlink.link(self.index, master=self.bridges[network])
         t = now()
-        self.radio.ip("link set %s up" % self.peer)
+        self.netlink.link(self.index, up=True)
+        self.plugged = True
         return t
 
     def move(self, network):
-        """Unplug and plug with as little between as possible. Returns (down, up)."""
-        t = now()
-        self.radio.batch(["link set %s down" % self.peer, "link set %s master lan%d" % (self.peer, network), "link set %s up" % self.peer])
-        return t, now()
+        """Unplug and plug with as little between as possible (1 to 2 ms). Returns the times (just before the carrier goes, just before it comes)."""
+        t = self.unplug()
+        return t, self.plug(network)
 
 
 class Roaming:
     """core, correspondent, access routers 1..n each with LAN 2001:db8:aN::/64 and pool 2001:db8:10N::/48, and a mobile node.
-    without_ama: numbers of networks with a plain router."""
+    without_ama: numbers of networks with a plain router. fastra: routers answer solicitations at once and say nothing unasked; else radvd."""
 
     def __init__(self, lab, networks, delay_ms=0, without_ama=(), radios=1, ra="MinRtrAdvInterval 0.03; MaxRtrAdvInterval 0.07;", start=True,
-                 mnd_config="", amad_config="", radvd=True):
+                 mnd_config="", amad_config="", radvd=True, fastra=False):
         self.lab, self.n, self.without_ama, self.ra = lab, networks, set(without_ama), ra
-        self.mnd_config, self.amad_config, self.radvd_wanted = mnd_config, amad_config, radvd
-        self.core, self.cn, self.radio, self.mn = lab.host("core"), lab.host("cn"), lab.host("radio"), lab.host("mn")
+        self.mnd_config, self.amad_config, self.radvd_wanted, self.fastra = mnd_config, amad_config, radvd, fastra
+        self.core, self.cn, self.radio, self.mn = lab.host("core"), lab.host("cn"), lab.host("radio"), lab.host("mn", dad=True)
         self.ar, self.amad, self.radvd = {}, {}, {}
         self.core.sysctl("net.ipv6.conf.all.forwarding", 1)
         lab.link(self.core, "cn", self.cn, "eth0")
@@ -329,7 +441,9 @@ class Roaming:
 
     def start(self):
         for i in self.ar:
-            if self.radvd_wanted:
+            if self.fastra:
+                self.start_fastra(i)
+            elif self.radvd_wanted:
                 self.start_radvd(i)
             if i not in self.without_ama:
                 self.start_amad(i)
@@ -344,6 +458,11 @@ class Roaming:
                     "prefix 2001:db8:a%d::1/64 { AdvOnLink on; AdvAutonomous on; AdvRouterAddr %s; AdvValidLifetime 600; AdvPreferredLifetime 300; }; };\n"
                     % (self.ra + " MinDelayBetweenRAs 0.03;" if ama else "MinRtrAdvInterval 3; MaxRtrAdvInterval 4;", "on" if ama else "off", i, "on" if ama else "off"))
         self.radvd[i] = self.ar[i].spawn(["radvd", "-n", "-C", path, "-p", "/tmp/lab/radvd%d.pid" % i, "-m", "stderr", "-u", "root"])
+
+    def start_fastra(self, i):
+        self.radvd[i] = self.ar[i].spawn(["/usr/bin/python3", os.path.dirname(os.path.abspath(__file__)) + "/fastra.py", "lan0", "2001:db8:a%d::1" % i, "64"] +
+                                         (["--plain"] if i in self.without_ama else []), name="fastra")
+        self.lab.wait(lambda: "ready" in self.radvd[i].output(), "fastra")
 
     def start_amad(self, i):
         d = "/tmp/lab/ama%d" % i

@@ -9,7 +9,8 @@ if not os.path.exists("/lib/systemd/systemd-networkd") or not shutil.which("Netw
 net = lab.roaming(networks=2)
 net.web(24)
 # both look at /sys of their own network namespace, and talk over a bus of their own
-SHELL = "mount -t sysfs sysfs /sys; exec \"$@\""
+# read-only, as in a container: neither waits for udev then
+SHELL = "mount -t sysfs -o ro sysfs /sys; exec \"$@\""
 
 
 def inside(command, name, environment=None):
@@ -37,9 +38,10 @@ with open("/run/systemd/network/10-wlan.network", "w") as f:
 def session(manager, start):
     p = start()
     if manager == "networkd":
-        lab.wait(lambda: "wlan0" in p.output() or "proto ra" in net.mn.ip("-6 route") or net.mn.ip("-6 addr show dev wlan0"), "networkd")
+        lab.wait(lambda: net.mn.run("cat /proc/sys/net/ipv6/conf/wlan0/accept_ra").strip() == "0", "networkd to take wlan0 over")
     hoa1 = net.attach(1, deadline=40)
-    curl = net.download(hoa1, 24, rate="1500K", name=manager)
+    curl = net.download(hoa1, 24, rate="1500K", name="curl-" + manager)
+    lab.wait(lambda: ("Gained carrier" if manager == "networkd" else "Activation: successful") in p.output(), manager + " to manage wlan0")
     net.radios[0].move(2)
     lab.wait(lambda: net.home(1)["state"] == "bound", "the binding under " + manager, 40)
     for k in range(2):
@@ -50,7 +52,7 @@ def session(manager, start):
     net.radios[0].move(1)
     lab.wait(lambda: net.home(1)["state"] == "native", "native again under " + manager, 40)
     curl.popen.wait(60)
-    lab.check(curl.popen.returncode == 0 and net.checksum(manager) == net.sums[24], "%s: the download survived two restarts and two moves" % manager)
+    lab.check(curl.popen.returncode == 0 and net.checksum("curl-" + manager) == net.sums[24], "%s: the download survived two restarts and two moves" % manager)
     restored = {k: v for k, v in net.mnctl("status")["counters"].items() if k.startswith("restored-") and v}
     print("# %s: restored so far %s" % (manager, restored))
     p.kill()
@@ -66,6 +68,6 @@ with open("/tmp/lab/nm/connections/wlan0.nmconnection", "w") as f:
     f.write("[connection]\nid=wlan0\nuuid=9b4d4f0e-6f3b-4b7a-9d5e-111111111111\ntype=ethernet\ninterface-name=wlan0\nautoconnect=true\n[ipv4]\nmethod=disabled\n[ipv6]\nmethod=auto\naddr-gen-mode=eui64\nmay-fail=true\n")
 os.chmod("/tmp/lab/nm/connections/wlan0.nmconnection", 0o600)
 os.makedirs("/tmp/lab/nm/state", exist_ok=True)
-session("NetworkManager", lambda: inside(["NetworkManager", "--no-daemon", "--config=/tmp/lab/nm/NetworkManager.conf", "--config-dir=/tmp/lab/nm/conf.d", "--pid-file=/tmp/lab/nm.pid",
+session("NetworkManager", lambda: inside(["NetworkManager", "--debug", "--config=/tmp/lab/nm/NetworkManager.conf", "--config-dir=/tmp/lab/nm/conf.d", "--pid-file=/tmp/lab/nm.pid",
                                           "--state-file=/tmp/lab/nm/state/NetworkManager.state"], "NetworkManager"))
 lab.finish()
