@@ -455,7 +455,7 @@ static void messages_back_to_back_are_read_in_a_loop(void **state)
 	assert_int_equal(rcur_left(&c), 0);
 }
 
-static void checksums_are_those_of_other_implementations(void **state)
+static void checksums_are_those_of_the_golden_messages(void **state)
 {
 	static const struct {
 		size_t golden;
@@ -885,7 +885,7 @@ int main(void)
 		cmocka_unit_test(every_option_is_refused_at_lengths_it_cannot_have),
 		cmocka_unit_test(too_many_options_are_refused),
 		cmocka_unit_test(messages_back_to_back_are_read_in_a_loop),
-		cmocka_unit_test(checksums_are_those_of_other_implementations),
+		cmocka_unit_test(checksums_are_those_of_the_golden_messages),
 		cmocka_unit_test(lifetimes_are_rounded_as_promised),
 		cmocka_unit_test(what_daemons_write_they_read),
 		cmocka_unit_test(options_are_aligned_wherever_they_come),
