@@ -34,6 +34,7 @@
 #include "mh.h"
 #include "mr.h"
 #include "nl.h"
+#include "priv.h"
 #include "rc.h"
 #include "srccheck.h"
 #include "store.h"
@@ -1385,6 +1386,16 @@ static int open_all(struct amad *a, char *reterr)
 	return 0;
 }
 
+static int give_up_privileges(struct amad *a, char *reterr)
+{
+	char data[CONF_TEXT + 16], lock[CONF_TEXT + 16];
+	const char *own[] = {a->config.identity, a->config.state_dir, data, lock, NULL};
+
+	(void)snprintf(data, sizeof(data), "%s/data.mdb", a->config.state_dir);
+	(void)snprintf(lock, sizeof(lock), "%s/lock.mdb", a->config.state_dir);
+	return priv_drop(a->config.user, 0, own, reterr);
+}
+
 int amad_new(const char *config_path, bool config_required, const struct amad_config *config, struct amad **ret,
 	char *reterr)
 {
@@ -1446,6 +1457,10 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 		log_warning("main", "none of the access interfaces exists yet: waiting for %s%s",
 			a->config.access.word[0], a->config.access.n > 1 ? " and others" : "");
 	loop_timer_at(&a->tick, loop_now_us(a->loop) + SEC);
+	if (give_up_privileges(a, reterr) < 0) {
+		amad_free(a);
+		return -EPERM;
+	}
 	*ret = a;
 	return 0;
 }

@@ -14,6 +14,7 @@ libcommon_a_SOURCES = \
 	common/nl.c common/nl.h \
 	common/noise.c common/noise.h \
 	common/prefix6.c common/prefix6.h \
+	common/priv.c common/priv.h \
 	common/secret.c common/secret.h \
 	common/srccheck.c common/srccheck.h \
 	common/transport.c common/transport.h \

@@ -36,6 +36,7 @@
 #include "mh.h"
 #include "nl.h"
 #include "pmtu.h"
+#include "priv.h"
 #include "ra.h"
 #include "rc.h"
 #include "session.h"
@@ -1497,6 +1498,20 @@ static int open_all(struct mnd *m, char *reterr)
 	return 0;
 }
 
+/* The directory of the state file is the user's: the file is replaced in it. */
+static int give_up_privileges(struct mnd *m, char *reterr)
+{
+	char dir[CONF_TEXT];
+	const char *own[] = {m->config.identity, m->config.state, dir, NULL};
+	char *slash;
+
+	(void)snprintf(dir, sizeof(dir), "%s", m->config.state);
+	slash = strrchr(dir, '/');
+	if (slash)
+		*slash = '\0';
+	return priv_drop(m->config.user, 1, own, reterr);
+}
+
 int mnd_new(const char *config_path, bool config_required, const struct mnd_config *config, struct mnd **ret, char *reterr)
 {
 	struct mnd *m = calloc(1, sizeof(*m));
@@ -1548,6 +1563,10 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 		return -EIO;
 	}
 	touch(m);
+	if (give_up_privileges(m, reterr) < 0) {
+		mnd_free(m);
+		return -EPERM;
+	}
 	*ret = m;
 	return 0;
 }

@@ -13,7 +13,7 @@ libmndcore_a_SOURCES = \
 	mnd/settings.c mnd/settings.h \
 	mnd/state.c mnd/state.h
 
-DAEMON_LIBS = libcommon.a $(EV_LIBS) $(SODIUM_LIBS) $(MNL_LIBS) $(INIH_LIBS) $(JANSSON_LIBS) $(BPF_LIBS) $(SYSTEMD_LIBS)
+DAEMON_LIBS = libcommon.a $(EV_LIBS) $(SODIUM_LIBS) $(MNL_LIBS) $(INIH_LIBS) $(JANSSON_LIBS) $(BPF_LIBS) $(CAPNG_LIBS) $(SYSTEMD_LIBS)
 
 sbin_PROGRAMS += mnd/mnd
 mnd_mnd_SOURCES = mnd/main.c
