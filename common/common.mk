@@ -17,6 +17,7 @@ libcommon_a_SOURCES = \
 	common/priv.c common/priv.h \
 	common/secret.c common/secret.h \
 	common/srccheck.c common/srccheck.h \
+	common/table.c common/table.h \
 	common/transport.c common/transport.h \
 	common/trust.c common/trust.h \
 	common/wheel.c common/wheel.h \
@@ -26,6 +27,7 @@ libcommon_a_SOURCES = \
 EXTRA_DIST += common/srccheck.bpf.c
 BUILT_SOURCES += common/srccheck.bpf.inc
 CLEANFILES += common/srccheck.bpf.inc common/srccheck.bpf.o
+common/srccheck.$(OBJEXT): common/srccheck.bpf.inc
 common/srccheck.bpf.o: $(srcdir)/common/srccheck.bpf.c
 	$(AM_V_GEN)$(MKDIR_P) common && $(BPF_CLANG) -O2 -g -target bpf $(BPF_CPPFLAGS) -c $< -o $@
 common/srccheck.bpf.inc: common/srccheck.bpf.o

@@ -53,6 +53,15 @@ endif
 noinst_PROGRAMS += tests/load/mnload
 tests_load_mnload_LDADD = libcommon.a $(SODIUM_LIBS)
 
+EXTRA_DIST += tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/lab/run-tests tests/scenarios tests/demo.py \
+	tests/bench/bench tests/bench/handover.py tests/bench/anchor.py tests/bench/throughput.py
+dist-hook:
+	find $(distdir) -name __pycache__ -prune -exec rm -rf {} +
+# the scenarios, in a kernel that has what they need
+lab: all
+	DMM_BUILDDIR=$(abs_builddir) $(PYTHON3) $(srcdir)/tests/lab/run-tests
+.PHONY: lab
+
 # --- benchmarks --------------------------------------------------------------
 noinst_PROGRAMS += tests/bench/plain-netlink
 tests_bench_plain_netlink_SOURCES = tests/bench/plain-netlink.c
