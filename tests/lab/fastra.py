@@ -54,3 +54,7 @@ def main():
             s.sendto(packet, ("ff02::1" if everybody else source[0].split("%")[0], 0, 0, index))
         except OSError as e:
             print("fastra: %s" % e, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
