@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a handover costs: from the care-of address being usable to the first data packet on the new path, and from link-up to it, against the round trip
 to the anchor measured in the same run; packets lost. Argument: nominal round trip in ms. Prints lines "BENCH {json}"."""
-import json, os, re, statistics, sys, time
+import json, re, statistics, sys, time
 from lab import Lab, now
 
 rtt_ms = float(sys.argv[1])
 moves = int(sys.argv[2]) if len(sys.argv) > 2 else 20
 INTERVAL = 2000 # us: finer than what is measured; losses are given for 100 a second
 lab = Lab()
-net = lab.roaming(networks=3, radvd=False, start=False)
-for i in net.ar:
-    fast = net.ar[i].spawn(["/usr/bin/python3", os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab/fastra.py"), "lan0", "2001:db8:a%d::1" % i, "64"], name="fastra")
-    lab.wait(lambda: "ready" in fast.output(), "fastra")
-net.start()
+net = lab.roaming(networks=3, fastra=True)
 hoa1 = net.attach(1)
 if rtt_ms:  # all of the delay before the anchor, so that each direction passes it once
     net.lab.netem(net.core, "ar1", "delay %.3fms" % (rtt_ms / 2))
