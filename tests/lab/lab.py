@@ -4,7 +4,7 @@ events. See README.md in this folder.
 
     lab = Lab()
     net = lab.roaming(networks=3)          # core, cn, ar1..3 with radvd and amad, mn with mnd
-    net.mn.move(1)
+    net.radios[0].move(1)
     lab.wait(lambda: net.home(1)["state"] == "native", "the first home address")
     ...
     lab.finish()
@@ -242,6 +242,7 @@ class Link:
 
     def __init__(self, a, b, bdev):
         self.netlink, self.peer = Netlink(b.name), b.index(bdev)
+        b.sysctl("net.ipv6.conf.%s.keep_addr_on_down" % bdev, 1)
 
     def down(self):
         return self.netlink.link(self.peer, up=False)
@@ -320,7 +321,8 @@ class Lab:
 
     def show(self):
         for p in self.processes:
-            if os.path.basename(p.command[0]) in ("mnd", "amad", "radvd"):
+            broken = p.popen.poll() not in (None, 0, -signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT)
+            if broken or os.path.basename(p.command[0]) in ("mnd", "amad", "radvd"):
                 print("--- %s %s\n%s" % (p.host.name, p.command[0], p.output()[-6000:]))
         for name, h in self.hosts.items():
             if name.startswith(("mn", "ar")):
@@ -368,10 +370,9 @@ class Radio:
 
     def plug(self, network):
         """Into access network number network. Returns the time just before the carrier comes."""
-        if network not in self.bridges:
-            self.bridges[network] = self.radio.index("lan%d" % network)
+        bridge = self.bridge(network)
         self.unplug()
-        self.netlink.link(self.index, master=self.bridges[network])
+        self.netlink.link(self.index, master=bridge)
         t = now()
         self.netlink.link(self.index, up=True)
         self.plugged = True
@@ -379,8 +380,14 @@ class Radio:
 
     def move(self, network):
         """Unplug and plug with as little between as possible (1 to 2 ms). Returns the times (just before the carrier goes, just before it comes)."""
+        self.bridge(network)
         t = self.unplug()
         return t, self.plug(network)
+
+    def bridge(self, network):
+        if network not in self.bridges:
+            self.bridges[network] = self.radio.index("lan%d" % network)
+        return self.bridges[network]
 
 
 class Roaming:
