@@ -211,7 +211,7 @@ static void put_lease(struct amad *a, const struct lease *l, bool is_new)
 {
 	char name[IF_NAMESIZE];
 	struct store_lease s = {.prefix = l->prefix,
-		.until_s = to_wall_s(a, l->until_us),
+		.until_s = to_wall_s(a, lease_until_us(l)),
 		.sequence = l->sequence,
 		.has_sequence = l->has_sequence,
 		.link_local = l->link_local};
@@ -225,8 +225,8 @@ static void put_lease(struct amad *a, const struct lease *l, bool is_new)
 static void put_binding(struct amad *a, const struct binding *b, const struct lease *l)
 {
 	struct store_binding s = {.prefix = b->prefix,
-		.care_of = b->care_of,
-		.self = b->self,
+		.care_of = *mr_care_of(b->locator),
+		.self = *mr_self(b->locator),
 		.until_s = to_wall_s(a, b->until_us),
 		.mtu = b->mtu,
 		.sequence = l->sequence,
@@ -237,14 +237,22 @@ static void put_binding(struct amad *a, const struct binding *b, const struct le
 
 /* --- leases and bindings end ----------------------------------------------------------------------------------- */
 
+/* One that came into being only by half. */
+static void drop_binding(struct amad *a, struct binding *b)
+{
+	if (b->locator)
+		rc_unbind(a->set, a->mr, b, false, 0);
+	lm_delete(a->lm, b);
+}
+
 /* native: its route becomes the native one instead of going. */
 static void end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie)
 {
-	rc_unbind(a->set, a->mr, b, native, cookie);
 	if (a->srccheck) {
 		srccheck_delete(a->srccheck, &b->prefix);
-		srccheck_leave(a->srccheck, &b->prefix, &b->care_of);
+		srccheck_leave(a->srccheck, &b->prefix, mr_care_of(b->locator));
 	}
+	rc_unbind(a->set, a->mr, b, native, cookie);
 	stored(a, store_delete_binding(a->store, &b->prefix));
 	lm_delete(a->lm, b);
 }
@@ -286,7 +294,10 @@ static void undo(struct amad *a, const struct pending *p)
 		rc_withdraw(a->set, &p->prefix, 0);
 	if (was->bound && b) {
 		b->mtu = was->mtu;
-		(void)rc_bind(a->set, a->mr, b, &was->care_of, &was->self, a->tunnel, 0);
+		if (rc_bind(a->set, a->mr, b, &was->care_of, &was->self, a->tunnel, 0) < 0) { /* no memory */
+			drop_binding(a, b);
+			return;
+		}
 		lm_set_until(a->lm, b, was->until_us);
 		if (a->srccheck)
 			(void)srccheck_set(a->srccheck, &p->prefix, &was->care_of);
@@ -307,9 +318,9 @@ static void tick(void *ctx)
 	while ((b = lm_expired(a->lm, now_us))) {
 		l = anchoring_find(a->anchoring, &b->prefix);
 		log_info("lm", "binding of %s (%s) to %s expired", prefix6_text(&b->prefix), l ? l->node : "?",
-			in6_text(&b->care_of));
+			in6_text(mr_care_of(b->locator)));
 		if (l)
-			emit(a, "binding_expired", l, in6_text(&b->care_of));
+			emit(a, "binding_expired", l, in6_text(mr_care_of(b->locator)));
 		end_binding(a, b, false, 0);
 	}
 	while ((l = anchoring_expired(a->anchoring, now_us))) {
@@ -332,7 +343,7 @@ struct update {
 	const struct mh_msg *msg;
 	const struct channel_rx *rx;
 	const uint8_t *key;
-	struct credential *node;
+	const char *node; /* its name */
 	struct prefix6 prefix;
 	bool wants_any; /* ::/64 */
 	bool with_lease;
@@ -362,8 +373,8 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 	if (!u->with_link_local || !IN6_IS_ADDR_LINKLOCAL(&u->link_local))
 		return MH_STATUS_UNSPECIFIED;
 	if (!l) {
-		r = anchoring_allocate(a->anchoring, u->key, u->node->node, a->config.leases_a_node,
-			now_us + granted_lease_us(a, u), &l);
+		r = anchoring_allocate(
+			a->anchoring, u->key, u->node, a->config.leases_a_node, now_us + granted_lease_us(a, u), &l);
 		if (r < 0)
 			return r == -ENOSPC ? MH_STATUS_RESOURCES : MH_STATUS_UNSPECIFIED;
 	} else {
@@ -406,13 +417,14 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 		return MH_STATUS_UNSPECIFIED;
 	p->changes = p->binds = true;
 	is_new = !b->locator;
-	is_moved = !IN6_ARE_ADDR_EQUAL(&b->care_of, &u->care_of) || !IN6_ARE_ADDR_EQUAL(&b->self, &u->rx->ep.local);
+	is_moved = is_new || !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &u->care_of) ||
+		   !IN6_ARE_ADDR_EQUAL(mr_self(b->locator), &u->rx->ep.local);
 	b->mtu = u->mtu;
 	if (a->srccheck && !is_new && is_moved)
-		srccheck_leave(a->srccheck, &b->prefix, &b->care_of);
+		srccheck_leave(a->srccheck, &b->prefix, mr_care_of(b->locator));
 	if (rc_bind(a->set, a->mr, b, &u->care_of, &u->rx->ep.local, a->tunnel, cookie) < 0) {
 		if (is_new)
-			lm_delete(a->lm, b);
+			drop_binding(a, b);
 		return MH_STATUS_UNSPECIFIED;
 	}
 	tells_lease = l->ifindex || u->with_lease;
@@ -425,8 +437,8 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	until_us = now_us + u->msg->bu.lifetime_s * SEC;
 	if (until_us > now_us + a->config.binding_us)
 		until_us = now_us + a->config.binding_us;
-	if (until_us > l->until_us)
-		until_us = l->until_us;
+	if (until_us > lease_until_us(l))
+		until_us = lease_until_us(l);
 	lm_set_until(a->lm, b, until_us);
 	if (is_new || is_moved)
 		b->since_us = now_us;
@@ -477,11 +489,11 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 		p->before = (struct before){.leased = true,
 			.ifindex = l->ifindex,
 			.link_local = l->link_local,
-			.leased_until_us = l->until_us};
+			.leased_until_us = lease_until_us(l)};
 		if (b) {
 			p->before.bound = true;
-			p->before.care_of = b->care_of;
-			p->before.self = b->self;
+			p->before.care_of = *mr_care_of(b->locator);
+			p->before.self = *mr_self(b->locator);
 			p->before.until_us = b->until_us;
 			p->before.mtu = b->mtu;
 		}
@@ -508,8 +520,7 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 
 static void on_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
 {
-	static struct credential node;
-	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = &node};
+	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = channel_peer_name(peer)};
 	struct pending *p;
 	unsigned left_out;
 
@@ -531,8 +542,6 @@ static void on_update(struct amad *a, struct channel_peer *peer, const struct ch
 	(void)dmmopt_tunnel_mtu(msg, &u.mtu);
 	if (u.mtu && (u.mtu < 1280 || u.mtu >= a->config.tunnel_mtu))
 		u.mtu = 0;
-	if (msg->bu.lifetime_s == 0)
-		channel_peer_credential(peer, &node); /* only attach needs the name */
 	p = &a->pending[a->n_pending++];
 	*p = (struct pending){.peer = peer, .ba = {.sequence = msg->bu.sequence}, .with_lease = u.with_lease};
 	p->ba.status = handle_update(a, &u, p, a->cookie + a->n_pending);
@@ -541,8 +550,7 @@ static void on_update(struct amad *a, struct channel_peer *peer, const struct ch
 	undo(a, p);
 	p->changes = false;
 	if (log_bucket_take(&a->refused_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out)) {
-		channel_peer_credential(peer, &node);
-		log_info("lm", "refused update of %s for %s from %s: %u (%s)%s", node.node, prefix6_text(&u.prefix),
+		log_info("lm", "refused update of %s for %s from %s: %u (%s)%s", u.node, prefix6_text(&u.prefix),
 			in6_text(&rx->ep.remote), p->ba.status, mh_status_name(p->ba.status),
 			left_out ? "; more were left out" : "");
 	}
@@ -976,7 +984,7 @@ static void load_binding(void *ctx, const struct store_binding *s)
 	b->nexthop = s->nexthop;
 	b->since_us = loop_now_us(a->loop);
 	if (rc_bind(a->set, a->mr, b, &s->care_of, &s->self, a->tunnel, 0) < 0) {
-		lm_delete(a->lm, b);
+		drop_binding(a, b);
 		return;
 	}
 	lm_set_until(a->lm, b, until_us);
@@ -1042,7 +1050,7 @@ static void lease_json(void *ctx, struct lease *l)
 			: lm_find(c->a->lm, &l->prefix) ? "bound"
 							: "away",
 			"interface", l->ifindex ? lease_ifname(c->a, l, name) : NULL, "link_local",
-			l->ifindex ? in6_text(&l->link_local) : NULL, "remaining_s", left_s(c->a, l->until_us)));
+			l->ifindex ? in6_text(&l->link_local) : NULL, "remaining_s", left_s(c->a, lease_until_us(l))));
 }
 
 static void binding_json(void *ctx, struct binding *b)
@@ -1052,10 +1060,10 @@ static void binding_json(void *ctx, struct binding *b)
 
 	(void)json_array_append_new(c->list,
 		json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "mn", l ? l->node : "?", "hnp",
-			prefix6_text(&b->prefix), "care_of", in6_text(&b->care_of), "self", in6_text(&b->self), "type",
-			"direct", "sequence", l ? l->sequence : 0, "remaining_s", left_s(c->a, b->until_us), "since_s",
-			(double)(loop_now_us(c->a->loop) - b->since_us) / SEC, "mtu",
-			b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
+			prefix6_text(&b->prefix), "care_of", in6_text(mr_care_of(b->locator)), "self",
+			in6_text(mr_self(b->locator)), "type", "direct", "sequence", l ? l->sequence : 0, "remaining_s",
+			left_s(c->a, b->until_us), "since_s", (double)(loop_now_us(c->a->loop) - b->since_us) / SEC,
+			"mtu", b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
 }
 
 static int list_leases(void *ctx, const json_t *parameters, json_t **ret, char *reterr)

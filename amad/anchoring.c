@@ -2,7 +2,8 @@
 /* anchoring.c - leases
  *
  * Each pool hands out its /64s in order, once; what comes back goes through quarantine into a queue and is taken from
- * there, oldest first. So finding a free prefix is O(1), and a prefix rests as long as possible before it is another node's. */
+ * there, oldest first. So finding a free prefix is O(1), and a prefix rests as long as possible before it is another
+ * node's. */
 #include "anchoring.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@ struct resting {
 	struct resting *prev, *next;
 	uint64_t prefix; /* upper 64 bits, host order */
 	uint64_t free_us;
-	UT_hash_handle hh;
 };
 
 struct pool {
@@ -26,7 +26,7 @@ struct pool {
 struct anchoring {
 	struct pool pool[ANCHORING_POOLS];
 	unsigned n_pools;
-	struct lease *by_prefix, *by_key;
+	struct table by_prefix, by_key;	   /* by_key: the first lease of each node */
 	struct resting *quarantine, *free; /* queues, oldest first; quarantine in order of time of release */
 	struct wheel wheel;
 };
@@ -49,34 +49,46 @@ static struct prefix6 prefix_of(uint64_t u)
 	return p;
 }
 
+#define LEASE(e)     TABLE_OBJECT(e, struct lease, by_prefix)
+#define KEY_LEASE(e) TABLE_OBJECT(e, struct lease, by_key)
+
+static uint64_t hash_prefix(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(&LEASE(e)->prefix.addr, 8);
+}
+
+static uint64_t hash_key(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(KEY_LEASE(e)->key, 32);
+}
+
 struct anchoring *anchoring_new(uint64_t now_us)
 {
 	struct anchoring *a = calloc(1, sizeof(*a));
 
-	if (a)
-		wheel_start(&a->wheel, now_us);
+	if (!a)
+		return NULL;
+	table_init(&a->by_prefix, hash_prefix, NULL);
+	table_init(&a->by_key, hash_key, NULL);
+	wheel_start(&a->wheel, now_us);
 	return a;
-}
-
-static void lease_free(struct lease *l)
-{
-	free(l->node);
-	free(l);
 }
 
 void anchoring_free(struct anchoring *a)
 {
-	struct lease *l, *tmp;
+	struct table_entry *e, *tmp;
 	struct resting *r, *rtmp;
 
 	if (!a)
 		return;
-	HASH_CLEAR(hh_key, a->by_key);
-	HASH_ITER(hh, a->by_prefix, l, tmp)
+	TABLE_EACH(&a->by_prefix, e, tmp)
 	{
-		HASH_DEL(a->by_prefix, l);
-		lease_free(l);
+		free(LEASE(e));
 	}
+	table_done(&a->by_prefix);
+	table_done(&a->by_key);
 	DL_FOREACH_SAFE(a->quarantine, r, rtmp)
 	{
 		free(r);
@@ -127,40 +139,48 @@ unsigned anchoring_pools(const struct anchoring *a, const struct prefix6 **ret)
 
 struct lease *anchoring_find(const struct anchoring *a, const struct prefix6 *prefix)
 {
-	struct lease *l;
+	struct table_entry *e;
 
 	if (prefix->len != 64)
 		return NULL;
-	HASH_FIND(hh, a->by_prefix, &prefix->addr, 8, l);
-	return l;
+	e = table_first(&a->by_prefix, table_hash_bytes(&prefix->addr, 8));
+	while (e && memcmp(&LEASE(e)->prefix.addr, &prefix->addr, 8) != 0)
+		e = e->next;
+	return e ? LEASE(e) : NULL;
 }
 
 struct lease *anchoring_find_key(const struct anchoring *a, const uint8_t key[32])
 {
-	struct lease *l;
+	struct table_entry *e = table_first(&a->by_key, table_hash_bytes(key, 32));
 
-	HASH_FIND(hh_key, a->by_key, key, 32, l);
-	return l;
+	while (e && memcmp(KEY_LEASE(e)->key, key, 32) != 0)
+		e = e->next;
+	return e ? KEY_LEASE(e) : NULL;
 }
 
 static int lease_new(struct anchoring *a, const struct prefix6 *prefix, const uint8_t key[32], const char *node,
 	uint64_t until_us, struct lease **ret)
 {
-	struct lease *l = calloc(1, sizeof(*l)), *first;
+	struct lease *l = calloc(1, offsetof(struct lease, node) + strlen(node) + 1), *first = anchoring_find_key(a, key);
 
-	if (!l || !(l->node = strdup(node))) {
+	if (!l)
+		return -ENOMEM;
+	l->prefix = *prefix;
+	memcpy(l->key, key, 32);
+	memcpy(l->node, node, strlen(node) + 1);
+	if (!first && table_add(&a->by_key, &l->by_key) < 0) {
 		free(l);
 		return -ENOMEM;
 	}
-	l->prefix = *prefix;
-	memcpy(l->key, key, 32);
-	HASH_ADD(hh, a->by_prefix, prefix.addr, 8, l);
-	first = anchoring_find_key(a, key);
+	if (table_add(&a->by_prefix, &l->by_prefix) < 0) {
+		if (!first)
+			table_remove(&a->by_key, &l->by_key);
+		free(l);
+		return -ENOMEM;
+	}
 	if (first) {
 		l->next_of_key = first->next_of_key;
 		first->next_of_key = l;
-	} else {
-		HASH_ADD(hh_key, a->by_key, key, 32, l);
 	}
 	anchoring_renew(a, l, until_us);
 	*ret = l;
@@ -207,7 +227,6 @@ int anchoring_restore(struct anchoring *a, const struct prefix6 *prefix, const u
 
 void anchoring_renew(struct anchoring *a, struct lease *l, uint64_t until_us)
 {
-	l->until_us = until_us;
 	wheel_set(&a->wheel, &l->expiry, until_us);
 }
 
@@ -217,12 +236,12 @@ void anchoring_release(struct anchoring *a, struct lease *l, uint64_t free_us)
 	struct resting *r = calloc(1, sizeof(*r));
 
 	wheel_drop(&a->wheel, &l->expiry);
-	HASH_DEL(a->by_prefix, l);
+	table_remove(&a->by_prefix, &l->by_prefix);
 	if (first == l) {
-		HASH_DELETE(hh_key, a->by_key, l);
+		table_remove(&a->by_key, &l->by_key);
 		x = l->next_of_key;
 		if (x)
-			HASH_ADD(hh_key, a->by_key, key, 32, x);
+			(void)table_add(&a->by_key, &x->by_key); /* cannot fail: the table has its buckets */
 	} else {
 		for (x = first; x->next_of_key != l; x = x->next_of_key)
 			;
@@ -233,7 +252,7 @@ void anchoring_release(struct anchoring *a, struct lease *l, uint64_t free_us)
 		r->free_us = free_us;
 		DL_APPEND(a->quarantine, r);
 	}
-	lease_free(l);
+	free(l);
 }
 
 struct lease *anchoring_expired(struct anchoring *a, uint64_t now_us)
@@ -254,15 +273,15 @@ void anchoring_age(struct anchoring *a, uint64_t now_us)
 
 size_t anchoring_count(const struct anchoring *a)
 {
-	return HASH_COUNT(a->by_prefix);
+	return a->by_prefix.n;
 }
 
 void anchoring_each(const struct anchoring *a, void (*cb)(void *ctx, struct lease *l), void *ctx)
 {
-	struct lease *l, *tmp;
+	struct table_entry *e, *tmp;
 
-	HASH_ITER(hh, a->by_prefix, l, tmp)
+	TABLE_EACH(&a->by_prefix, e, tmp)
 	{
-		cb(ctx, l);
+		cb(ctx, LEASE(e));
 	}
 }

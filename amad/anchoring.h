@@ -8,9 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <uthash.h>
-
 #include "prefix6.h"
+#include "table.h"
 #include "wheel.h"
 
 #define ANCHORING_POOLS 32
@@ -18,17 +17,22 @@
 /* A lease. Owned by anchoring; others hold it for one callback only. */
 struct lease {
 	struct wheel_entry expiry; /* first: the wheel hands this out */
-	struct prefix6 prefix;     /* HNP, /64 */
-	uint8_t key[32];           /* static public key of the node: only it may move the binding */
-	char *node;                /* its name */
-	uint64_t until_us;         /* end of the lease */
-	uint16_t sequence;         /* last accepted, with has_sequence */
-	bool has_sequence;
-	uint32_t ifindex;          /* the node is on this link, 0 = it is not */
+	struct table_entry by_prefix, by_key;
+	struct lease *next_of_key;  /* further leases of the same node */
+	uint8_t key[32];	    /* static public key of the node: only it may move the binding */
 	struct in6_addr link_local; /* with ifindex: where to route to */
-	UT_hash_handle hh, hh_key;
-	struct lease *next_of_key; /* further leases of the same node */
+	struct prefix6 prefix;	    /* HNP, /64 */
+	bool has_sequence;
+	uint16_t sequence; /* last accepted, with has_sequence */
+	uint32_t ifindex;  /* the node is on this link, 0 = it is not */
+	char node[];	   /* its name */
 };
+
+/* Its end, on a whole second. */
+static inline uint64_t lease_until_us(const struct lease *l)
+{
+	return l->expiry.at_s * 1000000;
+}
 
 struct anchoring;
 
@@ -41,7 +45,8 @@ int anchoring_add_pool(struct anchoring *a, const struct prefix6 *pool);
 bool anchoring_covers(const struct anchoring *a, const struct in6_addr *address);
 unsigned anchoring_pools(const struct anchoring *a, const struct prefix6 **ret);
 
-/* Lease a free prefix to the node with this key. Returns 0, -ENOSPC when the pool is full or the node has max leases, -ENOMEM. */
+/* Lease a free prefix to the node with this key. Returns 0, -ENOSPC when the pool is full or the node has max leases,
+ * -ENOMEM. */
 int anchoring_allocate(struct anchoring *a, const uint8_t key[32], const char *node, unsigned max, uint64_t until_us,
 	struct lease **ret);
 /* Put a lease back that was stored. 0, -EEXIST, -ENOMEM; -ENOENT if no pool covers it. */

@@ -6,39 +6,50 @@
 #include <string.h>
 
 struct lm {
-	struct binding *bindings;
+	struct table bindings;
 	struct wheel wheel;
 };
+
+#define BINDING(e) TABLE_OBJECT(e, struct binding, in_table)
+
+static uint64_t hash(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(&BINDING(e)->prefix.addr, 8);
+}
 
 struct lm *lm_new(uint64_t now_us)
 {
 	struct lm *lm = calloc(1, sizeof(*lm));
 
-	if (lm)
-		wheel_start(&lm->wheel, now_us);
+	if (!lm)
+		return NULL;
+	table_init(&lm->bindings, hash, NULL);
+	wheel_start(&lm->wheel, now_us);
 	return lm;
 }
 
 void lm_free(struct lm *lm)
 {
-	struct binding *b, *tmp;
+	struct table_entry *e, *tmp;
 
 	if (!lm)
 		return;
-	HASH_ITER(hh, lm->bindings, b, tmp)
+	TABLE_EACH(&lm->bindings, e, tmp)
 	{
-		HASH_DEL(lm->bindings, b);
-		free(b);
+		free(BINDING(e));
 	}
+	table_done(&lm->bindings);
 	free(lm);
 }
 
 struct binding *lm_find(const struct lm *lm, const struct prefix6 *prefix)
 {
-	struct binding *b;
+	struct table_entry *e = table_first(&lm->bindings, table_hash_bytes(&prefix->addr, 8));
 
-	HASH_FIND(hh, lm->bindings, &prefix->addr, 8, b);
-	return b;
+	while (e && memcmp(&BINDING(e)->prefix.addr, &prefix->addr, 8) != 0)
+		e = e->next;
+	return e ? BINDING(e) : NULL;
 }
 
 struct binding *lm_get(struct lm *lm, const struct prefix6 *prefix)
@@ -51,7 +62,10 @@ struct binding *lm_get(struct lm *lm, const struct prefix6 *prefix)
 	if (!b)
 		return NULL;
 	b->prefix = *prefix;
-	HASH_ADD(hh, lm->bindings, prefix.addr, 8, b);
+	if (table_add(&lm->bindings, &b->in_table) < 0) {
+		free(b);
+		return NULL;
+	}
 	return b;
 }
 
@@ -64,7 +78,7 @@ void lm_set_until(struct lm *lm, struct binding *b, uint64_t until_us)
 void lm_delete(struct lm *lm, struct binding *b)
 {
 	wheel_drop(&lm->wheel, &b->expiry);
-	HASH_DEL(lm->bindings, b);
+	table_remove(&lm->bindings, &b->in_table);
 	free(b);
 }
 
@@ -80,15 +94,15 @@ bool lm_sequence_ok(uint16_t last, uint16_t sequence)
 
 size_t lm_count(const struct lm *lm)
 {
-	return HASH_COUNT(lm->bindings);
+	return lm->bindings.n;
 }
 
 void lm_each(const struct lm *lm, void (*cb)(void *ctx, struct binding *b), void *ctx)
 {
-	struct binding *b, *tmp;
+	struct table_entry *e, *tmp;
 
-	HASH_ITER(hh, lm->bindings, b, tmp)
+	TABLE_EACH(&lm->bindings, e, tmp)
 	{
-		cb(ctx, b);
+		cb(ctx, BINDING(e));
 	}
 }

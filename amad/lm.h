@@ -7,22 +7,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <uthash.h>
-
 #include "prefix6.h"
+#include "table.h"
 #include "wheel.h"
 
 /* A binding cache entry. Owned by lm; others hold it for one callback only. The node and the sequence number are the
  * lease's. */
 struct binding {
-	struct wheel_entry expiry;     /* first: the wheel hands this out */
-	struct prefix6 prefix;	       /* HNP */
-	struct in6_addr care_of, self; /* outer addresses: the locator, and ours that the node speaks to */
-	uint64_t until_us, since_us;   /* end of its lifetime; when it came to this locator */
-	uint16_t mtu;		       /* of the tunnel as measured by the node, 0 = the device's */
-	uint32_t nexthop;	       /* id of the nexthop object, kept over a restart */
-	struct locator *locator;       /* mr's */
-	UT_hash_handle hh;
+	struct wheel_entry expiry; /* first: the wheel hands this out */
+	struct table_entry in_table;
+	struct locator *locator;     /* mr's: care-of address, and ours that the node speaks to; NULL until rc_bind */
+	uint64_t until_us, since_us; /* end of its lifetime; when it came to this locator */
+	struct prefix6 prefix;	     /* HNP */
+	uint16_t mtu;		     /* of the tunnel as measured by the node, 0 = the device's */
+	uint32_t nexthop;	     /* id of the nexthop object, kept over a restart */
 };
 
 struct lm;
@@ -31,7 +29,7 @@ struct lm *lm_new(uint64_t now_us); /* NULL = no memory */
 void lm_free(struct lm *lm);
 
 struct binding *lm_find(const struct lm *lm, const struct prefix6 *prefix);
-/* Find or make the entry of a prefix; a new one has care_of ::. NULL = no memory. */
+/* Find or make the entry of a prefix; a new one has no locator. NULL = no memory. */
 struct binding *lm_get(struct lm *lm, const struct prefix6 *prefix);
 void lm_set_until(struct lm *lm, struct binding *b, uint64_t until_us);
 void lm_delete(struct lm *lm, struct binding *b);

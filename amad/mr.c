@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
+#include "table.h"
 
 #define ID_LEAST 0x40000000u /* a power of two, away from the small numbers people type */
 
@@ -16,46 +16,70 @@ struct key {
 struct locator {
 	struct key key;
 	uint32_t id, users;
-	UT_hash_handle hh, hh_id;
+	struct table_entry by_key, by_id;
 };
 
 struct mr {
-	struct locator *by_key, *by_id;
+	struct table by_key, by_id;
 };
+
+#define LOCATOR(e)    TABLE_OBJECT(e, struct locator, by_key)
+#define ID_LOCATOR(e) TABLE_OBJECT(e, struct locator, by_id)
+
+static uint64_t hash_key(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(&LOCATOR(e)->key, sizeof(struct key));
+}
+
+static uint64_t hash_id(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(&ID_LOCATOR(e)->id, sizeof(uint32_t));
+}
 
 struct mr *mr_new(void)
 {
-	return calloc(1, sizeof(struct mr));
+	struct mr *mr = calloc(1, sizeof(*mr));
+
+	if (!mr)
+		return NULL;
+	table_init(&mr->by_key, hash_key, NULL);
+	table_init(&mr->by_id, hash_id, NULL);
+	return mr;
 }
 
 void mr_free(struct mr *mr)
 {
-	struct locator *l, *tmp;
+	struct table_entry *e, *tmp;
 
 	if (!mr)
 		return;
-	HASH_CLEAR(hh_id, mr->by_id);
-	HASH_ITER (hh, mr->by_key, l, tmp) {
-		HASH_DEL(mr->by_key, l);
-		free(l);
+	TABLE_EACH(&mr->by_key, e, tmp)
+	{
+		free(LOCATOR(e));
 	}
+	table_done(&mr->by_key);
+	table_done(&mr->by_id);
 	free(mr);
 }
 
 static struct locator *find(const struct mr *mr, const struct key *k)
 {
-	struct locator *l;
+	struct table_entry *e = table_first(&mr->by_key, table_hash_bytes(k, sizeof(*k)));
 
-	HASH_FIND(hh, mr->by_key, k, sizeof(*k), l);
-	return l;
+	while (e && memcmp(&LOCATOR(e)->key, k, sizeof(*k)) != 0)
+		e = e->next;
+	return e ? LOCATOR(e) : NULL;
 }
 
 static bool is_taken(const struct mr *mr, uint32_t id)
 {
-	struct locator *l;
+	struct table_entry *e = table_first(&mr->by_id, table_hash_bytes(&id, sizeof(id)));
 
-	HASH_FIND(hh_id, mr->by_id, &id, sizeof(id), l);
-	return l;
+	while (e && ID_LOCATOR(e)->id != id)
+		e = e->next;
+	return e;
 }
 
 /* The stored id, so that a restarted daemon finds its objects; else a hash of the outer addresses, for a store that was
@@ -89,8 +113,15 @@ struct locator *mr_get(
 			return NULL;
 		l->key = k;
 		l->id = free_id(mr, &k, hint);
-		HASH_ADD(hh, mr->by_key, key, sizeof(l->key), l);
-		HASH_ADD(hh_id, mr->by_id, id, sizeof(l->id), l);
+		if (table_add(&mr->by_key, &l->by_key) < 0) {
+			free(l);
+			return NULL;
+		}
+		if (table_add(&mr->by_id, &l->by_id) < 0) {
+			table_remove(&mr->by_key, &l->by_key);
+			free(l);
+			return NULL;
+		}
 	}
 	l->users++;
 	return l;
@@ -101,8 +132,8 @@ bool mr_put(struct mr *mr, struct locator *l, uint32_t *ret_id)
 	*ret_id = l->id;
 	if (--l->users > 0)
 		return false;
-	HASH_DEL(mr->by_key, l);
-	HASH_DELETE(hh_id, mr->by_id, l);
+	table_remove(&mr->by_key, &l->by_key);
+	table_remove(&mr->by_id, &l->by_id);
 	free(l);
 	return true;
 }
@@ -113,9 +144,9 @@ bool mr_move(struct mr *mr, struct locator *l, const struct in6_addr *care_of, c
 
 	if (l->users != 1 || find(mr, &k))
 		return false;
-	HASH_DEL(mr->by_key, l);
+	table_remove(&mr->by_key, &l->by_key);
 	l->key = k;
-	HASH_ADD(hh, mr->by_key, key, sizeof(l->key), l);
+	(void)table_add(&mr->by_key, &l->by_key); /* cannot fail: the table has its buckets */
 	return true;
 }
 
@@ -136,5 +167,5 @@ const struct in6_addr *mr_self(const struct locator *l)
 
 size_t mr_count(const struct mr *mr)
 {
-	return HASH_COUNT(mr->by_key);
+	return mr->by_key.n;
 }

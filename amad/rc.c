@@ -82,8 +82,6 @@ int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct 
 		route.route.mtu = b->mtu;
 	}
 	b->nexthop = route.route.nexthop;
-	b->care_of = *care_of;
-	b->self = *self;
 	return fwd_want(set, &route, cookie);
 }
 

@@ -21,7 +21,7 @@ int rc_native(struct fwd_set *set, const struct lease *l, uint64_t cookie);
 
 /* The binding moved to (or came into being at) new outer addresses, which are set in b. Takes and gives back references
  * to locators. The kernel's answer may come in two parts, for the nexthop and for the route: it was taken only if both
- * were. Returns 0 or -ENOMEM with nothing changed. */
+ * were. Returns 0, or -ENOMEM with b as it was or bound by half: rc_unbind ends it. */
 int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct in6_addr *care_of,
 	const struct in6_addr *self, uint32_t tunnel, uint64_t cookie);
 

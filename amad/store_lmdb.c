@@ -238,7 +238,7 @@ static int commit_all(struct store *s)
 		return to_errno(r);
 	s->generation++;
 	s->n = s->n_waiting = 0;
-	if (s->room > 16384) { /* a burst is over */
+	if (s->room > 1024) { /* a burst is over */
 		free(s->record);
 		s->record = NULL;
 		s->room = 0;

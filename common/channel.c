@@ -43,8 +43,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include "table.h"
 
 #include "noise.h"
 #include "secret.h"
@@ -138,7 +137,7 @@ struct chunk {
 };
 
 struct channel_peer {
-	UT_hash_handle hh; /* in channel.peers, by key */
+	struct table_entry in_table; /* channel.peers, by key */
 	uint8_t key[32];
 	void *ctx;
 	struct channel_endpoint ep;
@@ -151,11 +150,11 @@ struct channel_peer {
 	uint64_t timestamp;				/* of its last initiation */
 	uint64_t heard_us, completed_us; /* last authentic datagram; last handshake of ours that was answered */
 	uint64_t until_s;		 /* its credential's end */
-	uint8_t *cred;			 /* binary form */
-	uint16_t cred_len;
-	uint8_t n_chunks;
+	char *name;			 /* in its credential */
+	uint8_t digest[16];		 /* of its credential, to know it again; keyed with channel.hash_key */
 	uint32_t trust; /* generation of channel.trusted that its credential was verified under; 0: by the owner */
-	bool added, pinned, has_ep, force, confirm;
+	uint8_t n_chunks;
+	bool added : 1, pinned : 1, has_ep : 1, force : 1, confirm : 1;
 };
 
 struct channel {
@@ -174,7 +173,8 @@ struct channel {
 	const struct noise_pattern *pattern;
 	uint8_t mac1_key[32], cookie_key[32];
 
-	struct channel_peer *peers, *dirty;
+	struct table peers;
+	struct channel_peer *dirty;
 	struct slot **by_spi;
 	uint32_t spi_mask, n_slots;
 	struct chunk *pool;
@@ -843,54 +843,65 @@ void channel_flush(struct channel *ch, uint64_t now_us)
 
 /* --- peers --------------------------------------------------------------------------------------------------- */
 
-static unsigned int hash_key(const struct channel *ch, const uint8_t key[32])
+#define PEER(e) TABLE_OBJECT(e, struct channel_peer, in_table)
+
+static uint64_t hash_key(const struct channel *ch, const uint8_t key[32])
 {
 	uint64_t h;
 
 	crypto_shorthash((uint8_t *)&h, key, 32, ch->hash_key);
-	return (unsigned int)h;
+	return h;
+}
+
+static uint64_t hash_peer(const void *ctx, const struct table_entry *e)
+{
+	return hash_key(ctx, PEER(e)->key);
 }
 
 struct channel_peer *channel_find_peer(struct channel *ch, const uint8_t key[static 32])
 {
-	struct channel_peer *peer;
+	struct table_entry *e = table_first(&ch->peers, hash_key(ch, key));
 
-	HASH_FIND_BYHASHVALUE(hh, ch->peers, key, 32, hash_key(ch, key), peer);
-	return peer;
+	while (e && memcmp(PEER(e)->key, key, 32) != 0)
+		e = e->next;
+	return e ? PEER(e) : NULL;
 }
 
-static int set_cred(struct channel_peer *peer, const uint8_t *cred, size_t len, uint64_t until_s)
+static void digest(const struct channel *ch, const uint8_t *cred, size_t len, uint8_t ret[16])
 {
-	if (!peer->cred || peer->cred_len != len || memcmp(peer->cred, cred, len)) {
-		uint8_t *copy = malloc(len);
+	crypto_generichash(ret, 16, cred, len, ch->hash_key, sizeof(ch->hash_key));
+}
+
+/* Of a credential only what is needed later is kept. */
+static int set_cred(const struct channel *ch, struct channel_peer *peer, const uint8_t *raw, size_t len, const struct credential *cred)
+{
+	if (!peer->name || strcmp(peer->name, cred->node) != 0) {
+		char *copy = strdup(cred->node);
 
 		if (!copy)
 			return -ENOMEM;
-		memcpy(copy, cred, len);
-		free(peer->cred);
-		peer->cred = copy;
-		peer->cred_len = (uint16_t)len;
+		free(peer->name);
+		peer->name = copy;
 	}
-	peer->until_s = until_s;
+	digest(ch, raw, len, peer->digest);
+	peer->until_s = cred->until_s;
 	return 0;
 }
 
-static int peer_new(struct channel *ch, const uint8_t key[32], const uint8_t *cred, size_t len, uint64_t until_s,
-	struct channel_peer **ret)
+static int peer_new(struct channel *ch, const uint8_t *raw, size_t len, const struct credential *cred, struct channel_peer **ret)
 {
 	struct channel_peer *peer;
 
 	if (ch->counters.peers >= ch->max_peers)
 		return -ENOSPC;
 	peer = calloc(1, sizeof(*peer));
-	if (!peer || set_cred(peer, cred, len, until_s)) {
+	if (!peer || set_cred(ch, peer, raw, len, cred)) {
 		free(peer);
 		return -ENOMEM;
 	}
-	memcpy(peer->key, key, 32);
-	HASH_ADD_BYHASHVALUE(hh, ch->peers, key, 32, hash_key(ch, key), peer);
-	if (!peer->hh.tbl) { /* HASH_NONFATAL_OOM */
-		free(peer->cred);
+	memcpy(peer->key, cred->key, 32);
+	if (table_add(&ch->peers, &peer->in_table) < 0) {
+		free(peer->name);
 		free(peer);
 		return -ENOMEM;
 	}
@@ -901,15 +912,14 @@ static int peer_new(struct channel *ch, const uint8_t key[32], const uint8_t *cr
 
 int channel_peer_add(struct channel *ch, const struct credential *remote, struct channel_peer **ret)
 {
-	uint8_t cred[CREDENTIAL_MAX];
-	int len = credential_write(remote, cred, sizeof(cred)), r;
+	uint8_t raw[CREDENTIAL_MAX];
+	int len = credential_write(remote, raw, sizeof(raw)), r;
 	struct channel_peer *peer;
 
 	if (len < 0 || !memcmp(remote->key, ch->public_key, 32))
 		return -EINVAL;
 	peer = channel_find_peer(ch, remote->key);
-	r = peer ? set_cred(peer, cred, (size_t)len, remote->until_s)
-		 : peer_new(ch, remote->key, cred, (size_t)len, remote->until_s, &peer);
+	r = peer ? set_cred(ch, peer, raw, (size_t)len, remote) : peer_new(ch, raw, (size_t)len, remote, &peer);
 	if (r)
 		return r;
 	peer->trust = 0;
@@ -928,8 +938,8 @@ void channel_peer_remove(struct channel *ch, struct channel_peer *peer)
 	pending_free(ch, peer);
 	reply_free(peer);
 	free(peer->cookie);
-	free(peer->cred);
-	HASH_DEL(ch->peers, peer);
+	free(peer->name);
+	table_remove(&ch->peers, &peer->in_table);
 	ch->counters.peers--;
 	free(peer);
 }
@@ -954,13 +964,9 @@ const uint8_t *channel_peer_key(const struct channel_peer *peer)
 	return peer->key;
 }
 
-void channel_peer_credential(const struct channel_peer *peer, struct credential *ret)
+const char *channel_peer_name(const struct channel_peer *peer)
 {
-	enum credential_why why;
-	int r = credential_read(peer->cred, peer->cred_len, ret, &why);
-
-	assert(!r); /* it was read before it was kept */
-	(void)r;
+	return peer->name;
 }
 
 void *channel_peer_ctx(const struct channel_peer *peer)
@@ -1129,6 +1135,7 @@ static enum channel_why accept_initiation(struct channel *ch, const struct chann
 	struct credential cred;
 	enum credential_why why;
 	struct reply *reply;
+	uint8_t known[16];
 	int r;
 
 	/* first look at everything, then act */
@@ -1140,7 +1147,8 @@ static enum channel_why accept_initiation(struct channel *ch, const struct chann
 		return CHANNEL_TIMESTAMP;
 	if (credential_read(raw, cred_len, &cred, &why) || memcmp(cred.key, hs->rs, sizeof(cred.key)))
 		return CHANNEL_CREDENTIAL;
-	if (peer && peer->trust == ch->trust && peer->cred_len == cred_len && !memcmp(peer->cred, raw, cred_len)) {
+	digest(ch, raw, cred_len, known);
+	if (peer && peer->trust == ch->trust && !memcmp(peer->digest, known, sizeof(known))) {
 		if (now_s < cred.from_s || now_s > cred.until_s) /* the signature was checked before */
 			return CHANNEL_EXPIRED;
 	} else if (credential_verify(&cred, ch->trusted, ch->n_trusted, now_s, &why)) {
@@ -1153,8 +1161,7 @@ static enum channel_why accept_initiation(struct channel *ch, const struct chann
 	reply = malloc(sizeof(*reply));
 	if (!reply)
 		return CHANNEL_NO_MEMORY;
-	r = peer ? set_cred(peer, raw, cred_len, cred.until_s)
-		 : peer_new(ch, hs->rs, raw, cred_len, cred.until_s, &peer);
+	r = peer ? set_cred(ch, peer, raw, cred_len, &cred) : peer_new(ch, raw, cred_len, &cred, &peer);
 	if (r) {
 		free(reply);
 		return r == -ENOSPC ? CHANNEL_PEERS_FULL : CHANNEL_NO_MEMORY;
@@ -1467,9 +1474,12 @@ static void expire_session(struct channel *ch, struct session **s, uint64_t now_
 
 void channel_expire(struct channel *ch, uint64_t now_us)
 {
-	struct channel_peer *peer, *tmp;
+	struct table_entry *e, *tmp;
 
-	HASH_ITER (hh, ch->peers, peer, tmp) {
+	TABLE_EACH(&ch->peers, e, tmp)
+	{
+		struct channel_peer *peer = PEER(e);
+
 		expire_session(ch, &peer->cur, now_us);
 		expire_session(ch, &peer->prev, now_us);
 		expire_session(ch, &peer->next, now_us);
@@ -1551,6 +1561,7 @@ int channel_new(const struct channel_config *cfg, struct channel **ret)
 	derive_key(LABEL_COOKIE, ch->public_key, ch->cookie_key);
 	randombytes_buf(ch->nonce_secret.b, sizeof(ch->nonce_secret.b));
 	randombytes_buf(ch->hash_key, sizeof(ch->hash_key));
+	table_init(&ch->peers, hash_peer, ch);
 	ch->spi_mask = 255;
 	ch->by_spi = calloc(ch->spi_mask + 1, sizeof(*ch->by_spi));
 	r = ch->by_spi ? channel_set_credential(ch, &cfg->identity->credential) : -ENOMEM;
@@ -1566,12 +1577,15 @@ int channel_new(const struct channel_config *cfg, struct channel **ret)
 
 void channel_free(struct channel *ch)
 {
-	struct channel_peer *peer, *tmp;
+	struct table_entry *e, *tmp;
 
 	if (!ch)
 		return;
-	HASH_ITER (hh, ch->peers, peer, tmp)
-		channel_peer_remove(ch, peer);
+	TABLE_EACH(&ch->peers, e, tmp)
+	{
+		channel_peer_remove(ch, PEER(e));
+	}
+	table_done(&ch->peers);
 	while (ch->pool) {
 		struct chunk *c = ch->pool;
 

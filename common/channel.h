@@ -153,8 +153,7 @@ void channel_peer_remove(struct channel *ch, struct channel_peer *peer); /* no p
 void channel_peer_set_endpoint(struct channel_peer *peer, const struct channel_endpoint *ep);
 
 const uint8_t *channel_peer_key(const struct channel_peer *peer); /* 32 bytes, its X25519 static public key */
-void channel_peer_credential(
-	const struct channel_peer *peer, struct credential *ret); /* decodes: not for every message */
+const char *channel_peer_name(const struct channel_peer *peer);	  /* in its credential */
 void *channel_peer_ctx(const struct channel_peer *peer);	  /* the owner's pointer, NULL at first */
 void channel_peer_set_ctx(struct channel_peer *peer, void *ctx);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* fwd.c - forwarding state as values
  *
- * One entry an identity: what is wanted (object), whether it is, and a hash of what the kernel is thought to have. An entry
- * whose two sides differ stands in one of four queues, emptied in order:
+ * One entry an identity: what is wanted (object), whether it is, and a hash of what the kernel is thought to have. An
+ * entry whose two sides differ stands in one of four queues, emptied in order:
  *
  *   0 nexthops to add or replace     2 addresses, routes and rules to delete
  *   1 addresses, routes and rules    3 nexthops to delete
@@ -15,12 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
 #include <utlist.h>
 
-#define QUEUES         4
+#include "table.h"
+
+#define QUEUES	       4
 #define RESTORE_MOST   20
-#define RESTORE_WINDOW 10000000ULL
+#define RESTORE_WINDOW 10 /* s */
 
 struct fwd_key {
 	struct in6_addr addr;
@@ -28,28 +29,30 @@ struct fwd_key {
 	uint16_t kind, len;
 };
 
+/* There are two for each binding: so an object takes only the room its kind needs. One that outgrows it moves to memory
+ * of its own. */
 struct fwd_entry {
-	struct fwd_key key;
-	UT_hash_handle hh;
+	struct table_entry in_table;
 	struct fwd_entry *prev, *next; /* in its queue */
+	struct fwd_object *object;     /* own, or larger */
 	uint64_t cookie;
-	uint64_t window_us; /* begin of the present window of restores */
 	uint32_t installed; /* hash of what the kernel has, 0 = nothing */
-	uint32_t generation;
-	int error;
+	uint32_t window_s;  /* begin of the present window of restores */
+	int16_t error;
 	int8_t queue; /* -1 = in none */
-	uint8_t restores;
-	bool wanted, busy, lost, held, failed;
-	struct fwd_object object;
+	uint8_t restores, generation;
+	bool wanted : 1, busy : 1, lost : 1, held : 1, failed : 1;
+	uint8_t size; /* of object */
+	_Alignas(struct fwd_object) uint8_t own[];
 };
 
 struct fwd_set {
-	struct fwd_entry *entries;
+	struct table entries;
 	struct fwd_entry *queue[QUEUES];
 	struct fwd_counters counters;
 	fwd_done_cb *done;
 	void *ctx;
-	uint32_t generation;
+	uint8_t generation;
 	uint64_t wake_us;
 };
 
@@ -82,8 +85,8 @@ const char *fwd_object_text(const struct fwd_object *o)
 		(void)snprintf(buf, sizeof(buf), "address %s", in6_text(&o->address.address));
 		break;
 	case FWD_ROUTE:
-		(void)snprintf(buf, sizeof(buf), "route %s table %u metric %u", prefix6_text(&o->route.dst), o->route.table,
-			o->route.metric);
+		(void)snprintf(buf, sizeof(buf), "route %s table %u metric %u", prefix6_text(&o->route.dst),
+			o->route.table, o->route.metric);
 		break;
 	case FWD_RULE:
 		(void)snprintf(buf, sizeof(buf), "rule from %s table %u", prefix6_text(&o->rule.from), o->rule.table);
@@ -135,6 +138,48 @@ static uint32_t mix(uint32_t h, const void *p, size_t len)
 	return h;
 }
 
+static bool is_none(const struct in6_addr *a)
+{
+	return IN6_IS_ADDR_UNSPECIFIED(a);
+}
+
+static bool is_brief(const struct fwd_object *o)
+{
+	return o->route.brief || (is_none(&o->route.prefsrc) && (is_none(&o->route.encap.dst) || o->route.nexthop ||
+									o->route.type != FWD_UNICAST));
+}
+
+static size_t size_of(const struct fwd_object *o)
+{
+	size_t size = 0;
+
+	switch (o->kind) {
+	case FWD_NEXTHOP:
+		size = offsetof(struct fwd_object, nexthop) + sizeof(o->nexthop);
+		break;
+	case FWD_ADDRESS:
+		size = offsetof(struct fwd_object, address) + sizeof(o->address);
+		break;
+	case FWD_ROUTE:
+		size = is_brief(o) ? offsetof(struct fwd_object, route.prefsrc) : sizeof(*o);
+		break;
+	case FWD_RULE:
+		size = offsetof(struct fwd_object, rule) + sizeof(o->rule);
+		break;
+	case FWD_KINDS:
+		break;
+	}
+	return size;
+}
+
+void fwd_object_copy(struct fwd_object *to, const struct fwd_object *from)
+{
+	memset(to, 0, sizeof(*to));
+	memcpy(to, from, size_of(from));
+	if (to->kind == FWD_ROUTE)
+		to->route.brief = false;
+}
+
 /* Of everything that makes two objects of one identity differ; never 0. Field by field: padding does not count. */
 static uint32_t hash_of(const struct fwd_object *o)
 {
@@ -150,21 +195,59 @@ static uint32_t hash_of(const struct fwd_object *o)
 		break;
 	case FWD_ROUTE:
 		h = mix(h, &o->route.type, sizeof(o->route.type));
+		h = mix(h, &o->route.nexthop, sizeof(o->route.nexthop));
+		h = mix(h, &o->route.mtu, sizeof(o->route.mtu));
 		/* an unreachable route shows a device (lo) in dumps that nobody asked for */
 		if (o->route.type == FWD_UNICAST && !o->route.nexthop) {
 			h = mix(h, &o->route.oif, sizeof(o->route.oif));
 			h = mix(h, &o->route.gateway, sizeof(o->route.gateway));
-			h = mix(h, &o->route.encap, sizeof(o->route.encap));
 		}
+		if (is_brief(o))
+			break;
+		h = mix(h, &o->route.encap, sizeof(o->route.encap));
 		h = mix(h, &o->route.prefsrc, sizeof(o->route.prefsrc));
-		h = mix(h, &o->route.nexthop, sizeof(o->route.nexthop));
-		h = mix(h, &o->route.mtu, sizeof(o->route.mtu));
 		break;
 	case FWD_RULE:
 	case FWD_KINDS:
 		break;
 	}
 	return h ? h : 1;
+}
+
+#define ENTRY(e) TABLE_OBJECT(e, struct fwd_entry, in_table)
+
+static uint64_t hash_key(const void *ctx, const struct table_entry *e)
+{
+	struct fwd_key k = key_of(ENTRY(e)->object);
+
+	(void)ctx;
+	return table_hash_bytes(&k, sizeof(k));
+}
+
+static void entry_free(struct fwd_entry *e)
+{
+	if ((void *)e->object != (void *)e->own)
+		free(e->object);
+	free(e);
+}
+
+/* Returns 0 or -ENOMEM, nothing changed. */
+static int entry_set(struct fwd_entry *e, const struct fwd_object *o)
+{
+	size_t size = size_of(o);
+
+	if (size > e->size) {
+		struct fwd_object *larger = malloc(sizeof(*larger)); /* never grows again */
+
+		if (!larger)
+			return -ENOMEM;
+		e->object = larger;
+		e->size = sizeof(*larger);
+	}
+	memcpy(e->object, o, size);
+	if (o->kind == FWD_ROUTE)
+		e->object->route.brief = size < sizeof(*o);
+	return 0;
 }
 
 struct fwd_set *fwd_new(fwd_done_cb *done, void *ctx)
@@ -175,27 +258,28 @@ struct fwd_set *fwd_new(fwd_done_cb *done, void *ctx)
 		s->done = done;
 		s->ctx = ctx;
 		s->wake_us = UINT64_MAX;
+		table_init(&s->entries, hash_key, NULL);
 	}
 	return s;
 }
 
 void fwd_free(struct fwd_set *s)
 {
-	struct fwd_entry *e, *tmp;
+	struct table_entry *e, *tmp;
 
 	if (!s)
 		return;
-	HASH_ITER(hh, s->entries, e, tmp)
+	TABLE_EACH(&s->entries, e, tmp)
 	{
-		HASH_DEL(s->entries, e);
-		free(e);
+		entry_free(ENTRY(e));
 	}
+	table_done(&s->entries);
 	free(s);
 }
 
 size_t fwd_count(const struct fwd_set *s)
 {
-	return HASH_COUNT(s->entries);
+	return s->entries.n;
 }
 
 const struct fwd_counters *fwd_counters(const struct fwd_set *s)
@@ -206,10 +290,15 @@ const struct fwd_counters *fwd_counters(const struct fwd_set *s)
 static struct fwd_entry *entry_find(const struct fwd_set *s, const struct fwd_object *o)
 {
 	struct fwd_key k = key_of(o);
-	struct fwd_entry *e;
+	struct table_entry *e = table_first(&s->entries, table_hash_bytes(&k, sizeof(k)));
 
-	HASH_FIND(hh, s->entries, &k, sizeof(k), e);
-	return e;
+	for (; e; e = e->next) {
+		struct fwd_key other = key_of(ENTRY(e)->object);
+
+		if (memcmp(&other, &k, sizeof(k)) == 0)
+			return ENTRY(e);
+	}
+	return NULL;
 }
 
 static struct fwd_entry *entry_get(struct fwd_set *s, const struct fwd_object *o)
@@ -218,13 +307,17 @@ static struct fwd_entry *entry_get(struct fwd_set *s, const struct fwd_object *o
 
 	if (e)
 		return e;
-	e = calloc(1, sizeof(*e));
+	e = calloc(1, offsetof(struct fwd_entry, own) + size_of(o));
 	if (!e)
 		return NULL;
-	e->key = key_of(o);
-	e->object = *o;
+	e->object = (struct fwd_object *)(void *)e->own;
+	e->size = (uint8_t)size_of(o);
+	(void)entry_set(e, o);
 	e->queue = -1;
-	HASH_ADD(hh, s->entries, key, sizeof(e->key), e);
+	if (table_add(&s->entries, &e->in_table) < 0) {
+		free(e);
+		return NULL;
+	}
 	return e;
 }
 
@@ -252,10 +345,10 @@ static void settle(struct fwd_set *s, struct fwd_entry *e)
 
 	if (e->busy)
 		return; /* fwd_result settles it */
-	if (e->wanted && !e->held && !e->failed && e->installed != hash_of(&e->object))
-		queue = e->object.kind == FWD_NEXTHOP ? 0 : 1;
+	if (e->wanted && !e->held && !e->failed && e->installed != hash_of(e->object))
+		queue = e->object->kind == FWD_NEXTHOP ? 0 : 1;
 	else if (!e->wanted && e->installed)
-		queue = e->object.kind == FWD_NEXTHOP ? 3 : 2;
+		queue = e->object->kind == FWD_NEXTHOP ? 3 : 2;
 	if (queue != e->queue) {
 		dequeue(s, e);
 		if (queue >= 0)
@@ -265,8 +358,8 @@ static void settle(struct fwd_set *s, struct fwd_entry *e)
 	if (queue < 0 && !e->failed && !e->held)
 		tell(s, e, 0, NULL);
 	if (queue < 0 && !e->wanted) {
-		HASH_DEL(s->entries, e);
-		free(e);
+		table_remove(&s->entries, &e->in_table);
+		entry_free(e);
 	}
 }
 
@@ -278,9 +371,10 @@ int fwd_want(struct fwd_set *s, const struct fwd_object *o, uint64_t cookie)
 		return -ENOMEM;
 	if (e->cookie && e->cookie != cookie)
 		tell(s, e, -ECANCELED, NULL);
-	if (!e->wanted || hash_of(&e->object) != hash_of(o))
+	if (!e->wanted || hash_of(e->object) != hash_of(o))
 		e->failed = false;
-	e->object = *o;
+	if (entry_set(e, o) < 0)
+		return -ENOMEM;
 	e->wanted = true;
 	e->generation = s->generation;
 	e->cookie = cookie;
@@ -318,10 +412,12 @@ void fwd_begin(struct fwd_set *s)
 
 void fwd_end(struct fwd_set *s)
 {
-	struct fwd_entry *e, *tmp;
+	struct table_entry *at, *tmp;
 
-	HASH_ITER(hh, s->entries, e, tmp)
+	TABLE_EACH(&s->entries, at, tmp)
 	{
+		struct fwd_entry *e = ENTRY(at);
+
 		if (e->wanted && e->generation != s->generation)
 			entry_unwant(s, e, 0);
 	}
@@ -340,10 +436,12 @@ void fwd_found(struct fwd_set *s, const struct fwd_object *o)
 
 void fwd_forget(struct fwd_set *s, bool count_restored)
 {
-	struct fwd_entry *e, *tmp;
+	struct table_entry *at, *tmp;
 
-	HASH_ITER(hh, s->entries, e, tmp)
+	TABLE_EACH(&s->entries, at, tmp)
 	{
+		struct fwd_entry *e = ENTRY(at);
+
 		e->lost |= count_restored && e->installed;
 		e->installed = 0;
 		e->failed = false;
@@ -354,21 +452,22 @@ void fwd_forget(struct fwd_set *s, bool count_restored)
 bool fwd_lost(struct fwd_set *s, const struct fwd_object *o, uint64_t now_us)
 {
 	struct fwd_entry *e = entry_find(s, o);
+	uint32_t now_s = (uint32_t)(now_us / 1000000);
 
 	if (!e)
 		return false;
 	e->installed = 0;
 	if (e->wanted) {
-		if (now_us - e->window_us >= RESTORE_WINDOW) {
-			e->window_us = now_us;
+		if (now_s - e->window_s >= RESTORE_WINDOW) {
+			e->window_s = now_s;
 			e->restores = 0;
 		}
 		e->lost = true;
 		if (e->restores == RESTORE_MOST) {
 			e->held = true;
 			s->counters.held_back++;
-			if (e->window_us + RESTORE_WINDOW < s->wake_us)
-				s->wake_us = e->window_us + RESTORE_WINDOW;
+			if ((e->window_s + RESTORE_WINDOW) * 1000000ULL < s->wake_us)
+				s->wake_us = (e->window_s + RESTORE_WINDOW) * 1000000ULL;
 		} else {
 			e->restores++;
 		}
@@ -381,10 +480,12 @@ bool fwd_lost(struct fwd_set *s, const struct fwd_object *o, uint64_t now_us)
 
 void fwd_retry(struct fwd_set *s)
 {
-	struct fwd_entry *e, *tmp;
+	struct table_entry *at, *tmp;
 
-	HASH_ITER(hh, s->entries, e, tmp)
+	TABLE_EACH(&s->entries, at, tmp)
 	{
+		struct fwd_entry *e = ENTRY(at);
+
 		if (!e->failed)
 			continue;
 		e->failed = false;
@@ -399,17 +500,19 @@ uint64_t fwd_wake_us(const struct fwd_set *s)
 
 void fwd_release(struct fwd_set *s, uint64_t now_us)
 {
-	struct fwd_entry *e, *tmp;
+	struct table_entry *at, *tmp;
 
 	if (now_us < s->wake_us)
 		return;
 	s->wake_us = UINT64_MAX;
-	HASH_ITER(hh, s->entries, e, tmp)
+	TABLE_EACH(&s->entries, at, tmp)
 	{
+		struct fwd_entry *e = ENTRY(at);
+
 		if (!e->held)
 			continue;
 		e->held = false;
-		e->window_us = now_us;
+		e->window_s = (uint32_t)(now_us / 1000000);
 		e->restores = 0;
 		settle(s, e);
 	}
@@ -425,11 +528,11 @@ struct fwd_entry *fwd_next(struct fwd_set *s, enum fwd_op *ret_op, const struct 
 		dequeue(s, e);
 		e->busy = true;
 		*ret_op = !e->wanted ? FWD_DELETE : e->installed ? FWD_REPLACE : FWD_ADD;
-		*ret_object = &e->object;
-		s->counters.changes[e->object.kind]++;
+		*ret_object = e->object;
+		s->counters.changes[e->object->kind]++;
 		/* what was asked for; if the wish changes before the answer, settle sees the difference */
 		e->error = 0;
-		e->installed = e->wanted ? hash_of(&e->object) : 0;
+		e->installed = e->wanted ? hash_of(e->object) : 0;
 		return e;
 	}
 	return NULL;
@@ -442,15 +545,15 @@ void fwd_result(struct fwd_set *s, struct fwd_entry *e, int result, const char *
 	e->busy = false;
 	if (deleting && (result == -ESRCH || result == -ENOENT || result == -ENODEV || result == -EADDRNOTAVAIL))
 		result = 0; /* it is gone, which is what was wanted */
-	e->error = result;
+	e->error = (int16_t)result;
 	if (result == 0) {
 		if (e->wanted && e->lost)
-			s->counters.restored[e->object.kind]++;
+			s->counters.restored[e->object->kind]++;
 		e->lost = false;
 		settle(s, e);
 		return;
 	}
-	s->counters.failures[e->object.kind]++;
+	s->counters.failures[e->object->kind]++;
 	e->installed = 0;
 	if (deleting) {
 		/* kept by the kernel against our will (a nexthop in use): forgotten here, found by the next dump */
@@ -465,7 +568,13 @@ void fwd_result(struct fwd_set *s, struct fwd_entry *e, int result, const char *
 
 void fwd_each(const struct fwd_set *s, void (*cb)(void *ctx, const struct fwd_object *o, int error), void *ctx)
 {
-	for (const struct fwd_entry *e = s->entries; e; e = e->hh.next)
+	struct table_entry *at, *tmp;
+
+	TABLE_EACH(&s->entries, at, tmp)
+	{
+		const struct fwd_entry *e = ENTRY(at);
+
 		if (e->wanted)
-			cb(ctx, &e->object, e->failed ? e->error : 0);
+			cb(ctx, e->object, e->failed ? e->error : 0);
+	}
 }

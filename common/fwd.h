@@ -39,13 +39,15 @@ struct fwd_object {
 		} address;
 		struct { /* identity: dst, table, metric */
 			struct prefix6 dst;
+			uint8_t type; /* enum fwd_route_type */
+			bool brief;   /* set by the set in what it hands out: prefsrc and encap are none, and must not be read */
 			uint32_t table, metric;
-			enum fwd_route_type type;
+			uint32_t nexthop; /* id of a nexthop object, 0 = none; then no oif, gateway, encap */
+			uint32_t mtu;     /* 0 = the device's */
 			uint32_t oif;
-			struct in6_addr gateway, prefsrc; /* :: = none */
-			uint32_t nexthop;                 /* id of a nexthop object, 0 = none; then no oif, gateway, encap */
+			struct in6_addr gateway; /* :: = none, as below */
+			struct in6_addr prefsrc;
 			struct fwd_encap encap;
-			uint32_t mtu; /* 0 = the device's */
 		} route;
 		struct { /* identity: from, table, priority */
 			struct prefix6 from;
@@ -53,6 +55,9 @@ struct fwd_object {
 		} rule;
 	};
 };
+
+/* Copy what a set handed out. */
+void fwd_object_copy(struct fwd_object *to, const struct fwd_object *from);
 
 /* One line about an object, in a static buffer: "route 2001:db8::/64 table 254". */
 const char *fwd_object_text(const struct fwd_object *o);

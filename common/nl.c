@@ -187,10 +187,10 @@ static void put_route(struct nlmsghdr *nlh, enum fwd_op op, const struct fwd_obj
 		mnl_attr_put_u32(nlh, RTA_OIF, o->route.oif);
 		if (!IN6_IS_ADDR_UNSPECIFIED(&o->route.gateway))
 			put_in6(nlh, RTA_GATEWAY, &o->route.gateway);
-		if (!IN6_IS_ADDR_UNSPECIFIED(&o->route.encap.dst))
+		if (!o->route.brief && !IN6_IS_ADDR_UNSPECIFIED(&o->route.encap.dst))
 			put_encap(nlh, RTA_ENCAP_TYPE, RTA_ENCAP, &o->route.encap);
 	}
-	if (!IN6_IS_ADDR_UNSPECIFIED(&o->route.prefsrc))
+	if (!o->route.brief && !IN6_IS_ADDR_UNSPECIFIED(&o->route.prefsrc))
 		put_in6(nlh, RTA_PREFSRC, &o->route.prefsrc);
 	if (o->route.mtu) {
 		struct nlattr *nest = mnl_attr_nest_start(nlh, RTA_METRICS);
@@ -526,7 +526,7 @@ static void batch_answer(void *ctx, uint32_t seq, int result, const char *text)
 /* Send one message alone once more: a route that carries its own encapsulation can fail with a passing ENOMEM. */
 static void again(struct batch *b, enum fwd_op op, const struct fwd_object *o, unsigned i)
 {
-	uint8_t buf[MESSAGE_ROOM * 2];
+	uint8_t buf[MESSAGE_ROOM * 2] = {0};
 	struct nlmsghdr *nlh = put_object(b->nl, buf, op, o);
 	struct batch *one = calloc(1, sizeof(*one));
 
@@ -636,7 +636,7 @@ typedef void dump_cb(struct nl *nl, const struct nlmsghdr *nlh, void *data);
 
 static int dump_once(struct nl *nl, uint16_t type, const void *header, size_t len, dump_cb *cb, void *data)
 {
-	uint8_t buf[MESSAGE_ROOM];
+	uint8_t buf[MESSAGE_ROOM] = {0};
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	uint32_t seq = nl->seq++;
 	bool interrupted = false;
@@ -900,7 +900,7 @@ static int find_tunnels(struct nl *nl, const char *name, struct tunnels *ret)
 
 static int create_tunnel(struct nl *nl, const char *name, char *reterr)
 {
-	uint8_t buf[MESSAGE_ROOM];
+	uint8_t buf[MESSAGE_ROOM] = {0};
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct nlattr *info, *data;
 
@@ -925,7 +925,7 @@ static int setup_tunnel(struct nl *nl, uint32_t ifindex, uint32_t mtu, char *ret
 	int r = 0;
 
 	for (int up = 0; up < 2 && r == 0; up++) {
-		uint8_t buf[MESSAGE_ROOM];
+		uint8_t buf[MESSAGE_ROOM] = {0};
 		struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 		struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
 		struct nlattr *spec, *in6;
@@ -1001,7 +1001,7 @@ bool nl_link_is_up(uint32_t ifindex)
 
 int nl_link_delete(struct nl *nl, uint32_t ifindex)
 {
-	uint8_t buf[MESSAGE_ROOM];
+	uint8_t buf[MESSAGE_ROOM] = {0};
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* table.h - hash table of objects that carry their own link: 8 bytes an object and 4 to 8 in the table (pure)
  *
- * Where there are many small objects this is what counts: uthash takes 56. The table finds the bucket, the owner compares. */
+ * Where there are many small objects this is what counts: uthash takes 56. The table finds the bucket, the owner
+ * compares. */
 #pragma once
 
 #include <stdbool.h>
@@ -41,7 +42,7 @@ static inline struct table_entry *table_first(const struct table *t, uint64_t ha
 		for ((e) = (t)->bucket[i_each]; (e) && ((tmp) = (e)->next, true); (e) = (tmp))
 
 /* The object around its link. */
-#define TABLE_OBJECT(e, type, member) ((type *)(void *)((uint8_t *)(e) - offsetof(type, member)))
+#define TABLE_OBJECT(e, type, member) ((type *)(void *)((uint8_t *)(e)-offsetof(type, member)))
 
 /* A hash of bytes, well mixed; not against somebody who chooses them. */
 uint64_t table_hash_bytes(const void *p, size_t len);

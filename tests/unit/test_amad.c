@@ -146,7 +146,7 @@ static void take_changes(void)
 
 		assert_true(kernel.n < 256);
 		kernel.change[kernel.n].op = op;
-		kernel.change[kernel.n++].o = *o;
+		fwd_object_copy(&kernel.change[kernel.n++].o, o);
 		fwd_result(a->set, e, r, r ? "no, says the test" : NULL);
 	}
 }
@@ -678,12 +678,12 @@ static void kernel_refuses(void **state)
 	turn();
 	b = lm_find(a->lm, &p);
 	assert_non_null(b);
-	assert_memory_equal(&b->care_of, &old, 16);
+	assert_memory_equal(mr_care_of(b->locator), &old, 16);
 	assert_memory_equal(&change_of(FWD_NEXTHOP)->nexthop.encap.dst, &old, 16);
 	assert_true(a->n_errors > 0);
 	/* and the node's next try works */
 	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), .lifetime_s = 60), 0);
-	assert_memory_equal(&b->care_of, &n->at, 16);
+	assert_memory_equal(mr_care_of(b->locator), &n->at, 16);
 	assert_int_equal(mr_count(a->mr), 1);
 }
 
@@ -728,7 +728,7 @@ static void store_refuses(void **state)
 	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), .lifetime_s = 60), 130);
 	assert_int_equal(kernel.n, 0);
 	b = lm_find(a->lm, &p);
-	assert_memory_equal(&b->care_of, &old, 16);
+	assert_memory_equal(mr_care_of(b->locator), &old, 16);
 	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), ATTACH), 130);
 	refuse_writes(false);
 	turn();
@@ -763,7 +763,7 @@ static void restart(void **state)
 	start_anchor();
 	b = lm_find(a->lm, &p);
 	assert_non_null(b);
-	assert_memory_equal(&b->care_of, &n->at, 16);
+	assert_memory_equal(mr_care_of(b->locator), &n->at, 16);
 	assert_int_equal(b->mtu, 1400);
 	assert_true(b->until_us >= until_us && b->until_us < until_us + 2 * SEC);
 	assert_int_equal(
