@@ -9,7 +9,7 @@ events. See README.md in this folder.
     ...
     lab.finish()
 """
-import atexit, ctypes, json, os, re, shlex, signal, socket, struct, subprocess, sys, time
+import atexit, contextlib, ctypes, json, os, re, shlex, signal, socket, struct, subprocess, sys, time
 
 RESULTS = os.environ.get("LAB_RESULTS", "/tmp")
 BUILD = os.environ.get("DMM_BUILDDIR", "build")
@@ -29,14 +29,33 @@ def sh(command, check=True, input=None, timeout=60):
     return r.stdout
 
 
+@contextlib.contextmanager
+def inside(name):
+    """This thread is in the host's network namespace, and so is what it starts: much cheaper than nsenter(1) or ip(8) -n, and /sys and the
+    cgroup mounts stay as they are."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    own, there = os.open("/proc/self/ns/net", os.O_RDONLY), os.open("/run/netns/" + name, os.O_RDONLY)
+    try:
+        if libc.setns(there, 0x40000000):  # CLONE_NEWNET
+            raise OSError(ctypes.get_errno(), "setns " + name)
+        try:
+            yield
+        finally:
+            libc.setns(own, 0x40000000)
+    finally:
+        os.close(own)
+        os.close(there)
+
+
 class Process:
     """A program running in a host; its output is in log."""
 
     def __init__(self, host, command, log, **kw):
         self.host, self.command, self.log = host, command, log
         self.file = open(log, "ab")
-        self.popen = subprocess.Popen(["nsenter", "--net=/run/netns/" + host.name] + command, stdin=kw.pop("stdin", subprocess.DEVNULL),
-                                      stdout=kw.pop("stdout", self.file), stderr=kw.pop("stderr", self.file), **kw)
+        with inside(host.name):
+            self.popen = subprocess.Popen(command, stdin=kw.pop("stdin", subprocess.DEVNULL), stdout=kw.pop("stdout", self.file),
+                                          stderr=kw.pop("stderr", self.file), **kw)
         host.lab.processes.append(self)
 
     def output(self):
@@ -57,19 +76,9 @@ class Netlink:
     """Changes of links in another host's namespace from this process: microseconds instead of the start of ip(8), and exact times."""
 
     def __init__(self, name, groups=0):
-        libc, own = ctypes.CDLL(None, use_errno=True), os.open("/proc/self/ns/net", os.O_RDONLY)
-        there = os.open("/run/netns/" + name, os.O_RDONLY)
-        try:
-            if libc.setns(there, 0x40000000):  # CLONE_NEWNET
-                raise OSError(ctypes.get_errno(), "setns " + name)
-            try:
-                self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-                self.socket.bind((0, groups))
-            finally:
-                libc.setns(own, 0x40000000)
-        finally:
-            os.close(own)
-            os.close(there)
+        with inside(name):
+            self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+            self.socket.bind((0, groups))
         self.sequence = 0
 
     def link(self, index, up=None, master=None):
@@ -115,7 +124,8 @@ class Host:
 
     def __init__(self, lab, name, dad=False):
         self.lab, self.name = lab, name
-        sh("ip netns add " + name)
+        if not os.path.exists("/run/netns/" + name):
+            sh("ip netns add " + name)
         self.ip("link set lo up")
         if not dad or not os.path.exists("/proc/sys/net/ipv6/conf/all/optimistic_dad"):
             self.sysctl("net.ipv6.conf.all.accept_dad", 0)
@@ -129,15 +139,21 @@ class Host:
         return int(self.ip("-o link show dev " + dev).split(":")[0])
 
     def ip(self, arguments, check=True):
-        return sh("ip -n %s %s" % (self.name, arguments), check)
+        if self.lab.queue is not None:
+            self.lab.queue.setdefault(self.name, []).append(arguments.removeprefix("-6 "))
+            return ""
+        with inside(self.name):
+            return sh("ip " + arguments, check)
 
     def batch(self, lines):
         """Several ip commands in one process: as fast as it goes."""
-        return sh("ip -6 -n %s -batch -" % self.name, input="\n".join(lines) + "\n")
+        with inside(self.name):
+            return sh("ip -6 -batch -", input="\n".join(lines) + "\n")
 
     def run(self, command, check=True, timeout=60, input=None):
         words = command if isinstance(command, list) else shlex.split(command)
-        return sh(["nsenter", "--net=/run/netns/" + self.name] + words, check, timeout=timeout, input=input)
+        with inside(self.name):
+            return sh(words, check, timeout=timeout, input=input)
 
     def json(self, command):
         return json.loads(self.run(command))
@@ -148,7 +164,8 @@ class Host:
         return Process(self, words, log, **kw)
 
     def sysctl(self, key, value):
-        self.run(["sysctl", "-qw", "%s=%s" % (key, value)])
+        with inside(self.name), open("/proc/sys/" + key.replace(".", "/"), "w") as f:
+            f.write(str(value))
 
     def address(self, dev, prefix):
         self.ip("-6 addr add %s dev %s nodad" % (prefix, dev))
@@ -241,31 +258,53 @@ class Link:
     """A cable from host a to b. down() takes b's end down, so that a loses the carrier, as if unplugged."""
 
     def __init__(self, a, b, bdev):
-        self.netlink, self.peer = Netlink(b.name), b.index(bdev)
-        b.sysctl("net.ipv6.conf.%s.keep_addr_on_down" % bdev, 1)
+        self.b, self.bdev = b, bdev
 
     def down(self):
-        return self.netlink.link(self.peer, up=False)
+        self.b.sysctl("net.ipv6.conf.%s.keep_addr_on_down" % self.bdev, 1)
+        return Netlink(self.b.name).link(self.b.index(self.bdev), up=False)
 
     def up(self):
-        return self.netlink.link(self.peer, up=True)
+        return Netlink(self.b.name).link(self.b.index(self.bdev), up=True)
 
 
 class Lab:
     def __init__(self):
         self.hosts, self.processes, self.passed, self.failed = {}, [], 0, 0
-        self.finished = False
+        self.finished, self.queue = False, None
         atexit.register(self.cleanup)
         signal.signal(signal.SIGTERM, lambda *_: self.fail_now("the scenario's time ran out"))
         os.makedirs("/tmp/lab", exist_ok=True)
 
     # --- topology -------------------------------------------------------------------------------------------
+    def add_hosts(self, *names):
+        """Their namespaces, in one go; host() then finds them."""
+        sh("ip -batch -", input="".join("netns add %s\n" % n for n in names))
+
+    @contextlib.contextmanager
+    def together(self):
+        """What link(), ip(), address() and route() are told in this block is done at its end, first the links, then host by host: each start
+        of a program costs 30 ms in User-Mode Linux."""
+        self.queue = {"": []}
+        try:
+            yield
+            queue, self.queue = self.queue, None
+            sh("ip -batch -", input="\n".join(queue.pop("")) + "\n")
+            for name, lines in queue.items():
+                self.hosts[name].batch(lines)
+        finally:
+            self.queue = None
+
     def host(self, name, dad=False):
         self.hosts[name] = Host(self, name, dad)
         return self.hosts[name]
 
     def link(self, a, adev, b, bdev, mtu=1500):
-        sh("ip link add %s netns %s mtu %d type veth peer name %s netns %s mtu %d" % (adev, a.name, mtu, bdev, b.name, mtu))
+        text = "link add %s netns %s mtu %d type veth peer name %s netns %s mtu %d" % (adev, a.name, mtu, bdev, b.name, mtu)
+        if self.queue is not None:
+            self.queue[""].append(text)
+        else:
+            sh("ip " + text)
         a.ip("link set %s up" % adev)
         b.ip("link set %s up" % bdev)
         return Link(a, b, bdev)
@@ -398,6 +437,21 @@ class Roaming:
                  mnd_config="", amad_config="", radvd=True, fastra=False):
         self.lab, self.n, self.without_ama, self.ra = lab, networks, set(without_ama), ra
         self.mnd_config, self.amad_config, self.radvd_wanted, self.fastra = mnd_config, amad_config, radvd, fastra
+        lab.add_hosts("core", "cn", "radio", "mn", *("ar%d" % i for i in range(1, networks + 1)))
+        with lab.together():
+            self.make_topology()
+        for i in self.ar:
+            if delay_ms:
+                self.delay(i, delay_ms)
+        self.mn_dir = "/tmp/lab/mn"
+        os.makedirs(self.mn_dir, exist_ok=True)
+        self.radios = [Radio(self.mn, "wlan%d" % i, self.radio) for i in range(radios)]
+        self.make_domain()
+        if start:
+            self.start()
+
+    def make_topology(self):
+        lab = self.lab
         self.core, self.cn, self.radio, self.mn = lab.host("core"), lab.host("cn"), lab.host("radio"), lab.host("mn", dad=True)
         self.ar, self.amad, self.radvd = {}, {}, {}
         self.core.sysctl("net.ipv6.conf.all.forwarding", 1)
@@ -405,7 +459,7 @@ class Roaming:
         self.core.address("cn", "2001:db8:c::1/64")
         self.cn.address("eth0", "2001:db8:c::2/64")
         self.cn.route("default via 2001:db8:c::1")
-        for i in range(1, networks + 1):
+        for i in range(1, self.n + 1):
             ar = self.ar[i] = lab.host("ar%d" % i)
             ar.sysctl("net.ipv6.conf.all.forwarding", 1)
             lab.link(self.core, "ar%d" % i, ar, "up0")
@@ -419,14 +473,6 @@ class Roaming:
             lab.link(ar, "lan0", self.radio, "p%d" % i)
             self.radio.ip("link set p%d master lan%d" % (i, i))
             ar.address("lan0", "2001:db8:a%d::1/64" % i)
-            if delay_ms:
-                self.delay(i, delay_ms)
-        self.mn_dir = "/tmp/lab/mn"
-        os.makedirs(self.mn_dir, exist_ok=True)
-        self.radios = [Radio(self.mn, "wlan%d" % i, self.radio) for i in range(radios)]
-        self.make_domain()
-        if start:
-            self.start()
 
     def delay(self, i, rtt_ms):
         """Round trip between the core and access router i."""
