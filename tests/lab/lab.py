@@ -567,6 +567,8 @@ class Roaming:
         command = ["curl", "-sS", "-g", "--interface", source, "-o", self.mn_dir + "/" + name, "-w", "%{http_code} %{size_download} %{speed_download}\n"]
         if rate:
             command += ["--limit-rate", rate]
+        if os.path.exists(self.mn_dir + "/" + name):  # of an earlier download: it would look as if this one had begun
+            os.unlink(self.mn_dir + "/" + name)
         curl = self.mn.spawn(command + ["http://[2001:db8:c::2]:%d/file%d" % (port, size_mb)], name=name)
         self.lab.wait(lambda: os.path.getsize(self.mn_dir + "/" + name) > 0, "the download to begin")
         return curl
@@ -582,7 +584,7 @@ class Roaming:
             self.sums[size] = sh("sha256sum /tmp/lab/www/file%d" % size).split()[0]
         with open("/tmp/lab/nginx.conf", "w") as f:
             f.write("worker_processes 1; daemon off; pid /tmp/lab/nginx.pid; error_log stderr; user root; events {}\n"
-                    "http { access_log off; client_body_temp_path /tmp/lab/b; proxy_temp_path /tmp/lab/p; fastcgi_temp_path /tmp/lab/f; uwsgi_temp_path /tmp/lab/u; "
+                    "http { access_log off; send_timeout 600s; client_body_temp_path /tmp/lab/b; proxy_temp_path /tmp/lab/p; fastcgi_temp_path /tmp/lab/f; uwsgi_temp_path /tmp/lab/u; "
                     "scgi_temp_path /tmp/lab/s; server { listen [::]:8080; root /tmp/lab/www; } }\n")
         self.nginx = self.cn.spawn(["nginx", "-c", "/tmp/lab/nginx.conf"])
         self.lab.wait(lambda: "LISTEN" in self.cn.run("ss -6tlnH sport = :8080"), "the web server")
