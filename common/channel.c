@@ -150,11 +150,12 @@ struct channel_peer {
 	uint64_t timestamp;				/* of its last initiation */
 	uint64_t heard_us, completed_us; /* last authentic datagram; last handshake of ours that was answered */
 	uint64_t until_s;		 /* its credential's end */
-	char *name;			 /* in its credential */
+	char *name;			 /* in its credential; own_name, or allocated */
 	uint8_t digest[16];		 /* of its credential, to know it again; keyed with channel.hash_key */
 	uint32_t trust; /* generation of channel.trusted that its credential was verified under; 0: by the owner */
 	uint8_t n_chunks;
 	bool added : 1, pinned : 1, has_ep : 1, force : 1, confirm : 1;
+	char own_name[]; /* the first that it had */
 };
 
 struct channel {
@@ -875,12 +876,13 @@ static void digest(const struct channel *ch, const uint8_t *cred, size_t len, ui
 /* Of a credential only what is needed later is kept. */
 static int set_cred(const struct channel *ch, struct channel_peer *peer, const uint8_t *raw, size_t len, const struct credential *cred)
 {
-	if (!peer->name || strcmp(peer->name, cred->node) != 0) {
+	if (strcmp(peer->name, cred->node) != 0) {
 		char *copy = strdup(cred->node);
 
 		if (!copy)
 			return -ENOMEM;
-		free(peer->name);
+		if (peer->name != peer->own_name)
+			free(peer->name);
 		peer->name = copy;
 	}
 	digest(ch, raw, len, peer->digest);
@@ -894,14 +896,14 @@ static int peer_new(struct channel *ch, const uint8_t *raw, size_t len, const st
 
 	if (ch->counters.peers >= ch->max_peers)
 		return -ENOSPC;
-	peer = calloc(1, sizeof(*peer));
-	if (!peer || set_cred(ch, peer, raw, len, cred)) {
-		free(peer);
+	peer = calloc(1, offsetof(struct channel_peer, own_name) + strlen(cred->node) + 1);
+	if (!peer)
 		return -ENOMEM;
-	}
+	peer->name = peer->own_name;
+	memcpy(peer->name, cred->node, strlen(cred->node) + 1);
 	memcpy(peer->key, cred->key, 32);
+	(void)set_cred(ch, peer, raw, len, cred); /* cannot fail with this name */
 	if (table_add(&ch->peers, &peer->in_table) < 0) {
-		free(peer->name);
 		free(peer);
 		return -ENOMEM;
 	}
@@ -938,7 +940,8 @@ void channel_peer_remove(struct channel *ch, struct channel_peer *peer)
 	pending_free(ch, peer);
 	reply_free(peer);
 	free(peer->cookie);
-	free(peer->name);
+	if (peer->name != peer->own_name)
+		free(peer->name);
 	table_remove(&ch->peers, &peer->in_table);
 	ch->counters.peers--;
 	free(peer);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define LEAST 16
-#define LOAD  2 /* objects a bucket before it grows */
+#define LOAD  4 /* objects a bucket before it grows */
 
 void table_init(struct table *t, table_hash_cb *hash, const void *ctx)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* table.h - hash table of objects that carry their own link: 8 bytes an object and 4 to 8 in the table (pure)
+/* table.h - hash table of objects that carry their own link: 8 bytes an object and 2 to 4 in the table (pure)
  *
  * Where there are many small objects this is what counts: uthash takes 56. The table finds the bucket, the owner
  * compares. */
