@@ -53,7 +53,10 @@ endif
 noinst_PROGRAMS += tests/load/mnload
 tests_load_mnload_LDADD = libcommon.a $(SODIUM_LIBS)
 
-EXTRA_DIST += tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/lab/run-tests tests/scenarios tests/demo.py \
+dist_noinst_SCRIPTS += tests/lab/check
+TESTS += tests/lab/check
+AM_TESTS_ENVIRONMENT = DMM_BUILDDIR='$(abs_top_builddir)'; export DMM_BUILDDIR;
+EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/lab/run-tests tests/scenarios tests/demo.py \
 	tests/bench/bench tests/bench/handover.py tests/bench/anchor.py tests/bench/throughput.py
 dist-hook:
 	find $(distdir) -name __pycache__ -prune -exec rm -rf {} +
