@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* plain-netlink.c - the rate at which this kernel takes the route changes of an anchor from one plain batched sender: the limit for amad
+/* plain-netlink.c - the rate at which this kernel takes the route changes of an anchor from one plain batched sender:
+ * the limit for amad
  *
- *   plain-netlink DEVICE N CHANGES BATCH
+ *   plain-netlink DEVICE N CHANGES BATCH [PREFIXES]
  *
- * Makes N nexthop objects with encapsulation on DEVICE and a route to each, then replaces nexthops (another tunnel end), which is
- * the change that a moving binding causes. Knows nothing of nl.c: libmnl and as little as possible. */
+ * Makes N nexthop objects with encapsulation on DEVICE and a route to each, then replaces nexthops (another tunnel
+ * end), which is the change that a moving binding causes. With PREFIXES more than 1 each of N nodes has as many routes
+ * behind its nexthop, and moves as amad moves it: a new nexthop, its routes replaced one by one, the old nexthop
+ * deleted; the routes are counted. Knows nothing of nl.c: libmnl and as little as possible. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -78,7 +81,7 @@ static void end(unsigned batch)
 		flush();
 }
 
-static void put_nexthop(unsigned i, unsigned turn, unsigned oif, unsigned batch)
+static void put_nexthop(unsigned id, unsigned turn, unsigned i, unsigned oif, unsigned batch)
 {
 	struct nlmsghdr *h = begin(RTM_NEWNEXTHOP);
 	struct nhmsg *nhm = mnl_nlmsg_put_extra_header(h, sizeof(*nhm));
@@ -91,7 +94,7 @@ static void put_nexthop(unsigned i, unsigned turn, unsigned oif, unsigned batch)
 	(void)inet_pton(AF_INET6, "2001:db8:a1::1", &src);
 	dst.s6_addr32[2] = htonl(turn);
 	dst.s6_addr32[3] = htonl(i);
-	mnl_attr_put_u32(h, NHA_ID, FIRST_ID + i);
+	mnl_attr_put_u32(h, NHA_ID, id);
 	mnl_attr_put_u32(h, NHA_OIF, oif);
 	mnl_attr_put_u16(h, NHA_ENCAP_TYPE, LWTUNNEL_ENCAP_IP6);
 	nest = mnl_attr_nest_start(h, NHA_ENCAP);
@@ -102,7 +105,17 @@ static void put_nexthop(unsigned i, unsigned turn, unsigned oif, unsigned batch)
 	end(batch);
 }
 
-static void put_route(unsigned i, unsigned batch)
+static void delete_nexthop(unsigned id, unsigned batch)
+{
+	struct nlmsghdr *h = begin(RTM_DELNEXTHOP);
+
+	h->nlmsg_flags = NLM_F_REQUEST;
+	(void)mnl_nlmsg_put_extra_header(h, sizeof(struct nhmsg));
+	mnl_attr_put_u32(h, NHA_ID, id);
+	end(batch);
+}
+
+static void put_route(unsigned i, unsigned id, unsigned batch)
 {
 	struct nlmsghdr *h = begin(RTM_NEWROUTE);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(h, sizeof(*rtm));
@@ -116,23 +129,24 @@ static void put_route(unsigned i, unsigned batch)
 	rtm->rtm_type = RTN_UNICAST;
 	rtm->rtm_table = RT_TABLE_MAIN;
 	mnl_attr_put(h, RTA_DST, sizeof(dst), &dst);
-	mnl_attr_put_u32(h, RTA_NH_ID, FIRST_ID + i);
+	mnl_attr_put_u32(h, RTA_NH_ID, id);
 	end(batch);
 }
 
 int main(int argc, char **argv)
 {
-	unsigned n, changes, batch, oif;
+	unsigned n, changes, batch, oif, prefixes;
 	int size = 1 << 23;
 	double begin_s, took;
 
-	if (argc != 5 || !(oif = if_nametoindex(argv[1]))) {
-		(void)fprintf(stderr, "usage: plain-netlink DEVICE N CHANGES BATCH\n");
+	if (argc < 5 || argc > 6 || !(oif = if_nametoindex(argv[1]))) {
+		(void)fprintf(stderr, "usage: plain-netlink DEVICE N CHANGES BATCH [PREFIXES]\n");
 		return 2;
 	}
 	n = (unsigned)atoi(argv[2]);
 	changes = (unsigned)atoi(argv[3]);
 	batch = (unsigned)atoi(argv[4]);
+	prefixes = argc > 5 ? (unsigned)atoi(argv[5]) : 1;
 	nl = mnl_socket_open(NETLINK_ROUTE);
 	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0) {
 		perror("plain-netlink");
@@ -141,16 +155,25 @@ int main(int argc, char **argv)
 	(void)setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	(void)setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	for (unsigned i = 0; i < n; i++)
-		put_nexthop(i, 0, oif, batch);
+		put_nexthop(FIRST_ID + 2 * i, 0, i, oif, batch);
 	flush();
-	for (unsigned i = 0; i < n; i++)
-		put_route(i, batch);
+	for (unsigned i = 0; i < n * prefixes; i++)
+		put_route(i, FIRST_ID + 2 * (i / prefixes), batch);
 	flush();
 	begin_s = now_s();
-	for (unsigned i = 0; i < changes; i++)
-		put_nexthop(i % n, 1 + i / n, oif, batch);
+	for (unsigned i = 0; prefixes == 1 && i < changes; i++)
+		put_nexthop(FIRST_ID + 2 * (i % n), 1 + i / n, i % n, oif, batch);
+	for (unsigned i = 0; prefixes > 1 && i < changes / prefixes; i++) {
+		unsigned node = i % n, turn = 1 + i / n, id = FIRST_ID + 2 * node;
+
+		put_nexthop(id + turn % 2, turn, node, oif, batch);
+		for (unsigned k = 0; k < prefixes; k++)
+			put_route(node * prefixes + k, id + turn % 2, batch);
+		delete_nexthop(id + !(turn % 2), batch);
+	}
 	flush();
 	took = now_s() - begin_s;
-	(void)printf("%.0f changes/s (%u nexthop replacements, %u behind routes, batches of %u)\n", changes / took, changes, n, batch);
+	(void)printf("%.0f changes/s (%u changes, %u nodes with %u prefixes, batches of %u)\n", changes / took, changes,
+		n, prefixes, batch);
 	return 0;
 }
