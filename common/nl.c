@@ -449,6 +449,7 @@ static bool read_link(const struct nlmsghdr *nlh, struct nl_link *ret)
 	ret->ethernet = ifi->ifi_type == ARPHRD_ETHER;
 	ret->port = t.a[IFLA_MASTER];
 	ret->mtu = get_u32(&t, IFLA_MTU);
+	ret->carrier_changes = get_u32(&t, IFLA_CARRIER_CHANGES);
 	return true;
 }
 

@@ -24,6 +24,7 @@ struct nl_link {
 	bool ethernet;    /* ARPHRD_ETHER: wired, wireless, veth, ... */
 	bool port;        /* enslaved to a bridge, bond or VRF */
 	uint32_t mtu;
+	uint32_t carrier_changes; /* how often the carrier came or went: a quick bounce is one piece of news with the same flags */
 };
 
 struct nl_address {

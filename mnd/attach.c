@@ -53,9 +53,11 @@ static void solicit_from(struct attachment *at, uint64_t now_us)
 	at->rs_next_us = now_us;
 }
 
-void attach_link(struct attach *a, uint32_t ifindex, const char *name, int priority, bool carrier, uint64_t now_us)
+void attach_link(struct attach *a, uint32_t ifindex, const char *name, int priority, bool carrier,
+	uint32_t carrier_changes, uint64_t now_us)
 {
 	struct attachment *at = attach_find(a, ifindex);
+	bool bounced;
 
 	if (!at) {
 		if (a->n == ATTACH_MAX) {
@@ -69,7 +71,9 @@ void attach_link(struct attach *a, uint32_t ifindex, const char *name, int prior
 	}
 	strncpy(at->name, name, sizeof(at->name) - 1);
 	at->priority = priority;
-	if (carrier == at->carrier)
+	bounced = carrier && at->carrier && carrier_changes != at->carrier_changes;
+	at->carrier_changes = carrier_changes;
+	if (carrier == at->carrier && !bounced)
 		return;
 	at->carrier = carrier;
 	if (carrier) {

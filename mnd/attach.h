@@ -33,6 +33,7 @@ struct attachment {
 	char name[IF_NAMESIZE];
 	int priority;          /* greater wins; among equals the newest */
 	bool carrier;          /* up and a carrier is there */
+	uint32_t carrier_changes; /* the kernel's count: it went and came between two pieces of news if this jumps */
 	uint64_t link_up_us;   /* when the carrier came */
 	uint64_t heard_us;     /* when the present router was first heard since */
 	uint64_t usable_us;    /* since when care_of can be used, 0 = it cannot */
@@ -57,7 +58,8 @@ struct attach {
 
 /* An interface exists, or its state or priority changed. Going from no carrier to carrier makes all its routers unconfirmed
  * and a solicitation due at once. */
-void attach_link(struct attach *a, uint32_t ifindex, const char *name, int priority, bool carrier, uint64_t now_us);
+void attach_link(struct attach *a, uint32_t ifindex, const char *name, int priority, bool carrier,
+	uint32_t carrier_changes, uint64_t now_us);
 void attach_link_gone(struct attach *a, uint32_t ifindex);
 /* A global address appeared, changed or (present = false) went. */
 void attach_address(struct attach *a, uint32_t ifindex, const struct in6_addr *address, bool present, bool usable,

@@ -366,7 +366,8 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 	if (!attach_find(&m->attach, link->ifindex))
 		prepare_interface(m, link->name);
 	priority = i && i->priority ? i->priority : nl_is_wireless(link->name) ? 50 : 100;
-	attach_link(&m->attach, link->ifindex, link->name, (int)priority, link->carrier, loop_clock_us());
+	attach_link(&m->attach, link->ifindex, link->name, (int)priority, link->carrier, link->carrier_changes,
+		loop_clock_us());
 	log_debug("attach", "%s: %s, %s", link->name, link->up ? "up" : "down", link->carrier ? "carrier" : "no carrier");
 	touch(m);
 }

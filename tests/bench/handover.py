@@ -20,7 +20,7 @@ ping = net.mn.run("ping -6 -c 20 -i 0.05 -I %s 2001:db8:a1::1" % net.home(1)["ca
 rtts = [float(x) for x in re.findall(r"time=([0-9.]+)", ping)]
 rtt = statistics.median(rtts)
 usable, linkup, lost, allowed, gaps = [], [], [], [], []
-stream = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9001, INTERVAL, moves * 1.2 + 5)
+stream = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9001, INTERVAL, moves * 3 + 10)
 for k in range(moves):
     target = (3, 2)[k % 2]
     n = len(net.mnctl("status")["handovers"])

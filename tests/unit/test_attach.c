@@ -91,6 +91,7 @@ static void refuses_malformed_advertisements(void **state)
 struct fixture {
 	struct attach a;
 	uint64_t now_us, wake_us;
+	uint32_t changes;
 };
 
 static struct router_advert advert(const char *ama, bool home_agent)
@@ -104,7 +105,7 @@ static struct router_advert advert(const char *ama, bool home_agent)
 
 static void link_is(struct fixture *f, uint32_t ifindex, int priority, bool carrier)
 {
-	attach_link(&f->a, ifindex, ifindex == 2 ? "wlan0" : "wlan1", priority, carrier, f->now_us);
+	attach_link(&f->a, ifindex, ifindex == 2 ? "wlan0" : "wlan1", priority, carrier, f->changes, f->now_us);
 }
 
 static void hear(struct fixture *f, uint32_t ifindex, int network, bool home_agent)
@@ -202,6 +203,26 @@ static void the_same_network_again_is_a_new_generation(void **state)
 	hear(&f, 2, 1, true);
 	assert_true(step(&f));
 	assert_non_null(f.a.selected);
+	assert_int_not_equal(f.a.generation, generation);
+}
+
+static void a_bounce_too_quick_to_be_seen(void **state)
+{
+	struct fixture f;
+	uint32_t generation;
+
+	(void)state;
+	start(&f);
+	generation = f.a.generation;
+	link_is(&f, 2, 100, true);
+	assert_false(step(&f)); /* only news */
+	f.changes += 2;
+	link_is(&f, 2, 100, true); /* the same flags, but the carrier went and came */
+	assert_non_null(attach_solicit_due(&f.a, f.now_us));
+	(void)step(&f);
+	assert_null(f.a.selected);
+	hear(&f, 2, 1, true);
+	assert_true(step(&f));
 	assert_int_not_equal(f.a.generation, generation);
 }
 
@@ -365,7 +386,7 @@ static void router_lifetime_zero_and_full_tables(void **state)
 		x.s6_addr[1] = 0x80;
 		ra = advert("2001:db8:ff::1", false);
 		attach_advert(&f.a, 2, &x, &ra, f.now_us);
-		attach_link(&f.a, 10 + (uint32_t)i, "veth", 1, true, f.now_us);
+		attach_link(&f.a, 10 + (uint32_t)i, "veth", 1, true, 0, f.now_us);
 	}
 	assert_true(f.a.ignored > 0);
 	assert_int_equal(f.a.n, ATTACH_MAX);
@@ -381,6 +402,7 @@ int main(void)
 		cmocka_unit_test(usable_with_carrier_router_and_address),
 		cmocka_unit_test(addresses_of_the_network_that_was_left_do_not_count),
 		cmocka_unit_test(the_same_network_again_is_a_new_generation),
+		cmocka_unit_test(a_bounce_too_quick_to_be_seen),
 		cmocka_unit_test(solicitations_are_repeated_and_end),
 		cmocka_unit_test(a_network_without_an_ama),
 		cmocka_unit_test(moved_without_losing_carrier),
