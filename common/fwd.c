@@ -7,6 +7,9 @@
  *   0 nexthops to add or replace     2 addresses, routes and rules to delete
  *   1 addresses, routes and rules    3 nexthops to delete
  *
+ * An entry whose wish changes between fwd_next and fwd_result is stale: its next change comes after the answer. As long as a
+ * nexthop is, queue 1 waits, which may need it; as long as anything else is, queue 3 waits, which it may still use.
+ *
  * An entry that is neither wanted nor installed is freed. */
 #include "fwd.h"
 
@@ -22,6 +25,7 @@
 #define QUEUES	       4
 #define RESTORE_MOST   20
 #define RESTORE_WINDOW 10 /* s */
+#define UNKNOWN	       1  /* installed: something, but not what (a replacement was refused); no hash */
 
 struct fwd_key {
 	struct in6_addr addr;
@@ -37,11 +41,12 @@ struct fwd_entry {
 	struct fwd_object *object;     /* own, or larger */
 	uint64_t cookie;
 	uint32_t installed; /* hash of what the kernel has, 0 = nothing */
+	uint32_t asked;	    /* with busy: hash of what it was asked for, 0 = to delete it */
 	uint32_t window_s;  /* begin of the present window of restores */
 	int16_t error;
 	int8_t queue; /* -1 = in none */
 	uint8_t restores, generation;
-	bool wanted : 1, busy : 1, lost : 1, held : 1, failed : 1;
+	bool wanted : 1, busy : 1, replacing : 1, stale : 1, lost : 1, held : 1, failed : 1;
 	uint8_t size; /* of object */
 	_Alignas(struct fwd_object) uint8_t own[];
 };
@@ -49,6 +54,7 @@ struct fwd_entry {
 struct fwd_set {
 	struct table entries;
 	struct fwd_entry *queue[QUEUES];
+	unsigned stale_nexthops, stale_others;
 	struct fwd_counters counters;
 	fwd_done_cb *done;
 	void *ctx;
@@ -180,7 +186,7 @@ void fwd_object_copy(struct fwd_object *to, const struct fwd_object *from)
 		to->route.brief = false;
 }
 
-/* Of everything that makes two objects of one identity differ; never 0. Field by field: padding does not count. */
+/* Of everything that makes two objects of one identity differ; never 0 or UNKNOWN. Field by field: padding does not count. */
 static uint32_t hash_of(const struct fwd_object *o)
 {
 	uint32_t h = 2166136261u ^ (uint32_t)o->kind;
@@ -211,7 +217,7 @@ static uint32_t hash_of(const struct fwd_object *o)
 	case FWD_KINDS:
 		break;
 	}
-	return h ? h : 1;
+	return h > UNKNOWN ? h : UNKNOWN + 1;
 }
 
 #define ENTRY(e) TABLE_OBJECT(e, struct fwd_entry, in_table)
@@ -338,13 +344,28 @@ static void tell(struct fwd_set *s, struct fwd_entry *e, int result, const char 
 		s->done(s->ctx, cookie, result, text);
 }
 
+static uint32_t wish_of(const struct fwd_entry *e)
+{
+	return e->wanted ? hash_of(e->object) : 0;
+}
+
+static void set_stale(struct fwd_set *s, struct fwd_entry *e, bool stale)
+{
+	unsigned *n = e->object->kind == FWD_NEXTHOP ? &s->stale_nexthops : &s->stale_others;
+
+	*n += (unsigned)stale - (unsigned)e->stale;
+	e->stale = stale;
+}
+
 /* Put the entry where it belongs: into a queue if its two sides differ, away if it has none. e may be freed. */
 static void settle(struct fwd_set *s, struct fwd_entry *e)
 {
 	int queue = -1;
 
-	if (e->busy)
-		return; /* fwd_result settles it */
+	if (e->busy) { /* fwd_result settles it */
+		set_stale(s, e, wish_of(e) != e->asked || e->installed != e->asked);
+		return;
+	}
 	if (e->wanted && !e->held && !e->failed && e->installed != hash_of(e->object))
 		queue = e->object->kind == FWD_NEXTHOP ? 0 : 1;
 	else if (!e->wanted && e->installed)
@@ -511,6 +532,11 @@ void fwd_release(struct fwd_set *s, uint64_t now_us)
 
 		if (!e->held)
 			continue;
+		if (now_us < (e->window_s + RESTORE_WINDOW) * 1000000ULL) { /* another was due */
+			if ((e->window_s + RESTORE_WINDOW) * 1000000ULL < s->wake_us)
+				s->wake_us = (e->window_s + RESTORE_WINDOW) * 1000000ULL;
+			continue;
+		}
 		e->held = false;
 		e->window_s = (uint32_t)(now_us / 1000000);
 		e->restores = 0;
@@ -523,16 +549,19 @@ struct fwd_entry *fwd_next(struct fwd_set *s, enum fwd_op *ret_op, const struct 
 	for (int i = 0; i < QUEUES; i++) {
 		struct fwd_entry *e = s->queue[i];
 
-		if (!e)
+		if (!e || (i == 1 && s->stale_nexthops))
+			continue;
+		if (i == 3 && (s->stale_others || s->queue[1]))
 			continue;
 		dequeue(s, e);
 		e->busy = true;
+		e->replacing = e->wanted && e->installed;
 		*ret_op = !e->wanted ? FWD_DELETE : e->installed ? FWD_REPLACE : FWD_ADD;
 		*ret_object = e->object;
 		s->counters.changes[e->object->kind]++;
 		/* what was asked for; if the wish changes before the answer, settle sees the difference */
 		e->error = 0;
-		e->installed = e->wanted ? hash_of(e->object) : 0;
+		e->installed = e->asked = wish_of(e);
 		return e;
 	}
 	return NULL;
@@ -540,9 +569,10 @@ struct fwd_entry *fwd_next(struct fwd_set *s, enum fwd_op *ret_op, const struct 
 
 void fwd_result(struct fwd_set *s, struct fwd_entry *e, int result, const char *text)
 {
-	bool deleting = !e->installed;
+	bool deleting = !e->asked, changed = wish_of(e) != e->asked, gone = !deleting && !e->installed;
 
 	e->busy = false;
+	set_stale(s, e, false);
 	if (deleting && (result == -ESRCH || result == -ENOENT || result == -ENODEV || result == -EADDRNOTAVAIL))
 		result = 0; /* it is gone, which is what was wanted */
 	e->error = (int16_t)result;
@@ -554,15 +584,14 @@ void fwd_result(struct fwd_set *s, struct fwd_entry *e, int result, const char *
 		return;
 	}
 	s->counters.failures[e->object->kind]++;
-	e->installed = 0;
-	if (deleting) {
-		/* kept by the kernel against our will (a nexthop in use): forgotten here, found by the next dump */
+	/* What the kernel keeps against our will (a nexthop in use) is forgotten here, found by the next dump. What it did not
+	 * replace is there still. */
+	e->installed = e->replacing && !gone ? UNKNOWN : 0;
+	/* the answer is not about a wish that came later, nor about what was deleted by somebody else in between */
+	if (!changed && !gone) {
+		e->failed = !deleting;
 		tell(s, e, result, text);
-		settle(s, e);
-		return;
 	}
-	e->failed = true;
-	tell(s, e, result, text);
 	settle(s, e);
 }
 
