@@ -74,6 +74,13 @@ bench: all
 	$(PYTHON3) $(srcdir)/tests/bench/bench --build $(abs_builddir)
 .PHONY: bench
 
+# --- common ------------------------------------------------------------------
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_fwd_walk
+tests_unit_test_fwd_walk_LDADD = libcommon.a $(CMOCKA_LIBS)
+TESTS += tests/unit/test_fwd_walk
+endif
+
 # --- mobility header ---------------------------------------------------------
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_wire tests/unit/test_mh
