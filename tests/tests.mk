@@ -23,6 +23,9 @@ EXTRA_DIST += tests/fuzz/seeds/channel tests/fuzz/seeds/credential
 
 # --- the node ----------------------------------------------------------------
 if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_conf
+tests_unit_test_conf_LDADD = libcommon.a $(INIH_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_conf
 check_PROGRAMS += tests/unit/test_attach tests/unit/test_homeaddr tests/unit/test_lu tests/unit/test_pmtu
 tests_unit_test_attach_SOURCES = tests/unit/test_attach.c mnd/attach.c mnd/ra.c
 tests_unit_test_attach_LDADD = libcommon.a $(CMOCKA_LIBS)
