@@ -21,6 +21,7 @@ rtts = [float(x) for x in re.findall(r"time=([0-9.]+)", ping)]
 rtt = statistics.median(rtts)
 usable, linkup, lost, allowed, gaps = [], [], [], [], []
 stream = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9001, INTERVAL, moves * 3 + 10)
+lab.wait(lambda: len(stream.packets()) > 100, "the stream")
 for k in range(moves):
     target = (3, 2)[k % 2]
     n = len(net.mnctl("status")["handovers"])
