@@ -26,7 +26,7 @@ void wheel_drop(struct wheel *w, struct wheel_entry *e)
 
 void wheel_set(struct wheel *w, struct wheel_entry *e, uint64_t at_us)
 {
-	uint64_t at_s = (at_us + 999999) / 1000000;
+	uint64_t at_s = at_us / 1000000 + (at_us % 1000000 > 0); /* also of UINT64_MAX */
 
 	wheel_drop(w, e);
 	if (at_s <= w->now_s)
