@@ -34,7 +34,7 @@ static void fault(struct reader *r, const char *format, ...) __attribute__((form
 static void fault(struct reader *r, const char *format, ...)
 {
 	char text[1024];
-	int n = snprintf(text, sizeof(text), "%s:%u: ", r->name, r->line);
+	int n = snprintf(text, sizeof(text), "%.511s:%u: ", r->name, r->line);
 	va_list ap;
 
 	va_start(ap, format);
@@ -194,10 +194,15 @@ static void store(struct reader *r, const struct conf_setting *s, uint8_t *base,
 	case CONF_WORDS: {
 		struct conf_words *list = to;
 
-		while (words_next(&text, word, sizeof(list->word[0]))) {
+		while (words_next(&text, word, sizeof(word))) {
 			if (list->n == CONF_LIST) {
 				fault(r, "%s has more than %d values", s->key, CONF_LIST);
 				return;
+			}
+			if (strlen(word) >= sizeof(list->word[0])) {
+				fault(r, "'%s' is longer than the %zu bytes that a word of %s may have", word,
+					sizeof(list->word[0]) - 1, s->key);
+				continue;
 			}
 			memcpy(list->word[list->n++], word, strlen(word) + 1);
 		}
@@ -227,7 +232,6 @@ static void enter_section(struct reader *r, const char *text)
 	size_t n = space ? (size_t)(space - text) : strlen(text);
 	unsigned least = 4;
 
-	memset(r->seen, 0, sizeof(r->seen));
 	(void)snprintf(r->section, sizeof(r->section), "%s", text);
 	r->in = NULL;
 	for (const struct conf_section *c = r->sections; c->name; c++) {
@@ -249,6 +253,9 @@ static void enter_section(struct reader *r, const char *text)
 		r->element = r->value + c->offset;
 		if (!c->argument)
 			return;
+		for (size_t i = 0; r->settings[i].section; i++) /* another element: nothing was given for it yet */
+			if (!strcmp(r->settings[i].section, c->name))
+				r->seen[i] = 0;
 		count = (unsigned *)(void *)(r->value + c->count_offset);
 		for (unsigned i = 0; i < *count; i++) { /* the same one again adds to it */
 			r->element = r->value + c->offset + i * c->size;
@@ -275,9 +282,8 @@ static int handle(void *user, const char *section, const char *key, const char *
 	unsigned least = 4;
 	size_t i = 0;
 
-	if (strcmp(section, r->section) && *section)
-		enter_section(r, section);
-	if (!*section) {
+	(void)section; /* next_line has it, and not cut to 50 bytes */
+	if (!*r->section) {
 		fault(r, "'%s' stands before the first [section]", key);
 		return 1;
 	}
@@ -305,7 +311,26 @@ static int handle(void *user, const char *section, const char *key, const char *
 	return 1;
 }
 
-/* One line for libinih; a section line that has no keys behind it is still looked at. */
+/* A line that begins a section. What is none is a fault, and the keys behind it are nobody's. */
+static void read_section(struct reader *r, const char *line)
+{
+	const char *end = strchr(line, ']'), *rest;
+	char text[CONF_TEXT];
+
+	rest = end ? end + 1 + strspn(end + 1, " \t\r\n") : NULL;
+	if (!end || end == line + 1 || (*rest && !strchr("#;", *rest))) {
+		(void)snprintf(text, sizeof(text), "%.*s", (int)strcspn(line, "\r\n"), line);
+		(void)snprintf(r->section, sizeof(r->section), "%s", text);
+		r->in = NULL;
+		fault(r, "'%s' is not a section: write [name], and nothing behind it but a comment", text);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%.*s", (int)(end - line - 1), line + 1);
+	if (strcmp(text, r->section))
+		enter_section(r, text);
+}
+
+/* One line for libinih. Sections are read here: also those that have no keys behind them, and whatever their length. */
 static char *next_line(char *buf, int size, void *stream)
 {
 	struct reader *r = stream;
@@ -326,16 +351,16 @@ static char *next_line(char *buf, int size, void *stream)
 					;
 			continue;
 		}
+		if ((n == 0 || buf[n - 1] != '\n') && !feof(r->f)) {
+			fault(r, "there is a NUL byte in this line");
+			continue;
+		}
 		break;
 	}
 	p = buf + strspn(buf, " \t");
 	if (*p == '[') {
-		char text[256];
-
-		(void)snprintf(text, sizeof(text), "%s", p + 1);
-		text[strcspn(text, "]\n")] = '\0';
-		if (strchr(p, ']') && strcmp(text, r->section))
-			enter_section(r, text);
+		read_section(r, p);
+		(void)snprintf(buf, (size_t)size, "[section]\n"); /* libinih only has to know that there is one */
 	} else if (*p && !strchr("#;\r\n", *p) && !strpbrk(p, "=:")) {
 		p[strcspn(p, "\r\n")] = '\0';
 		fault(r, "'%s' is neither a section nor 'key = value'", p);
@@ -354,6 +379,8 @@ unsigned conf_read_stream(FILE *f, const char *name, const struct conf_section *
 	struct reader r = {.f = f, .name = name, .sections = sections, .settings = settings, .value = value, .fault = fault_cb, .ctx = ctx};
 
 	(void)ini_parse_stream(next_line, &r, handle, &r);
+	if (ferror(f))
+		fault(&r, "cannot be read on: %s", strerror(errno));
 	return r.faults;
 }
 
