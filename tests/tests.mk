@@ -79,9 +79,12 @@ bench: all
 
 # --- common ------------------------------------------------------------------
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_fwd_walk
+check_PROGRAMS += tests/unit/test_conf_faults tests/unit/test_fwd_walk tests/unit/test_rc tests/unit/test_wheel
+tests_unit_test_conf_faults_LDADD = libcommon.a $(INIH_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_fwd_walk_LDADD = libcommon.a $(CMOCKA_LIBS)
-TESTS += tests/unit/test_fwd_walk
+tests_unit_test_rc_LDADD = libmndcore.a libcommon.a $(CMOCKA_LIBS)
+tests_unit_test_wheel_LDADD = libcommon.a $(CMOCKA_LIBS)
+TESTS += tests/unit/test_conf_faults tests/unit/test_fwd_walk tests/unit/test_rc tests/unit/test_wheel
 endif
 
 # --- mobility header ---------------------------------------------------------
