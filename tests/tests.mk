@@ -104,3 +104,7 @@ tests_fuzz_fuzz_mhjson_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_mhjson_LDADD = libcommon.a $(JANSSON_LIBS)
 endif
 EXTRA_DIST += tests/fuzz/seeds/mh tests/fuzz/seeds/mhjson
+
+# --- manuals -----------------------------------------------------------------
+dist_check_SCRIPTS = tests/unit/test_manuals.sh
+TESTS += tests/unit/test_manuals.sh

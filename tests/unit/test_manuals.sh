@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The manuals: clean by mandoc's lint, and naming every setting and command that the programs name.
+srcdir=${srcdir:-.}
+builddir=${builddir:-.}
+command -v mandoc >/dev/null 2>&1 || { echo "skipped: no mandoc"; exit 77; }
+failed=0
+
+fail()
+{
+	echo "FAIL: $*"
+	failed=1
+}
+
+for page in "$srcdir"/man/*.[1-9]; do
+	[ -f "$page" ] || { fail "no manuals in $srcdir/man"; break; }
+	out=$(mandoc -Tlint -Wwarning "$page" 2>&1 | grep -v 'referenced manual not found')
+	[ -z "$out" ] || fail "$out"
+done
+
+# names KIND MANUAL NAMES: each line of NAMES is an item of the manual
+names()
+{
+	[ -n "$3" ] || fail "no $1 found for $2: does the program run?"
+	# the names have no blanks but in commands of two words, and no shell or pattern characters
+	while read -r name; do
+		[ -z "$name" ] || grep -Eq "^\.It Cm $name( |\$)" "$srcdir/man/$2" || fail "$2 lacks the $1 '$name'"
+	done <<-END
+	$3
+	END
+}
+
+settings()
+{
+	"$builddir/$1" --help-config | sed -n 's/^#\([a-z][a-z0-9-]*\) = .*/\1/p'
+}
+
+commands()
+{
+	"$builddir/$1" --help | sed -n 's/^  \([a-z][a-z-]*\)\( [a-z][a-z-]*\)\{0,1\} .*/\1\2/p'
+}
+
+names setting amad.conf.5 "$(settings amad/amad)"
+names setting mnd.conf.5 "$(settings mnd/mnd)"
+names command mnctl.1 "$(commands mnd/mnctl)"
+names command amactl.1 "$(commands amad/amactl)"
+exit $failed
