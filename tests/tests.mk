@@ -79,13 +79,23 @@ bench: all
 
 # --- common ------------------------------------------------------------------
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_conf_faults tests/unit/test_fwd_walk tests/unit/test_rc tests/unit/test_wheel
+check_PROGRAMS += tests/unit/test_conf_faults tests/unit/test_fwd_walk tests/unit/test_lm tests/unit/test_rc tests/unit/test_wheel
 tests_unit_test_conf_faults_LDADD = libcommon.a $(INIH_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_fwd_walk_LDADD = libcommon.a $(CMOCKA_LIBS)
+tests_unit_test_lm_LDADD = libamadcore.a libcommon.a $(CMOCKA_LIBS)
 tests_unit_test_rc_LDADD = libmndcore.a libcommon.a $(CMOCKA_LIBS)
 tests_unit_test_wheel_LDADD = libcommon.a $(CMOCKA_LIBS)
-TESTS += tests/unit/test_conf_faults tests/unit/test_fwd_walk tests/unit/test_rc tests/unit/test_wheel
+TESTS += tests/unit/test_conf_faults tests/unit/test_fwd_walk tests/unit/test_lm tests/unit/test_rc tests/unit/test_wheel
 endif
+
+if FUZZER
+noinst_PROGRAMS += tests/fuzz/fuzz_conf tests/fuzz/fuzz_ra
+tests_fuzz_fuzz_conf_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_conf_LDADD = libcommon.a $(INIH_LIBS)
+tests_fuzz_fuzz_ra_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_ra_LDADD = libmndcore.a libcommon.a
+endif
+EXTRA_DIST += tests/fuzz/seeds/conf tests/fuzz/seeds/ra
 
 # --- mobility header ---------------------------------------------------------
 if HAVE_CMOCKA
