@@ -27,6 +27,7 @@ struct client {
 	int fd;
 	uid_t uid;
 	bool monitors, dead;
+	bool oneway; /* the present call wants no answer */
 	char *in, *out;
 	size_t in_len, out_len, out_at, out_size;
 };
@@ -78,11 +79,17 @@ static void client_send(struct client *k, json_t *message)
 	size_t n;
 
 	json_decref(message);
-	if (!text || k->dead) {
+	if (!text || k->dead || k->oneway) {
 		free(text);
 		return;
 	}
 	n = strlen(text) + 1; /* with its NUL: Varlink's end of message */
+	/* what has left makes room, but is not worth moving more than has left */
+	if (k->out_len + n > k->out_size && k->out_at && k->out_at >= k->out_len / 2) {
+		k->out_len -= k->out_at;
+		memmove(k->out, k->out + k->out_at, k->out_len);
+		k->out_at = 0;
+	}
 	if (k->out_len + n > k->out_size) {
 		size_t size = k->out_len + n + 4096;
 		char *out = k->out_len - k->out_at + n > OUT_BYTES ? NULL : realloc(k->out, size);
@@ -114,8 +121,9 @@ static bool may(const struct client *k)
 static void own_method(struct client *k, const char *method, const json_t *call)
 {
 	struct control *c = k->control;
-	json_t *parameters = json_object_get(call, "parameters"), *ret = NULL;
+	json_t *parameters = json_object_get(call, "parameters"), *none = NULL, *ret = NULL;
 	char err[CONTROL_ERR] = "", name[128];
+	int failed;
 
 	if (!strcmp(method, "Monitor")) {
 		if (!json_is_true(json_object_get(call, "more"))) {
@@ -136,7 +144,15 @@ static void own_method(struct client *k, const char *method, const json_t *call)
 			reply_error(k, name, json_pack("{s:s}", "message", "only root may do this"));
 			return;
 		}
-		if (m->cb(c->cfg.ctx, parameters, &ret, err) < 0) {
+		if (parameters && !json_is_object(parameters)) {
+			reply_error(k, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "parameters"));
+			return;
+		}
+		if (!parameters)
+			parameters = none = json_object(); /* it may be left out */
+		failed = m->cb(c->cfg.ctx, parameters, &ret, err);
+		json_decref(none);
+		if (failed < 0) {
 			(void)snprintf(name, sizeof(name), "%s.Failed", c->cfg.interface);
 			json_decref(ret);
 			reply_error(k, name, json_pack("{s:s}", "message", err));
@@ -148,6 +164,11 @@ static void own_method(struct client *k, const char *method, const json_t *call)
 	reply_error(k, "org.varlink.service.MethodNotFound", json_pack("{s:s}", "method", method));
 }
 
+static void reply_no_interface(struct client *k, const char *interface, size_t len)
+{
+	reply_error(k, "org.varlink.service.InterfaceNotFound", json_pack("{s:s%}", "interface", interface, len));
+}
+
 static void call(struct client *k, const char *text)
 {
 	static const char service[] = "org.varlink.service.";
@@ -157,6 +178,7 @@ static void call(struct client *k, const char *text)
 	const char *method = json_string_value(json_object_get(j, "method"));
 	size_t n = strlen(c->cfg.interface);
 
+	k->oneway = json_is_true(json_object_get(j, "oneway"));
 	if (!method) {
 		k->dead = true; /* not Varlink: there is nothing to answer to */
 	} else if (!strcmp(method, "org.varlink.service.GetInfo")) {
@@ -170,14 +192,18 @@ static void call(struct client *k, const char *text)
 		if (name && !strcmp(name, c->cfg.interface))
 			client_send(k, json_pack("{s:{s:s}}", "parameters", "description", c->cfg.description));
 		else
-			reply_error(k, "org.varlink.service.InterfaceNotFound", NULL);
+			reply_no_interface(k, name ? name : "", name ? strlen(name) : 0);
 	} else if (!strncmp(method, c->cfg.interface, n) && method[n] == '.') {
 		own_method(k, method + n + 1, j);
+	} else if (!strncmp(method, service, sizeof(service) - 1)) {
+		reply_error(k, "org.varlink.service.MethodNotFound",
+			json_pack("{s:s}", "method", method + sizeof(service) - 1));
 	} else {
-		reply_error(k, strncmp(method, service, sizeof(service) - 1) ? "org.varlink.service.InterfaceNotFound"
-									      : "org.varlink.service.MethodNotFound",
-			NULL);
+		const char *dot = strrchr(method, '.');
+
+		reply_no_interface(k, method, dot ? (size_t)(dot - method) : 0);
 	}
+	k->oneway = false;
 	json_decref(j);
 }
 
