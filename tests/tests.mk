@@ -80,14 +80,14 @@ bench: all
 # --- common ------------------------------------------------------------------
 if HAVE_CMOCKA
 # test_control includes control.c: it looks at what waits for a client.
-check_PROGRAMS += tests/unit/test_conf_faults tests/unit/test_control tests/unit/test_fwd_walk tests/unit/test_lm tests/unit/test_rc tests/unit/test_wheel
+check_PROGRAMS += tests/unit/test_conf_faults tests/unit/test_control tests/unit/test_fwd tests/unit/test_lm tests/unit/test_rc tests/unit/test_wheel
 tests_unit_test_conf_faults_LDADD = libcommon.a $(INIH_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_control_LDADD = libcommon.a $(EV_LIBS) $(JANSSON_LIBS) $(CMOCKA_LIBS)
-tests_unit_test_fwd_walk_LDADD = libcommon.a $(CMOCKA_LIBS)
+tests_unit_test_fwd_LDADD = libcommon.a $(CMOCKA_LIBS)
 tests_unit_test_lm_LDADD = libamadcore.a libcommon.a $(CMOCKA_LIBS)
 tests_unit_test_rc_LDADD = libmndcore.a libcommon.a $(CMOCKA_LIBS)
 tests_unit_test_wheel_LDADD = libcommon.a $(CMOCKA_LIBS)
-TESTS += tests/unit/test_conf_faults tests/unit/test_control tests/unit/test_fwd_walk tests/unit/test_lm tests/unit/test_rc tests/unit/test_wheel
+TESTS += tests/unit/test_conf_faults tests/unit/test_control tests/unit/test_fwd tests/unit/test_lm tests/unit/test_rc tests/unit/test_wheel
 endif
 
 if FUZZER

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_fwd_walk.c - fwd against a kernel of ours: order, who is told, changes in flight; random walks */
+/* test_fwd.c - fwd against a kernel of ours: order, who is told, changes in flight; random walks */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
