@@ -843,24 +843,30 @@ static void on_address(void *ctx, const struct nl_address *address, bool present
 	(void)present;
 }
 
+static void put_back(struct amad *a, const struct fwd_object *o, const char *what)
+{
+	unsigned left_out;
+
+	if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->loop), 10, 10 * SEC, &left_out))
+		log_notice("nl", "%s was %s by somebody else: putting it back", fwd_object_text(o), what);
+	control_emit(a->control, "restored", json_pack("{s:s}", "object", fwd_object_text(o)));
+}
+
 static void on_deleted(void *ctx, const struct fwd_object *o)
 {
 	struct amad *a = ctx;
-	unsigned left_out;
 
 	if (o->kind == FWD_ADDRESS || !fwd_lost(a->set, o, loop_now_us(a->loop)))
 		return;
-	if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->loop), 10, 10 * SEC, &left_out))
-		log_notice("nl", "%s was deleted by somebody else: putting it back", fwd_object_text(o));
-	control_emit(a->control, "restored", json_pack("{s:s}", "object", fwd_object_text(o)));
+	put_back(a, o, "deleted");
 }
 
 static void on_changed(void *ctx, const struct fwd_object *o)
 {
 	struct amad *a = ctx;
 
-	if (o->kind != FWD_ADDRESS)
-		fwd_found(a->set, o);
+	if (o->kind != FWD_ADDRESS && fwd_changed(a->set, o, loop_now_us(a->loop)))
+		put_back(a, o, "changed");
 }
 
 static void on_overrun(void *ctx)

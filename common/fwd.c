@@ -7,8 +7,9 @@
  *   0 nexthops to add or replace     2 addresses, routes and rules to delete
  *   1 addresses, routes and rules    3 nexthops to delete
  *
- * An entry whose wish changes between fwd_next and fwd_result is stale: its next change comes after the answer. As long as a
- * nexthop is, queue 1 waits, which may need it; as long as anything else is, queue 3 waits, which it may still use.
+ * An entry whose wish changes between fwd_next and fwd_result is stale: its next change comes after the answer. As long
+ * as a nexthop is, queue 1 waits, which may need it; as long as anything else is, queue 3 waits, which it may still
+ * use.
  *
  * An entry that is neither wanted nor installed is freed. */
 #include "fwd.h"
@@ -40,6 +41,7 @@ struct fwd_entry {
 	struct fwd_entry *prev, *next; /* in its queue */
 	struct fwd_object *object;     /* own, or larger */
 	uint64_t cookie;
+	uint32_t wish;	    /* hash of object */
 	uint32_t installed; /* hash of what the kernel has, 0 = nothing */
 	uint32_t asked;	    /* with busy: hash of what it was asked for, 0 = to delete it */
 	uint32_t window_s;  /* begin of the present window of restores */
@@ -137,11 +139,7 @@ static struct fwd_key key_of(const struct fwd_object *o)
 
 static uint32_t mix(uint32_t h, const void *p, size_t len)
 {
-	const uint8_t *b = p;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ b[i]) * 16777619u; /* FNV-1a */
-	return h;
+	return (uint32_t)((table_hash_bytes(p, len) ^ h) * 0x9e3779b97f4a7c15ULL >> 32);
 }
 
 static bool is_none(const struct in6_addr *a)
@@ -186,7 +184,8 @@ void fwd_object_copy(struct fwd_object *to, const struct fwd_object *from)
 		to->route.brief = false;
 }
 
-/* Of everything that makes two objects of one identity differ; never 0 or UNKNOWN. Field by field: padding does not count. */
+/* Of everything that makes two objects of one identity differ; never 0 or UNKNOWN. Field by field: padding does not
+ * count. */
 static uint32_t hash_of(const struct fwd_object *o)
 {
 	uint32_t h = 2166136261u ^ (uint32_t)o->kind;
@@ -251,6 +250,7 @@ static int entry_set(struct fwd_entry *e, const struct fwd_object *o)
 		e->size = sizeof(*larger);
 	}
 	memcpy(e->object, o, size);
+	e->wish = hash_of(o);
 	if (o->kind == FWD_ROUTE)
 		e->object->route.brief = size < sizeof(*o);
 	return 0;
@@ -346,7 +346,7 @@ static void tell(struct fwd_set *s, struct fwd_entry *e, int result, const char 
 
 static uint32_t wish_of(const struct fwd_entry *e)
 {
-	return e->wanted ? hash_of(e->object) : 0;
+	return e->wanted ? e->wish : 0;
 }
 
 static void set_stale(struct fwd_set *s, struct fwd_entry *e, bool stale)
@@ -366,7 +366,7 @@ static void settle(struct fwd_set *s, struct fwd_entry *e)
 		set_stale(s, e, wish_of(e) != e->asked || e->installed != e->asked);
 		return;
 	}
-	if (e->wanted && !e->held && !e->failed && e->installed != hash_of(e->object))
+	if (e->wanted && !e->held && !e->failed && e->installed != e->wish)
 		queue = e->object->kind == FWD_NEXTHOP ? 0 : 1;
 	else if (!e->wanted && e->installed)
 		queue = e->object->kind == FWD_NEXTHOP ? 3 : 2;
@@ -387,15 +387,17 @@ static void settle(struct fwd_set *s, struct fwd_entry *e)
 int fwd_want(struct fwd_set *s, const struct fwd_object *o, uint64_t cookie)
 {
 	struct fwd_entry *e = entry_get(s, o);
+	uint32_t was;
 
 	if (!e)
 		return -ENOMEM;
 	if (e->cookie && e->cookie != cookie)
 		tell(s, e, -ECANCELED, NULL);
-	if (!e->wanted || hash_of(e->object) != hash_of(o))
-		e->failed = false;
+	was = e->wanted ? e->wish : 0;
 	if (entry_set(e, o) < 0)
 		return -ENOMEM;
+	if (e->wish != was)
+		e->failed = e->held = false;
 	e->wanted = true;
 	e->generation = s->generation;
 	e->cookie = cookie;
@@ -470,33 +472,53 @@ void fwd_forget(struct fwd_set *s, bool count_restored)
 	}
 }
 
+/* Somebody else did something to what is wanted: to be put back, now or when its time is over. */
+static void spoiled(struct fwd_set *s, struct fwd_entry *e, uint64_t now_us)
+{
+	uint32_t now_s = (uint32_t)(now_us / 1000000);
+
+	if (now_s - e->window_s >= RESTORE_WINDOW) {
+		e->window_s = now_s;
+		e->restores = 0;
+	}
+	e->lost = true;
+	if (e->restores == RESTORE_MOST) {
+		e->held = true;
+		s->counters.held_back++;
+		if ((e->window_s + RESTORE_WINDOW) * 1000000ULL < s->wake_us)
+			s->wake_us = (e->window_s + RESTORE_WINDOW) * 1000000ULL;
+	} else {
+		e->restores++;
+	}
+}
+
 bool fwd_lost(struct fwd_set *s, const struct fwd_object *o, uint64_t now_us)
 {
 	struct fwd_entry *e = entry_find(s, o);
-	uint32_t now_s = (uint32_t)(now_us / 1000000);
+	bool wanted = e && e->wanted;
 
 	if (!e)
 		return false;
 	e->installed = 0;
-	if (e->wanted) {
-		if (now_s - e->window_s >= RESTORE_WINDOW) {
-			e->window_s = now_s;
-			e->restores = 0;
-		}
-		e->lost = true;
-		if (e->restores == RESTORE_MOST) {
-			e->held = true;
-			s->counters.held_back++;
-			if ((e->window_s + RESTORE_WINDOW) * 1000000ULL < s->wake_us)
-				s->wake_us = (e->window_s + RESTORE_WINDOW) * 1000000ULL;
-		} else {
-			e->restores++;
-		}
-		settle(s, e);
-		return true;
-	}
+	if (wanted)
+		spoiled(s, e, now_us);
 	settle(s, e);
-	return false;
+	return wanted;
+}
+
+bool fwd_changed(struct fwd_set *s, const struct fwd_object *o, uint64_t now_us)
+{
+	struct fwd_entry *e = entry_get(s, o);
+	bool spoils = e && e->wanted && hash_of(o) != e->wish, held;
+
+	if (!e)
+		return false;
+	e->installed = hash_of(o);
+	if (spoils)
+		spoiled(s, e, now_us);
+	held = e->held;
+	settle(s, e);
+	return spoils && !held;
 }
 
 void fwd_retry(struct fwd_set *s)
@@ -584,8 +606,8 @@ void fwd_result(struct fwd_set *s, struct fwd_entry *e, int result, const char *
 		return;
 	}
 	s->counters.failures[e->object->kind]++;
-	/* What the kernel keeps against our will (a nexthop in use) is forgotten here, found by the next dump. What it did not
-	 * replace is there still. */
+	/* What the kernel keeps against our will (a nexthop in use) is forgotten here, found by the next dump. What it
+	 * did not replace is there still. */
 	e->installed = e->replacing && !gone ? UNKNOWN : 0;
 	/* the answer is not about a wish that came later, nor about what was deleted by somebody else in between */
 	if (!changed && !gone) {

@@ -72,7 +72,7 @@ struct fwd_counters {
 	uint64_t changes[FWD_KINDS];  /* requests that were made */
 	uint64_t failures[FWD_KINDS]; /* requests that the kernel refused */
 	uint64_t restored[FWD_KINDS]; /* put back after somebody else deleted or changed it */
-	uint64_t held_back;           /* deletions by others not undone at once, because they came too fast */
+	uint64_t held_back;           /* deletions and changes by others not undone at once, because they came too fast */
 };
 
 /* result: 0 or -errno; text: the kernel's sentence or NULL. Called once for each fwd_want and fwd_unwant with a cookie,
@@ -92,7 +92,7 @@ void fwd_unwant(struct fwd_set *s, const struct fwd_object *o, uint64_t cookie);
 void fwd_begin(struct fwd_set *s);
 void fwd_end(struct fwd_set *s);
 
-/* The kernel has this object of ours (from a dump, or news). Not wanted: it will be deleted. */
+/* The kernel has this object of ours (from a dump). Not wanted: it will be deleted. */
 void fwd_found(struct fwd_set *s, const struct fwd_object *o);
 /* A dump begins: forget what the kernel is thought to have. After all fwd_found calls, what is wanted and was not found is
  * a change again. count_restored: the dump follows a loss of news or of a device, not a start. */
@@ -100,6 +100,9 @@ void fwd_forget(struct fwd_set *s, bool count_restored);
 /* News: somebody else deleted this. Returns true when it is wanted, and so will be put back by the next changes. At most
  * 20 times in 10 s an object; then it is held back until the time is over (fwd_wake_us). */
 bool fwd_lost(struct fwd_set *s, const struct fwd_object *o, uint64_t now_us);
+/* News: somebody else made or changed this. Returns true when it is wanted, but otherwise, and so will be put back; false
+ * also when it is held back as above. Not wanted: it will be deleted. */
+bool fwd_changed(struct fwd_set *s, const struct fwd_object *o, uint64_t now_us);
 /* Something that refused a change before may accept it now (a link came): try failed ones again. */
 void fwd_retry(struct fwd_set *s);
 /* When objects held back become due, UINT64_MAX = none are. Call fwd_release then. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* nl.c - the door to the kernel
  *
- * Requests: many messages in one send. Only the last of a batch asks for an acknowledgement; the kernel reports each failure by
- * itself, with the sequence number of its request, and answers in order, so what was not reported before the last answer
- * has succeeded. News: what our own request socket caused is recognised by its port and passed over. */
+ * Requests: many messages in one send. Only the last of a batch asks for an acknowledgement; the kernel reports each
+ * failure by itself, with the sequence number of its request, and answers in order, so what was not reported before the
+ * last answer has succeeded. News: what our own request socket caused is recognised by its port and passed over. */
 #include "nl.h"
 
 #include <errno.h>
@@ -35,6 +35,7 @@
 #define BATCH_MOST    512
 #define MESSAGE_ROOM  512     /* no message of ours is longer */
 #define SOCKET_BUFFER 8388608 /* bytes: a batch of refusals fits many times */
+#define ANSWER_BYTES  2048    /* of the receive buffer, that a refusal takes at most (1 KB in Linux 6.1) */
 #define NEWS_A_CALL   64
 #define DUMP_TRIES    5
 #define HOPLIMIT      64
@@ -43,6 +44,7 @@ struct nl {
 	struct mnl_socket *req, *news;
 	uint32_t seq;
 	unsigned port;
+	unsigned batch_most; /* whose answers fit the receive buffer */
 	const struct nl_ops *ops;
 	void *ctx;
 	struct nl_counters counters;
@@ -55,6 +57,7 @@ struct nl {
 static struct mnl_socket *open_socket(unsigned groups)
 {
 	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	int on = 1, size = SOCKET_BUFFER, fd;
 
 	if (!s)
@@ -67,7 +70,9 @@ static struct mnl_socket *open_socket(unsigned groups)
 	(void)mnl_socket_setsockopt(s, NETLINK_EXT_ACK, &on, sizeof(on));
 	(void)mnl_socket_setsockopt(s, NETLINK_CAP_ACK, &on, sizeof(on));
 	(void)mnl_socket_setsockopt(s, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
-	if (mnl_socket_bind(s, groups, MNL_SOCKET_AUTOPID) < 0) {
+	/* connected: nobody else's unicast is taken */
+	if (mnl_socket_bind(s, groups, MNL_SOCKET_AUTOPID) < 0 ||
+		connect(fd, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
 		int saved = errno;
 
 		(void)mnl_socket_close(s);
@@ -77,8 +82,8 @@ static struct mnl_socket *open_socket(unsigned groups)
 	return s;
 }
 
-/* Half of all news are about what we did ourselves: the kernel need not tell. Without the filter (none is known to refuse it)
- * they come and are passed over. */
+/* Half of all news are about what we did ourselves: the kernel need not tell. Without the filter (none is known to
+ * refuse it) they come and are passed over. */
 static void ignore_port(struct mnl_socket *s, unsigned port)
 {
 	struct sock_filter code[] = {
@@ -94,7 +99,8 @@ static void ignore_port(struct mnl_socket *s, unsigned port)
 
 int nl_new(const struct nl_ops *ops, void *ctx, struct nl **ret, char *reterr)
 {
-	int group = RTNLGRP_NEXTHOP, r;
+	int group = RTNLGRP_NEXTHOP, size = 0, r;
+	socklen_t size_len = sizeof(size);
 	struct nl *nl = calloc(1, sizeof(*nl));
 
 	if (!nl)
@@ -104,13 +110,20 @@ int nl_new(const struct nl_ops *ops, void *ctx, struct nl **ret, char *reterr)
 	nl->seq = 1;
 	nl->req = open_socket(0);
 	if (nl->req)
-		nl->news = open_socket(RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | (1u << (RTNLGRP_IPV6_RULE - 1)));
+		nl->news = open_socket(
+			RTMGRP_LINK | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE | (1u << (RTNLGRP_IPV6_RULE - 1)));
 	if (!nl->req || !nl->news) {
 		r = -errno;
 		(void)snprintf(reterr, NL_ERR, "cannot open a netlink socket: %s", strerror(-r));
 		nl_free(nl);
 		return r;
 	}
+	(void)getsockopt(mnl_socket_get_fd(nl->req), SOL_SOCKET, SO_RCVBUF, &size, &size_len);
+	nl->batch_most = (unsigned)size / ANSWER_BYTES;
+	if (nl->batch_most > BATCH_MOST)
+		nl->batch_most = BATCH_MOST;
+	if (nl->batch_most < 1)
+		nl->batch_most = 1;
 	(void)mnl_socket_setsockopt(nl->news, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group));
 	(void)fcntl(mnl_socket_get_fd(nl->news), F_SETFL, O_NONBLOCK);
 	nl->port = mnl_socket_get_portid(nl->req);
@@ -239,7 +252,8 @@ static void put_address(struct nlmsghdr *nlh, enum fwd_op op, const struct fwd_o
 	put_in6(nlh, IFA_ADDRESS, &o->address.address);
 	if (op == FWD_DELETE)
 		return;
-	/* RFC 6724 rule 4 looks at the home-address flag; nobody else can have this address, so no DAD (ARCHITECTURE) */
+	/* RFC 6724 rule 4 looks at the home-address flag; nobody else can have this address, so no DAD (ARCHITECTURE)
+	 */
 	mnl_attr_put_u32(nlh, IFA_FLAGS, IFA_F_HOMEADDRESS | IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
 	mnl_attr_put(nlh, IFA_CACHEINFO, sizeof(life), &life);
 	mnl_attr_put_u8(nlh, IFA_PROTO, FWD_PROTOCOL);
@@ -303,10 +317,14 @@ static int attr_cb(const struct nlattr *attr, void *data)
 /* Attributes behind a header of that many bytes; false when the message is too short for the header. */
 static bool attrs_of(const struct nlmsghdr *nlh, size_t header, struct attrs *t)
 {
+	size_t len = mnl_nlmsg_get_payload_len(nlh), at = MNL_ALIGN(header);
+
 	memset(t, 0, sizeof(*t));
-	if (mnl_nlmsg_get_payload_len(nlh) < header)
+	if (len < header)
 		return false;
-	(void)mnl_attr_parse(nlh, (unsigned)header, attr_cb, t);
+	/* mnl_attr_parse() would round the length up */
+	if (len > at)
+		(void)mnl_attr_parse_payload((const uint8_t *)mnl_nlmsg_get_payload(nlh) + at, len - at, attr_cb, t);
 	return true;
 }
 
@@ -315,6 +333,12 @@ static void attrs_in(const struct nlattr *nest, struct attrs *t)
 	memset(t, 0, sizeof(*t));
 	if (nest)
 		(void)mnl_attr_parse_nested(nest, attr_cb, t);
+}
+
+/* mnl_nlmsg_ok() lets lengths above 2^31 pass. */
+static bool message_ok(const struct nlmsghdr *nlh, int left)
+{
+	return mnl_nlmsg_ok(nlh, left) && nlh->nlmsg_len <= (uint32_t)left;
 }
 
 static uint32_t get_u32(const struct attrs *t, unsigned type)
@@ -329,6 +353,14 @@ static uint8_t get_u8(const struct attrs *t, unsigned type)
 	const struct nlattr *a = t->a[type];
 
 	return a && mnl_attr_get_payload_len(a) >= 1 ? mnl_attr_get_u8(a) : 0;
+}
+
+/* "" when there is none. The bytes are the message's. */
+static const char *get_text(const struct attrs *t, unsigned type)
+{
+	const struct nlattr *a = t->a[type];
+
+	return a && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0 ? mnl_attr_get_str(a) : "";
 }
 
 static struct in6_addr get_in6(const struct attrs *t, unsigned type)
@@ -417,6 +449,7 @@ static bool read_rule(const struct nlmsghdr *nlh, struct fwd_object *ret)
 static bool read_address(const struct nlmsghdr *nlh, struct nl_address *ret)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	struct ifa_cacheinfo life;
 	uint32_t flags;
 	struct attrs t;
 
@@ -427,7 +460,11 @@ static bool read_address(const struct nlmsghdr *nlh, struct nl_address *ret)
 	ret->len = ifa->ifa_prefixlen;
 	ret->address = get_in6(&t, t.a[IFA_LOCAL] ? IFA_LOCAL : IFA_ADDRESS);
 	ret->usable = (!(flags & IFA_F_TENTATIVE) || (flags & IFA_F_OPTIMISTIC)) && !(flags & IFA_F_DADFAILED);
-	ret->deprecated = flags & IFA_F_DEPRECATED;
+	/* when the preferred lifetime is set to 0 the kernel tells of that first, and again when it has set the flag */
+	memset(&life, 0xff, sizeof(life));
+	if (t.a[IFA_CACHEINFO] && mnl_attr_get_payload_len(t.a[IFA_CACHEINFO]) >= sizeof(life))
+		memcpy(&life, mnl_attr_get_payload(t.a[IFA_CACHEINFO]), sizeof(life));
+	ret->deprecated = (flags & IFA_F_DEPRECATED) || life.ifa_prefered == 0;
 	return true;
 }
 
@@ -436,13 +473,13 @@ static bool read_link(const struct nlmsghdr *nlh, struct nl_link *ret)
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
 	struct attrs t;
 
-	if (!attrs_of(nlh, sizeof(*ifi), &t) || ifi->ifi_index <= 0 || !t.a[IFLA_IFNAME])
+	if (!attrs_of(nlh, sizeof(*ifi), &t) || ifi->ifi_index <= 0 || !get_text(&t, IFLA_IFNAME)[0])
 		return false;
 	if (ifi->ifi_family != AF_UNSPEC)
 		return false; /* AF_BRIDGE news about ports */
 	memset(ret, 0, sizeof(*ret));
 	ret->ifindex = (uint32_t)ifi->ifi_index;
-	(void)snprintf(ret->name, sizeof(ret->name), "%s", mnl_attr_get_str(t.a[IFLA_IFNAME]));
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", get_text(&t, IFLA_IFNAME));
 	ret->up = ifi->ifi_flags & IFF_UP;
 	ret->carrier = (ifi->ifi_flags & IFF_UP) && (ifi->ifi_flags & IFF_LOWER_UP) && (ifi->ifi_flags & IFF_RUNNING);
 	ret->loopback = ifi->ifi_flags & IFF_LOOPBACK;
@@ -466,31 +503,32 @@ static const char *error_text(const struct nlmsghdr *nlh)
 		return NULL;
 	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
 		skip += err->msg.nlmsg_len - sizeof(err->msg);
-	if (!attrs_of(nlh, skip, &t) || !t.a[NLMSGERR_ATTR_MSG] || mnl_attr_validate(t.a[NLMSGERR_ATTR_MSG], MNL_TYPE_NUL_STRING) < 0)
+	if (!attrs_of(nlh, skip, &t) || !get_text(&t, NLMSGERR_ATTR_MSG)[0])
 		return NULL;
-	return mnl_attr_get_str(t.a[NLMSGERR_ATTR_MSG]);
+	return get_text(&t, NLMSGERR_ATTR_MSG);
 }
 
 typedef void answer_cb(void *ctx, uint32_t seq, int result, const char *text);
 
-/* Send len bytes of messages, the last of which asks for an acknowledgement and has sequence number last, and pass on each
- * answer. Returns 0 or -errno of the socket. */
+/* Send len bytes of messages, the last of which asks for an acknowledgement and has sequence number last, and pass on
+ * each answer. The kernel has answered everything before the send returns, so nothing is waited for. Returns 0 or
+ * -errno of the socket; -ENOBUFS when answers were lost. */
 static int talk(struct nl *nl, const void *buf, size_t len, uint32_t last, answer_cb *cb, void *ctx)
 {
 	if (mnl_socket_sendto(nl->req, buf, len) < 0)
 		return -errno;
 	nl->counters.batches++;
 	for (;;) {
-		ssize_t n = mnl_socket_recvfrom(nl->req, nl->answer, sizeof(nl->answer));
+		ssize_t n = recv(mnl_socket_get_fd(nl->req), nl->answer, sizeof(nl->answer), MSG_DONTWAIT);
 		const struct nlmsghdr *nlh = (const struct nlmsghdr *)nl->answer;
 		int left = (int)n;
 
 		if (n < 0) {
 			if (errno == EINTR)
 				continue;
-			return -errno;
+			return errno == EAGAIN ? -ENOBUFS : -errno;
 		}
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+		for (; message_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 			const struct nlmsgerr *err = mnl_nlmsg_get_payload(nlh);
 
 			if (nlh->nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(nlh) < sizeof(*err))
@@ -552,6 +590,7 @@ int nl_apply(struct nl *nl, struct fwd_set *set)
 
 	for (;;) {
 		struct nlmsghdr *last = NULL;
+		bool redone = false;
 		size_t used = 0;
 		int r = 0;
 
@@ -559,9 +598,9 @@ int nl_apply(struct nl *nl, struct fwd_set *set)
 		b.nl = nl;
 		b.n = 0;
 		b.first = nl->seq;
-		/* Nexthops and their routes must not share a batch with deletions that depend on them failing: the kernel takes
-		 * the messages in order, so the order of fwd_next is enough. */
-		while (b.n < BATCH_MOST && used + MESSAGE_ROOM <= BATCH_BYTES) {
+		/* Nexthops and their routes must not share a batch with deletions that depend on them failing: the
+		 * kernel takes the messages in order, so the order of fwd_next is enough. */
+		while (b.n < nl->batch_most && used + MESSAGE_ROOM <= BATCH_BYTES) {
 			struct fwd_entry *e = fwd_next(set, &op[b.n], &object[b.n]);
 			int fault;
 
@@ -586,8 +625,11 @@ int nl_apply(struct nl *nl, struct fwd_set *set)
 		for (unsigned i = 0; i < b.n; i++) {
 			if (r < 0)
 				b.result[i] = r;
-			else if (b.result[i] == -ENOMEM)
+			else if (b.result[i] == -ENOMEM || (redone && b.result[i] < 0)) {
+				/* what was refused behind it may have needed it */
 				again(&b, op[i], object[i], i);
+				redone = true;
+			}
 			if (b.result[i] == -EEXIST && object[i]->kind == FWD_RULE)
 				b.result[i] = 0;
 			if (b.result[i] < 0)
@@ -659,7 +701,7 @@ static int dump_once(struct nl *nl, uint16_t type, const void *header, size_t le
 				continue;
 			return -errno;
 		}
-		for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		for (; message_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
 			if (h->nlmsg_seq != seq)
 				continue;
 			interrupted |= h->nlmsg_flags & NLM_F_DUMP_INTR;
@@ -675,14 +717,15 @@ static int dump_once(struct nl *nl, uint16_t type, const void *header, size_t le
 	}
 }
 
-/* A dump that changed under it is taken again: everything it told is told once more, which nobody minds. */
+/* A dump that changed under it is taken again: everything it told is told once more, which nobody minds. -EAGAIN when
+ * that does not end. */
 static int dump(struct nl *nl, uint16_t type, const void *header, size_t len, dump_cb *cb, void *data)
 {
 	int r = -EAGAIN;
 
 	for (int i = 0; i < DUMP_TRIES && r == -EAGAIN; i++)
 		r = dump_once(nl, type, header, len, cb, data);
-	return r == -EAGAIN ? 0 : r;
+	return r;
 }
 
 static void dumped_link(struct nl *nl, const struct nlmsghdr *nlh, void *data)
@@ -792,6 +835,30 @@ int nl_dump_objects(struct nl *nl, struct fwd_set *set, uint32_t device, bool co
 
 /* --- news ------------------------------------------------------------------------------------------------------ */
 
+static bool setting_is(const char *path, char value)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char c = 0;
+
+	if (fd < 0)
+		return false;
+	if (read(fd, &c, 1) != 1)
+		c = 0;
+	(void)close(fd);
+	return c == value;
+}
+
+/* The kernel can be set not to tell of the routes that go with a device or a nexthop. */
+static void mind_silence(struct nl *nl, uint16_t type, const struct nl_link *link)
+{
+	if (type == RTM_DELLINK || (type == RTM_NEWLINK && !link->up)) {
+		if (setting_is("/proc/sys/net/ipv6/route/skip_notify_on_dev_down", '1'))
+			nl->ops->overrun(nl->ctx);
+	} else if (type == RTM_DELNEXTHOP && setting_is("/proc/sys/net/ipv4/nexthop_compat_mode", '0')) {
+		nl->ops->overrun(nl->ctx);
+	}
+}
+
 static void news(struct nl *nl, const struct nlmsghdr *nlh)
 {
 	struct nl_link link;
@@ -803,8 +870,10 @@ static void news(struct nl *nl, const struct nlmsghdr *nlh)
 	switch (nlh->nlmsg_type) {
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
-		if (read_link(nlh, &link))
+		if (read_link(nlh, &link)) {
+			mind_silence(nl, nlh->nlmsg_type, &link);
 			nl->ops->link(nl->ctx, &link, nlh->nlmsg_type == RTM_NEWLINK);
+		}
 		return;
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
@@ -821,6 +890,7 @@ static void news(struct nl *nl, const struct nlmsghdr *nlh)
 	case RTM_DELNEXTHOP:
 	case RTM_DELRULE:
 	case RTM_DELADDR:
+		mind_silence(nl, nlh->nlmsg_type, NULL);
 		nl->ops->deleted(nl->ctx, &o);
 		break;
 	case RTM_NEWADDR: /* lifetimes tick: only the owner of the device knows whether this is a change */
@@ -839,7 +909,8 @@ void nl_read_news(struct nl *nl)
 	for (int i = 0; i < NEWS_A_CALL; i++) {
 		struct sockaddr_nl from;
 		socklen_t from_len = sizeof(from);
-		ssize_t n = recvfrom(nl_fd(nl), nl->answer, sizeof(nl->answer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
+		ssize_t n = recvfrom(
+			nl_fd(nl), nl->answer, sizeof(nl->answer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
 		const struct nlmsghdr *nlh = (const struct nlmsghdr *)nl->answer;
 		int left = (int)n;
 
@@ -852,7 +923,7 @@ void nl_read_news(struct nl *nl)
 			return;
 		if (from.nl_pid != 0)
 			continue; /* not the kernel */
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+		for (; message_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
 			news(nl, nlh);
 	}
 }
@@ -861,9 +932,9 @@ void nl_read_news(struct nl *nl)
 
 struct tunnels {
 	const char *name;
-	uint32_t ifindex;          /* of the device called name, 0 = none */
-	bool external;             /* ... and it is an ip6tnl in external mode */
-	char other[IF_NAMESIZE];   /* an external ip6tnl under another name */
+	uint32_t ifindex;	 /* of the device called name, 0 = none */
+	bool external;		 /* ... and it is an ip6tnl in external mode */
+	char other[IF_NAMESIZE]; /* an external ip6tnl under another name */
 };
 
 static void dumped_tunnel(struct nl *nl, const struct nlmsghdr *nlh, void *data)
@@ -878,7 +949,7 @@ static void dumped_tunnel(struct nl *nl, const struct nlmsghdr *nlh, void *data)
 		return;
 	(void)attrs_of(nlh, sizeof(struct ifinfomsg), &t);
 	attrs_in(t.a[IFLA_LINKINFO], &info);
-	if (info.a[IFLA_INFO_KIND] && !strcmp(mnl_attr_get_str(info.a[IFLA_INFO_KIND]), "ip6tnl")) {
+	if (!strcmp(get_text(&info, IFLA_INFO_KIND), "ip6tnl")) {
 		attrs_in(info.a[IFLA_INFO_DATA], &d);
 		external = d.a[IFLA_IPTUN_COLLECT_METADATA];
 	}
@@ -957,19 +1028,26 @@ int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_
 	int r = find_tunnels(nl, name, &x);
 
 	if (r == 0 && x.ifindex && !x.external) {
-		(void)snprintf(reterr, NL_ERR, "device %s exists and is not an external ip6tnl: remove it (ip link del %s) or choose another tunnel-device",
+		(void)snprintf(reterr, NL_ERR,
+			"device %s exists and is not an external ip6tnl: remove it (ip link del %s) or choose another "
+			"tunnel-device",
 			name, name);
 		return -EEXIST;
 	}
 	if (r == 0 && !x.ifindex) {
 		r = create_tunnel(nl, name, text);
 		if (r == -EPERM)
-			(void)snprintf(reterr, NL_ERR, "not allowed to create the tunnel device %s: CAP_NET_ADMIN is needed (run as root)", name);
+			(void)snprintf(reterr, NL_ERR,
+				"not allowed to create the tunnel device %s: CAP_NET_ADMIN is needed (run as root)",
+				name);
 		else if (r == -EOPNOTSUPP)
-			(void)snprintf(reterr, NL_ERR, "this kernel has no ip6tnl: load it with 'modprobe ip6_tunnel' or build it with CONFIG_IPV6_TUNNEL");
+			(void)snprintf(reterr, NL_ERR,
+				"this kernel has no ip6tnl: load it with 'modprobe ip6_tunnel' or build it with "
+				"CONFIG_IPV6_TUNNEL");
 		else if (r == -EEXIST && x.other[0])
 			(void)snprintf(reterr, NL_ERR,
-				"%s already holds the one external ip6tnl that a network namespace can have: remove it (ip link del %s), or set tunnel-device = %s to share it",
+				"%s already holds the one external ip6tnl that a network namespace can have: remove it "
+				"(ip link del %s), or set tunnel-device = %s to share it",
 				x.other, x.other, x.other);
 		else if (r < 0)
 			(void)snprintf(reterr, NL_ERR, "cannot create the tunnel device %s: %.300s", name, text);
@@ -982,7 +1060,8 @@ int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_
 	if (r == 0)
 		r = setup_tunnel(nl, x.ifindex, mtu, text);
 	if (r < 0) {
-		(void)snprintf(reterr, NL_ERR, "cannot bring up the tunnel device %s with MTU %u: %s", name, mtu, strerror(-r));
+		(void)snprintf(reterr, NL_ERR, "cannot bring up the tunnel device %s with MTU %u: %s", name, mtu,
+			strerror(-r));
 		return r;
 	}
 	*ret_ifindex = x.ifindex;
@@ -993,7 +1072,8 @@ bool nl_link_is_up(uint32_t ifindex)
 {
 	struct ifreq ifr = {0};
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool up = if_indextoname(ifindex, ifr.ifr_name) && fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 && (ifr.ifr_flags & IFF_UP);
+	bool up = if_indextoname(ifindex, ifr.ifr_name) && fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 &&
+		  (ifr.ifr_flags & IFF_UP);
 
 	if (fd >= 0)
 		(void)close(fd);

@@ -41,9 +41,9 @@ struct nl_ops {
 	void (*address)(void *ctx, const struct nl_address *address, bool present);
 	/* Somebody other than us deleted an object that may be ours: see fwd_lost. */
 	void (*deleted)(void *ctx, const struct fwd_object *object);
-	/* Somebody other than us added or changed an object with our protocol: see fwd_found. */
+	/* Somebody other than us added or changed an object with our protocol: see fwd_changed. */
 	void (*changed)(void *ctx, const struct fwd_object *object);
-	/* News were lost: dump and compare everything. */
+	/* News were lost, or the kernel is set not to tell: dump and compare everything. */
 	void (*overrun)(void *ctx);
 };
 
@@ -55,7 +55,8 @@ void nl_free(struct nl *nl);
 int nl_fd(const struct nl *nl);
 void nl_read_news(struct nl *nl);
 
-/* Walk over what exists; ops.link and ops.address are called with present = true. 0 or -errno. */
+/* Walk over what exists; ops.link and ops.address are called with present = true. 0 or -errno; -EAGAIN when it kept changing
+ * under the walk: try again later. */
 int nl_dump_links(struct nl *nl);
 int nl_dump_addresses(struct nl *nl);
 /* Tell the set what the kernel has of ours: nexthops, routes and rules with our protocol number, /128 addresses on device

@@ -384,15 +384,19 @@ static void on_address(void *ctx, const struct nl_address *address, bool present
 	touch(m);
 }
 
+static void put_back(struct mnd *m, const struct fwd_object *o, const char *what)
+{
+	log_notice("nl", "%s was %s by somebody else: putting it back", fwd_object_text(o), what);
+	emit(m, "restored", json_pack("{s:s}", "object", fwd_object_text(o)));
+	touch(m);
+}
+
 static void on_deleted(void *ctx, const struct fwd_object *o)
 {
 	struct mnd *m = ctx;
 
-	if (!fwd_lost(m->set, o, loop_now_us(m->loop)))
-		return;
-	log_notice("nl", "%s was deleted by somebody else: putting it back", fwd_object_text(o));
-	emit(m, "restored", json_pack("{s:s}", "object", fwd_object_text(o)));
-	touch(m);
+	if (fwd_lost(m->set, o, loop_now_us(m->loop)))
+		put_back(m, o, "deleted");
 }
 
 static void on_changed(void *ctx, const struct fwd_object *o)
@@ -401,7 +405,8 @@ static void on_changed(void *ctx, const struct fwd_object *o)
 
 	if (o->kind == FWD_ADDRESS && o->address.ifindex != m->tunnel)
 		return;
-	fwd_found(m->set, o);
+	if (fwd_changed(m->set, o, loop_now_us(m->loop)))
+		put_back(m, o, "changed");
 	touch(m);
 }
 

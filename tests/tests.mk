@@ -120,3 +120,20 @@ EXTRA_DIST += tests/fuzz/seeds/mh tests/fuzz/seeds/mhjson
 # --- manuals -----------------------------------------------------------------
 dist_check_SCRIPTS = tests/unit/test_manuals.sh
 TESTS += tests/unit/test_manuals.sh
+
+# --- the door to the kernel --------------------------------------------------
+# test_nl includes nl.c: its readers and writers of messages are not offered by nl.h.
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_nl tests/unit/test_srccheck
+tests_unit_test_nl_LDADD = libcommon.a $(MNL_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_srccheck_LDADD = libcommon.a $(MNL_LIBS) $(BPF_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_nl tests/unit/test_srccheck
+endif
+if FUZZER
+noinst_PROGRAMS += tests/fuzz/fuzz_nl
+tests_fuzz_fuzz_nl_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_nl_LDADD = libcommon.a $(MNL_LIBS)
+endif
+EXTRA_DIST += tests/fuzz/seeds/nl
+noinst_PROGRAMS += tests/bench/nl-rate
+tests_bench_nl_rate_LDADD = libcommon.a $(MNL_LIBS)
