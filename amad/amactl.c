@@ -27,7 +27,7 @@ static struct ctl ctl = {
 static const char *dir = SYSCONFDIR "/dmm", *key_token, *out_path;
 static struct prefix6 prefixes[CREDENTIAL_PREFIXES_MAX];
 static unsigned n_prefixes, days = DEFAULT_DAYS;
-static bool force;
+static bool force, yes;
 
 static int list(const char *method, const char *key, const struct ctl_column *columns, const char *empty)
 {
@@ -47,7 +47,7 @@ static int list(const char *method, const char *key, const struct ctl_column *co
 
 static int cmd_status(int argc, char **argv)
 {
-	static const char *const keys[] = {"leases", "bindings", "locators", "nodes", "restart_counter"};
+	static const char *const keys[] = {"leases", "bindings", "locators", "nodes", "restart_counter", "draining"};
 	int status;
 	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *v;
 	const char *key;
@@ -77,14 +77,14 @@ static int cmd_status(int argc, char **argv)
 	return CTL_OK;
 }
 
+static const struct ctl_column lease_columns[] = {{"hnp", "HOME PREFIX"}, {"mn", "NODE"}, {"state", "STATE"},
+	{"interface", "INTERFACE"}, {"link_local", "LINK-LOCAL"}, {"remaining_s", "REMAINING"}, {0}};
+
 static int cmd_leases(int argc, char **argv)
 {
-	static const struct ctl_column columns[] = {{"hnp", "HOME PREFIX"}, {"mn", "NODE"}, {"state", "STATE"},
-		{"interface", "INTERFACE"}, {"link_local", "LINK-LOCAL"}, {"remaining_s", "REMAINING"}, {0}};
-
 	(void)argc;
 	(void)argv;
-	return list("ListLeases", "leases", columns, "no lease");
+	return list("ListLeases", "leases", lease_columns, "no lease");
 }
 
 static int cmd_bindings(int argc, char **argv)
@@ -102,6 +102,106 @@ static int cmd_monitor(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	return ctl_monitor(&ctl);
+}
+
+/* The leases inside a prefix, of a node, or all (what NULL); a new array. NULL after saying why. */
+static json_t *affected(const char *what, int *ret_status)
+{
+	json_t *reply = ctl_call(&ctl, "ListLeases", ret_status), *list, *l;
+	struct prefix6 prefix, hnp;
+	bool by_prefix = what && prefix6_parse(what, &prefix) == 0;
+	size_t i;
+
+	if (!reply)
+		return NULL;
+	list = json_array();
+	json_array_foreach(json_object_get(reply, "leases"), i, l)
+	{
+		const char *text = json_string_value(json_object_get(l, "hnp")), *node = json_string_value(json_object_get(l, "mn"));
+
+		if (!text || !node || (by_prefix && (prefix6_parse(text, &hnp) < 0 || !prefix6_covers(&prefix, &hnp))) ||
+			(what && !by_prefix && strcmp(node, what) != 0))
+			continue;
+		(void)json_array_append(list, l);
+	}
+	json_decref(reply);
+	return list;
+}
+
+static int cmd_revoke(int argc, char **argv)
+{
+	bool all = argc == 1 && !strcmp(argv[0], "all");
+	char question[128];
+	json_t *list, *reply;
+	int status;
+
+	if (argc != 1) {
+		(void)fprintf(stderr, "usage: amactl revoke [--yes] PREFIX | NODE | all\n");
+		return CTL_USAGE;
+	}
+	list = affected(all ? NULL : argv[0], &status);
+	if (!list)
+		return status;
+	if (json_array_size(list) == 0) {
+		json_decref(list);
+		(void)fprintf(stderr, "amactl: no lease of '%s': 'amactl leases' lists them\n", argv[0]);
+		return CTL_FAILED;
+	}
+	if (!ctl.json)
+		ctl_table(list, lease_columns, "");
+	(void)snprintf(question, sizeof(question), "Revoke %zu lease%s? Sessions on these prefixes end.", json_array_size(list),
+		json_array_size(list) == 1 ? "" : "s");
+	json_decref(list);
+	if (!ctl_confirm(&ctl, question, yes))
+		return CTL_FAILED;
+	reply = ctl_call_with(
+		&ctl, "Revoke", all ? json_pack("{s:b}", "all", true) : json_pack("{s:s}", "what", argv[0]), &status);
+	if (!reply)
+		return status;
+	if (ctl.json) {
+		ctl_print_json(reply);
+		return CTL_OK;
+	}
+	(void)printf("%s revoked; nodes that do not answer are cut off in 3 s\n", ctl_text("revoked", json_object_get(reply, "revoked")));
+	json_decref(reply);
+	return CTL_OK;
+}
+
+static int cmd_drain(int argc, char **argv)
+{
+	bool off = argc == 1 && !strcmp(argv[0], "off");
+	char question[160];
+	json_t *reply, *list;
+	int status;
+
+	if (argc > 1 || (argc == 1 && !off)) {
+		(void)fprintf(stderr, "usage: amactl drain [--yes] [off]\n");
+		return CTL_USAGE;
+	}
+	list = affected(NULL, &status);
+	if (!list)
+		return status;
+	(void)snprintf(question, sizeof(question), "Lease nothing more, and let the sessions on %zu lease%s run out?",
+		json_array_size(list), json_array_size(list) == 1 ? "" : "s");
+	if (!off && !ctl.json)
+		ctl_table(list, lease_columns, "no lease");
+	json_decref(list);
+	if (!off && !ctl_confirm(&ctl, question, yes))
+		return CTL_FAILED;
+	reply = ctl_call_with(&ctl, "Drain", json_pack("{s:b}", "on", !off), &status);
+	if (!reply)
+		return status;
+	if (ctl.json) {
+		ctl_print_json(reply);
+		return CTL_OK;
+	}
+	if (off)
+		(void)printf("not draining: new nodes get leases again\n");
+	else
+		(void)printf("draining: %s left; 'amactl leases' tells who, 'amactl revoke all' ends them, 'amactl drain off' undoes it\n",
+			ctl_text("leases", json_object_get(reply, "leases")));
+	json_decref(reply);
+	return CTL_OK;
 }
 
 static int cmd_reload(int argc, char **argv)
@@ -286,6 +386,8 @@ static const struct command {
 	{"leases", "", "who holds which home network prefix", cmd_leases},
 	{"bindings", "", "the binding cache", cmd_bindings},
 	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
+	{"revoke", "WHAT", "take leases back: those in a PREFIX, of a NODE, or all", cmd_revoke},
+	{"drain", "[off]", "no new leases, let sessions run out, tell what is left", cmd_drain},
 	{"reload", "", "read the configuration again", cmd_reload},
 	{"domain init", "NAME", "make a domain's signing key", NULL},
 	{"domain add-ama", "NAME", "an anchor's identity, with --prefix PREFIX for each it may anchor", NULL},
@@ -299,7 +401,8 @@ static void usage(FILE *f)
 	(void)fprintf(f, "usage: amactl [--json] [--socket PATH] COMMAND\n\n");
 	for (const struct command *c = commands; c->name; c++)
 		(void)fprintf(f, "  %-14s %-6s %s\n", c->name, c->args, c->help);
-	(void)fprintf(f, "\n  --dir DIR (" SYSCONFDIR "/dmm), --prefix PREFIX, --key TOKEN, --out FILE, --days N (%d), --force: of domain\n\n"
+	(void)fprintf(f, "\n  --dir DIR (" SYSCONFDIR "/dmm), --prefix PREFIX, --key TOKEN, --out FILE, --days N (%d), --force: of domain\n"
+			 "  --yes: do not ask\n\n"
 			 "Exit status: 0 done, 1 failed, 2 wrong usage, 3 amad cannot be reached. See amactl(1).\n",
 		DEFAULT_DAYS);
 }
@@ -310,11 +413,11 @@ int main(int argc, char **argv)
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"socket", required_argument, NULL, 's'},
 		{"dir", required_argument, NULL, DIR_OPTION}, {"prefix", required_argument, NULL, PREFIX},
 		{"key", required_argument, NULL, KEY}, {"out", required_argument, NULL, OUT}, {"days", required_argument, NULL, DAYS},
-		{"force", no_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
+		{"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	int o;
 
 	(void)secret_start();
-	while ((o = getopt_long(argc, argv, "js:fh", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "js:fyh", options, NULL)) != -1) {
 		switch (o) {
 		case 'j':
 			ctl.json = true;
@@ -348,6 +451,9 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			force = true;
+			break;
+		case 'y':
+			yes = true;
 			break;
 		case 'h':
 			usage(stdout);

@@ -22,6 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <utlist.h>
+
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 #endif
@@ -53,6 +55,9 @@
 #define ABSENT	64 /* interfaces that are not there, but nodes were on them */
 #define SYNC_US (50 * MS)
 #define ERRORS	8
+/* RFC 5846 13: InitMINDelayBRIs, MAX_BRACK_TIMEOUT; BRIMaxRetriesNumber is 1 */
+#define REVOKE_FIRST_US	 (1 * SEC)
+#define REVOKE_SECOND_US (2 * SEC)
 
 /* What was, so that an update which the store or the kernel refuses leaves nothing. */
 struct before {
@@ -79,6 +84,14 @@ struct pending {
 	struct before before;
 };
 
+/* A lease whose node was told that it ends. The lease is marked; what it says counts. */
+struct revocation {
+	struct revocation *prev, *next;
+	struct prefix6 prefix;
+	uint16_t sequence;
+	uint64_t due_us;
+};
+
 struct amad {
 	struct amad_config config;
 	char config_path[CONF_TEXT];
@@ -102,7 +115,7 @@ struct amad {
 	uint64_t wall_us, wall_turn_us; /* see to_wall_s */
 
 	struct loop_io nl_io;
-	struct loop_timer tick, sync, retry, watchdog;
+	struct loop_timer tick, sync, retry, watchdog, revoke;
 	struct loop_signal sig_term, sig_int, sig_hup;
 
 	uint32_t access[ACCESS]; /* ifindexes on which nodes may attach */
@@ -115,7 +128,9 @@ struct amad {
 	struct pending pending[PENDING];
 	unsigned n_pending;
 	uint64_t cookie; /* of the kernel's answer: that of pending[0] is cookie + 1; never used twice */
-	bool resync, tunnel_lost, syncing;
+	bool resync, tunnel_lost, syncing, draining;
+	struct revocation *told_once, *told_twice; /* in order of due_us */
+	uint16_t revocations;			   /* ever */
 	uint64_t started_us;
 	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device;
 	struct log_bucket refused_bucket, kernel_bucket;
@@ -206,20 +221,27 @@ static uint32_t absent_index(struct amad *a, const char *name)
 	return ABSENT_BIT | a->n_absent++;
 }
 
-/* is_new: the promise of this prefix has to be on disk before it is given. */
-static void put_lease(struct amad *a, const struct lease *l, bool is_new)
+static void write_lease(struct amad *a, const struct lease *l, bool resting, bool now)
 {
 	char name[IF_NAMESIZE];
 	struct store_lease s = {.prefix = l->prefix,
-		.until_s = to_wall_s(a, lease_until_us(l)),
+		.until_s = resting ? loop_wall_ns() / 1000000000 : to_wall_s(a, lease_until_us(l)),
+		.resting = resting,
 		.sequence = l->sequence,
 		.has_sequence = l->has_sequence,
 		.link_local = l->link_local};
 
-	memcpy(s.key, l->key, sizeof(s.key));
+	if (!l->revoked)
+		memcpy(s.key, l->key, sizeof(s.key));
 	(void)snprintf(s.node, sizeof(s.node), "%s", l->node);
 	(void)snprintf(s.ifname, sizeof(s.ifname), "%s", lease_ifname(a, l, name));
-	stored(a, store_put_lease(a->store, &s, is_new));
+	stored(a, store_put_lease(a->store, &s, now));
+}
+
+/* is_new: the promise of this prefix has to be on disk before it is given. */
+static void put_lease(struct amad *a, const struct lease *l, bool is_new)
+{
+	write_lease(a, l, l->revoked, is_new);
 }
 
 static void put_binding(struct amad *a, const struct binding *b, const struct lease *l)
@@ -265,7 +287,10 @@ static void end_lease(struct amad *a, struct lease *l, uint64_t cookie)
 		end_binding(a, b, false, cookie);
 	else
 		rc_withdraw(a->set, &l->prefix, cookie);
-	stored(a, store_delete_lease(a->store, &l->prefix));
+	if (a->config.quarantine_us)
+		write_lease(a, l, true, false);
+	else
+		stored(a, store_delete_lease(a->store, &l->prefix));
 	anchoring_release(a->anchoring, l, loop_now_us(a->loop) + a->config.quarantine_us);
 }
 
@@ -312,6 +337,7 @@ static void tick(void *ctx)
 {
 	struct amad *a = ctx;
 	uint64_t now_us = loop_now_us(a->loop);
+	struct prefix6 prefix;
 	struct binding *b;
 	struct lease *l;
 
@@ -328,7 +354,8 @@ static void tick(void *ctx)
 		emit(a, "lease_expired", l, NULL);
 		end_lease(a, l, 0);
 	}
-	anchoring_age(a->anchoring, now_us);
+	while (anchoring_aged(a->anchoring, now_us, &prefix))
+		stored(a, store_delete_lease(a->store, &prefix));
 	fwd_release(a->set, now_us);
 	if (now_us / SEC % 60 == 0)
 		channel_expire(a->channel, now_us);
@@ -353,16 +380,21 @@ struct update {
 	uint16_t mtu;
 };
 
-static uint64_t granted_lease_us(const struct amad *a, const struct update *u)
+/* l: the lease to renew, or NULL. While the anchor is drained a node on its link gets no more time than it has. */
+static uint64_t granted_lease_us(const struct amad *a, const struct update *u, const struct lease *l)
 {
-	uint64_t us = u->lease.lifetime_s * SEC;
+	uint64_t us = u->lease.lifetime_s * SEC, now_us = loop_now_us(a->loop);
 
-	return us > a->config.lease_us ? a->config.lease_us : us;
+	if (us > a->config.lease_us)
+		us = a->config.lease_us;
+	if (a->draining && l && (u->lease.flags & DMMOPT_LEASE_ATTACH) && lease_until_us(l) < now_us + us)
+		us = lease_until_us(l) > now_us ? lease_until_us(l) - now_us : SEC;
+	return us;
 }
 
 static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
 {
-	uint64_t now_us = loop_now_us(a->loop);
+	uint64_t now_us = loop_now_us(a->loop), granted_us = granted_lease_us(a, u, l);
 	struct binding *b;
 	bool is_new = !l;
 	int r;
@@ -372,13 +404,14 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 		return MH_STATUS_PROHIBITED;
 	if (!u->with_link_local || !IN6_IS_ADDR_LINKLOCAL(&u->link_local))
 		return MH_STATUS_UNSPECIFIED;
+	if (!l && a->draining)
+		return MH_STATUS_RESOURCES;
 	if (!l) {
-		r = anchoring_allocate(
-			a->anchoring, u->key, u->node, a->config.leases_a_node, now_us + granted_lease_us(a, u), &l);
+		r = anchoring_allocate(a->anchoring, u->key, u->node, a->config.leases_a_node, now_us + granted_us, &l);
 		if (r < 0)
 			return r == -ENOSPC ? MH_STATUS_RESOURCES : MH_STATUS_UNSPECIFIED;
 	} else {
-		anchoring_renew(a->anchoring, l, now_us + granted_lease_us(a, u));
+		anchoring_renew(a->anchoring, l, now_us + granted_us);
 	}
 	p->changes = true;
 	p->prefix = l->prefix;
@@ -397,7 +430,8 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 		"%s is here: %s %s, native via %s%s", l->node, is_new ? "leased" : "keeps", prefix6_text(&l->prefix),
 		in6_text(&l->link_local), b ? ", binding ended" : "");
 	emit(a, is_new ? "lease_granted" : "attached", l, NULL);
-	p->lease.lifetime_s = (uint32_t)(granted_lease_us(a, u) / SEC);
+	p->lease.lifetime_s = (uint32_t)(granted_us / SEC);
+	p->lease.flags = a->draining ? DMMOPT_LEASE_DRAIN : 0;
 	return MH_STATUS_OK;
 }
 
@@ -430,8 +464,10 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	tells_lease = l->ifindex || u->with_lease;
 	l->ifindex = 0;
 	if (u->with_lease) {
-		anchoring_renew(a->anchoring, l, now_us + granted_lease_us(a, u));
-		p->lease.lifetime_s = (uint32_t)(granted_lease_us(a, u) / SEC);
+		uint64_t granted_us = granted_lease_us(a, u, l);
+
+		anchoring_renew(a->anchoring, l, now_us + granted_us);
+		p->lease.lifetime_s = (uint32_t)(granted_us / SEC);
 		emit(a, "lease_renewed", l, NULL);
 	}
 	until_us = now_us + u->msg->bu.lifetime_s * SEC;
@@ -480,6 +516,8 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 		l = anchoring_find_key(a->anchoring, u->key); /* the answer to its first request was lost */
 	if (!l && !attach)
 		return MH_STATUS_NOT_HOME_AGENT;
+	if (l && l->revoked && !(u->with_lease && u->lease.lifetime_s == 0))
+		return MH_STATUS_PROHIBITED; /* it is being told */
 	if (l && l->has_sequence && !lm_sequence_ok(l->sequence, bu->sequence)) {
 		p->ba.sequence = l->sequence; /* RFC 6275 9.5.1: the last accepted */
 		return MH_STATUS_SEQUENCE;
@@ -584,6 +622,107 @@ static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct
 	(void)channel_send(a->channel, peer, buf, wcur_len(&w));
 }
 
+/* --- revocation (RFC 5846) ------------------------------------------------------------------------------------- */
+
+static void tell_revocation(struct amad *a, const struct lease *l, uint16_t sequence)
+{
+	struct channel_peer *peer = channel_find_peer(a->channel, l->key);
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_revocation r = {
+		.b_type = MH_REVOCATION_INDICATION, .trigger = MH_REVOCATION_ADMINISTRATIVE, .sequence = sequence};
+	struct mh_writer m = mh_begin_revocation(&w, &r);
+
+	mh_put_prefix(&m, MHOPT_HNP, &l->prefix);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+}
+
+static void wake_for_revocations(struct amad *a)
+{
+	uint64_t due_us = UINT64_MAX;
+
+	if (a->told_once)
+		due_us = a->told_once->due_us;
+	if (a->told_twice && a->told_twice->due_us < due_us)
+		due_us = a->told_twice->due_us;
+	loop_timer_at(&a->revoke, due_us);
+}
+
+/* Tell the node, twice if it does not answer, and end the lease. In the store it has ended already. */
+static void revoke_lease(struct amad *a, struct lease *l)
+{
+	struct revocation *r;
+
+	if (l->revoked)
+		return;
+	l->revoked = true;
+	write_lease(a, l, true, true);
+	stored(a, store_delete_binding(a->store, &l->prefix));
+	log_notice("anchoring", "revoking the lease of %s to %s", prefix6_text(&l->prefix), l->node);
+	emit(a, "lease_revoked", l, NULL);
+	r = channel_find_peer(a->channel, l->key) ? calloc(1, sizeof(*r)) : NULL;
+	if (!r) { /* it was not heard since we started, or no memory: it hears when it speaks */
+		end_lease(a, l, 0);
+		return;
+	}
+	r->prefix = l->prefix;
+	r->sequence = a->revocations++;
+	r->due_us = loop_now_us(a->loop) + REVOKE_FIRST_US;
+	DL_APPEND(a->told_once, r);
+	tell_revocation(a, l, r->sequence);
+	wake_for_revocations(a);
+}
+
+static void on_revoke_timer(void *ctx)
+{
+	struct amad *a = ctx;
+	uint64_t now_us = loop_now_us(a->loop);
+	struct revocation *r;
+
+	while ((r = a->told_twice) && r->due_us <= now_us) {
+		struct lease *l = anchoring_find(a->anchoring, &r->prefix);
+
+		DL_DELETE(a->told_twice, r);
+		if (l && l->revoked) {
+			log_info("anchoring", "%s did not answer: %s is revoked without it", l->node,
+				prefix6_text(&l->prefix));
+			end_lease(a, l, 0);
+		}
+		free(r);
+	}
+	while ((r = a->told_once) && r->due_us <= now_us) {
+		struct lease *l = anchoring_find(a->anchoring, &r->prefix);
+
+		DL_DELETE(a->told_once, r);
+		if (!l || !l->revoked) { /* it has answered */
+			free(r);
+			continue;
+		}
+		tell_revocation(a, l, r->sequence);
+		r->due_us = now_us + REVOKE_SECOND_US;
+		DL_APPEND(a->told_twice, r);
+	}
+	wake_for_revocations(a);
+}
+
+static void on_revocation(struct amad *a, struct channel_peer *peer, const struct mh_msg *msg)
+{
+	struct prefix6 prefix;
+	struct lease *l;
+
+	if (msg->revocation.b_type != MH_REVOCATION_ACK || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
+		a->count_unexpected++;
+		return;
+	}
+	l = anchoring_find(a->anchoring, &prefix);
+	if (!l || !l->revoked || memcmp(l->key, channel_peer_key(peer), sizeof(l->key)) != 0)
+		return;
+	log_info("anchoring", "%s knows that %s is revoked", l->node, prefix6_text(&prefix));
+	end_lease(a, l, 0);
+}
+
 static void channel_recv(
 	void *ctx, struct channel_peer *peer, const struct channel_rx *rx, const uint8_t *mh, size_t len)
 {
@@ -606,6 +745,9 @@ static void channel_recv(
 			break;
 		case MH_HEARTBEAT:
 			on_heartbeat(a, peer, &msg);
+			break;
+		case MH_REVOCATION:
+			on_revocation(a, peer, &msg);
 			break;
 		default:
 			a->count_unexpected++;
@@ -956,8 +1098,11 @@ static void load_lease(void *ctx, const struct store_lease *s)
 	uint64_t until_us = from_wall_s(a, s->until_s);
 	struct lease *l;
 
-	if (!until_us) {
-		add_over(a, &s->prefix);
+	if (s->resting || !until_us) {
+		uint64_t free_us = from_wall_s(a, s->until_s + a->config.quarantine_us / SEC);
+
+		if (!free_us || anchoring_rest(a->anchoring, &s->prefix, s->key, free_us) < 0)
+			add_over(a, &s->prefix);
 		return;
 	}
 	if (anchoring_restore(a->anchoring, &s->prefix, s->key, s->node, until_us, &l) < 0)
@@ -1161,12 +1306,105 @@ static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *r
 		(void)json_array_append_new(pools, json_string(prefix6_text(&pool[i])));
 	for (unsigned i = a->n_errors > ERRORS ? a->n_errors - ERRORS : 0; i < a->n_errors; i++)
 		(void)json_array_append_new(errors, json_string(a->error[i % ERRORS]));
-	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:o, s:o}", "version",
+	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:o, s:o}", "version",
 		PACKAGE_VERSION, "uptime_s", (double)(loop_now_us(a->loop) - a->started_us) / SEC, "node",
 		a->identity.name, "domain", a->identity.credential.domain, "device", a->config.tunnel_device, "pools",
 		pools, "leases", (int)anchoring_count(a->anchoring), "bindings", (int)lm_count(a->lm), "locators",
 		(int)mr_count(a->mr), "nodes", (int)channel_counters(a->channel)->peers, "restart_counter",
-		(int)a->meta.restart_counter, "counters", counters_json(a), "errors", errors);
+		(int)a->meta.restart_counter, "draining", a->draining, "counters", counters_json(a), "errors", errors);
+	return *ret ? 0 : -ENOMEM;
+}
+
+struct revoke_ctx {
+	struct amad *a;
+	const char *node;
+	struct prefix6 prefix;
+	bool by_prefix, all;
+	struct prefix6 *found;
+	size_t n, room;
+};
+
+static void collect_revoked(void *ctx, struct lease *l)
+{
+	struct revoke_ctx *c = ctx;
+
+	if (!c->all && (c->by_prefix ? !prefix6_covers(&c->prefix, &l->prefix) : strcmp(c->node, l->node) != 0))
+		return;
+	if (c->n == c->room) {
+		size_t room = c->room ? 2 * c->room : 64;
+		struct prefix6 *more = reallocarray(c->found, room, sizeof(*more));
+
+		if (!more)
+			return;
+		c->found = more;
+		c->room = room;
+	}
+	c->found[c->n++] = l->prefix;
+}
+
+static int do_revoke(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct revoke_ctx c = {.a = ctx};
+	const char *what = json_string_value(json_object_get(parameters, "what"));
+
+	c.all = json_is_true(json_object_get(parameters, "all"));
+	if (!what && !c.all) {
+		(void)snprintf(reterr, CONTROL_ERR, "what is to be revoked: a prefix, a node's name, or all");
+		return -EINVAL;
+	}
+	c.node = what;
+	c.by_prefix = what && prefix6_parse(what, &c.prefix) == 0;
+	anchoring_each(c.a->anchoring, collect_revoked, &c);
+	for (size_t i = 0; i < c.n; i++) {
+		struct lease *l = anchoring_find(c.a->anchoring, &c.found[i]);
+
+		if (l)
+			revoke_lease(c.a, l);
+	}
+	free(c.found);
+	if (c.n == 0 && !c.all) {
+		(void)snprintf(reterr, CONTROL_ERR, "no lease of %.200s: 'amactl leases' lists them", what);
+		return -ENOENT;
+	}
+	*ret = json_pack("{s:i}", "revoked", (int)c.n);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* Ask the node to update now (RFC 6275 6.1.2): it hears of the drain in the answer. */
+static void ask_refresh(void *ctx, struct lease *l)
+{
+	struct amad *a = ctx;
+	struct channel_peer *peer = channel_find_peer(a->channel, l->key);
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m;
+
+	if (!peer || !l->ifindex || l->revoked)
+		return;
+	m = mh_begin_brr(&w);
+	mh_put_prefix(&m, MHOPT_HNP, &l->prefix);
+	mh_end(&m);
+	if (wcur_ok(&w))
+		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+}
+
+static int do_drain(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct amad *a = ctx;
+	const json_t *on = json_object_get(parameters, "on");
+
+	(void)reterr;
+	if (a->draining == !json_is_false(on)) {
+		*ret = json_pack("{s:b, s:i}", "draining", a->draining, "leases", (int)anchoring_count(a->anchoring));
+		return *ret ? 0 : -ENOMEM;
+	}
+	a->draining = !json_is_false(on);
+	log_notice("anchoring", a->draining ? "draining: no new leases; %zu are left" : "no longer draining; %zu leases",
+		anchoring_count(a->anchoring));
+	control_emit(a->control, "draining",
+		json_pack("{s:b, s:i}", "on", a->draining, "leases", (int)anchoring_count(a->anchoring)));
+	anchoring_each(a->anchoring, ask_refresh, a);
+	*ret = json_pack("{s:b, s:i}", "draining", a->draining, "leases", (int)anchoring_count(a->anchoring));
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -1233,21 +1471,25 @@ static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *re
 }
 
 static const struct control_method methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
-	{"ListBindings", list_bindings, false}, {"Reload", do_reload, true}, {0}};
+	{"ListBindings", list_bindings, false}, {"Reload", do_reload, true}, {"Revoke", do_revoke, true},
+	{"Drain", do_drain, true}, {0}};
 
 static const char description[] = "# The access mobility anchor\n"
 				  "interface org.dmm.amad\n"
 				  "method GetStatus() -> (version: string, uptime_s: float, node: string, domain: "
 				  "string, device: string, pools: []string, "
-				  "leases: int, bindings: int, locators: int, nodes: int, restart_counter: int, "
+				  "leases: int, bindings: int, locators: int, nodes: int, restart_counter: int, draining: bool, "
 				  "counters: [string]int, errors: []string)\n"
 				  "method ListLeases() -> (leases: []object)\n"
 				  "method ListBindings() -> (bindings: []object)\n"
 				  "# Call with more; event is ready, lease_granted, attached, lease_renewed, "
-				  "lease_released, lease_expired, binding_created, binding_moved,\n"
+				  "lease_released, lease_expired, lease_revoked, draining, binding_created, binding_moved,\n"
 				  "# binding_refreshed, binding_deleted, binding_expired or restored\n"
 				  "method Monitor() -> (event: string, data: object)\n"
 				  "method Reload() -> ()\n"
+				  "# what: a prefix (all leases inside it) or the name of a node\n"
+				  "method Revoke(what: ?string, all: ?bool) -> (revoked: int)\n"
+				  "method Drain(on: ?bool) -> (draining: bool, leases: int)\n"
 				  "error Failed (message: string)\n"
 				  "error PermissionDenied (message: string)\n";
 
@@ -1456,6 +1698,7 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 	loop_timer_init(&a->sync, a->loop, on_sync, a, "store sync");
 	loop_timer_init(&a->retry, a->loop, on_retry, a, "resync");
 	loop_timer_init(&a->watchdog, a->loop, on_watchdog, a, "watchdog");
+	loop_timer_init(&a->revoke, a->loop, on_revoke_timer, a, "revocation");
 	loop_signal_start(&a->sig_term, a->loop, SIGTERM, on_signal, a);
 	loop_signal_start(&a->sig_int, a->loop, SIGINT, on_signal, a);
 	loop_signal_start(&a->sig_hup, a->loop, SIGHUP, on_hup, a);
@@ -1503,11 +1746,14 @@ int amad_run(struct amad *a)
 
 void amad_free(struct amad *a)
 {
+	struct revocation *r, *tmp;
+
 	if (!a)
 		return;
 	loop_signal_stop(&a->sig_hup);
 	loop_signal_stop(&a->sig_int);
 	loop_signal_stop(&a->sig_term);
+	loop_timer_stop(&a->revoke);
 	loop_timer_stop(&a->watchdog);
 	loop_timer_stop(&a->retry);
 	loop_timer_stop(&a->sync);
@@ -1525,6 +1771,14 @@ void amad_free(struct amad *a)
 	anchoring_free(a->anchoring);
 	loop_free(a->loop);
 	identity_done(&a->identity);
+	DL_FOREACH_SAFE(a->told_once, r, tmp)
+	{
+		free(r);
+	}
+	DL_FOREACH_SAFE(a->told_twice, r, tmp)
+	{
+		free(r);
+	}
 	free(a->over);
 	free(a);
 }

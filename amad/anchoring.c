@@ -3,7 +3,7 @@
  *
  * Each pool hands out its /64s in order, once; what comes back goes through quarantine into a queue and is taken from
  * there, oldest first. So finding a free prefix is O(1), and a prefix rests as long as possible before it is another
- * node's. */
+ * node's. Its last node finds it again while nobody else has it, quarantine or not. */
 #include "anchoring.h"
 
 #include <errno.h>
@@ -14,7 +14,10 @@
 
 struct resting {
 	struct resting *prev, *next;
-	uint64_t prefix; /* upper 64 bits, host order */
+	struct table_entry by_prefix, by_key;
+	struct prefix6 prefix;
+	uint8_t key[32]; /* of the node that had it */
+	bool is_free;	 /* in which of the two queues */
 	uint64_t free_us;
 };
 
@@ -27,6 +30,7 @@ struct anchoring {
 	struct pool pool[ANCHORING_POOLS];
 	unsigned n_pools;
 	struct table by_prefix, by_key;	   /* by_key: the first lease of each node */
+	struct table resting_by_prefix, resting_by_key;
 	struct resting *quarantine, *free; /* queues, oldest first; quarantine in order of time of release */
 	struct wheel wheel;
 };
@@ -64,6 +68,21 @@ static uint64_t hash_key(const void *ctx, const struct table_entry *e)
 	return table_hash_bytes(KEY_LEASE(e)->key, 32);
 }
 
+#define RESTING(e)     TABLE_OBJECT(e, struct resting, by_prefix)
+#define KEY_RESTING(e) TABLE_OBJECT(e, struct resting, by_key)
+
+static uint64_t hash_resting_prefix(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(&RESTING(e)->prefix.addr, 8);
+}
+
+static uint64_t hash_resting_key(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(KEY_RESTING(e)->key, 32);
+}
+
 struct anchoring *anchoring_new(uint64_t now_us)
 {
 	struct anchoring *a = calloc(1, sizeof(*a));
@@ -72,6 +91,8 @@ struct anchoring *anchoring_new(uint64_t now_us)
 		return NULL;
 	table_init(&a->by_prefix, hash_prefix, NULL);
 	table_init(&a->by_key, hash_key, NULL);
+	table_init(&a->resting_by_prefix, hash_resting_prefix, NULL);
+	table_init(&a->resting_by_key, hash_resting_key, NULL);
 	wheel_start(&a->wheel, now_us);
 	return a;
 }
@@ -89,6 +110,8 @@ void anchoring_free(struct anchoring *a)
 	}
 	table_done(&a->by_prefix);
 	table_done(&a->by_key);
+	table_done(&a->resting_by_prefix);
+	table_done(&a->resting_by_key);
 	DL_FOREACH_SAFE(a->quarantine, r, rtmp)
 	{
 		free(r);
@@ -187,32 +210,115 @@ static int lease_new(struct anchoring *a, const struct prefix6 *prefix, const ui
 	return 0;
 }
 
+/* --- what nobody has now --------------------------------------------------------------------------------------- */
+
+static struct resting *resting_find(const struct anchoring *a, const struct prefix6 *prefix)
+{
+	struct table_entry *e = table_first(&a->resting_by_prefix, table_hash_bytes(&prefix->addr, 8));
+
+	while (e && memcmp(&RESTING(e)->prefix.addr, &prefix->addr, 8) != 0)
+		e = e->next;
+	return e ? RESTING(e) : NULL;
+}
+
+static struct resting *resting_find_key(const struct anchoring *a, const uint8_t key[32])
+{
+	struct table_entry *e = table_first(&a->resting_by_key, table_hash_bytes(key, 32));
+
+	while (e && memcmp(KEY_RESTING(e)->key, key, 32) != 0)
+		e = e->next;
+	return e ? KEY_RESTING(e) : NULL;
+}
+
+static void resting_end(struct anchoring *a, struct resting *r)
+{
+	if (r->is_free)
+		DL_DELETE(a->free, r);
+	else
+		DL_DELETE(a->quarantine, r);
+	table_remove(&a->resting_by_prefix, &r->by_prefix);
+	table_remove(&a->resting_by_key, &r->by_key);
+	free(r);
+}
+
+int anchoring_rest(struct anchoring *a, const struct prefix6 *prefix, const uint8_t key[32], uint64_t free_us)
+{
+	struct resting *r, *at;
+
+	if (!anchoring_covers(a, &prefix->addr))
+		return -ENOENT;
+	if (anchoring_find(a, prefix) || resting_find(a, prefix))
+		return -EEXIST;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->prefix = *prefix;
+	memcpy(r->key, key, 32);
+	r->free_us = free_us;
+	if (table_add(&a->resting_by_prefix, &r->by_prefix) < 0) {
+		free(r);
+		return -ENOMEM;
+	}
+	if (table_add(&a->resting_by_key, &r->by_key) < 0) {
+		table_remove(&a->resting_by_prefix, &r->by_prefix);
+		free(r);
+		return -ENOMEM;
+	}
+	/* in order of time: all rest equally long, but for a reload or a restart */
+	for (at = a->quarantine ? a->quarantine->prev : NULL; at && at->free_us > free_us;
+		at = at == a->quarantine ? NULL : at->prev)
+		;
+	if (!at)
+		DL_PREPEND(a->quarantine, r);
+	else
+		DL_APPEND_ELEM(a->quarantine, at, r);
+	return 0;
+}
+
+bool anchoring_aged(struct anchoring *a, uint64_t now_us, struct prefix6 *ret)
+{
+	struct resting *r = a->quarantine;
+
+	if (!r || r->free_us > now_us)
+		return false;
+	DL_DELETE(a->quarantine, r);
+	DL_APPEND(a->free, r);
+	r->is_free = true;
+	*ret = r->prefix;
+	return true;
+}
+
+/* --- leases ---------------------------------------------------------------------------------------------------- */
+
 int anchoring_allocate(struct anchoring *a, const uint8_t key[32], const char *node, unsigned max, uint64_t until_us,
 	struct lease **ret)
 {
-	struct resting *r = a->free;
+	struct resting *r = resting_find_key(a, key);
 	struct prefix6 prefix;
 	unsigned n = 0;
+	int e;
 
 	for (const struct lease *l = anchoring_find_key(a, key); l; l = l->next_of_key)
 		n++;
 	if (n >= max)
 		return -ENOSPC;
-	for (unsigned i = 0; i < a->n_pools; i++) {
+	for (unsigned i = 0; !r && i < a->n_pools; i++) {
 		struct pool *p = &a->pool[i];
 
 		while (p->next < p->count) {
 			prefix = prefix_of(p->first + p->next++);
-			if (!anchoring_find(a, &prefix))
+			if (!anchoring_find(a, &prefix) && !resting_find(a, &prefix))
 				return lease_new(a, &prefix, key, node, until_us, ret);
 		}
 	}
 	if (!r)
+		r = a->free;
+	if (!r)
 		return -ENOSPC;
-	DL_DELETE(a->free, r);
-	prefix = prefix_of(r->prefix);
-	free(r);
-	return lease_new(a, &prefix, key, node, until_us, ret);
+	e = lease_new(a, &r->prefix, key, node, until_us, ret);
+	if (e == 0)
+		resting_end(a, r);
+	return e;
 }
 
 int anchoring_restore(struct anchoring *a, const struct prefix6 *prefix, const uint8_t key[32], const char *node,
@@ -220,7 +326,7 @@ int anchoring_restore(struct anchoring *a, const struct prefix6 *prefix, const u
 {
 	if (!anchoring_covers(a, &prefix->addr))
 		return -ENOENT;
-	if (anchoring_find(a, prefix))
+	if (anchoring_find(a, prefix) || resting_find(a, prefix))
 		return -EEXIST;
 	return lease_new(a, prefix, key, node, until_us, ret);
 }
@@ -232,8 +338,8 @@ void anchoring_renew(struct anchoring *a, struct lease *l, uint64_t until_us)
 
 void anchoring_release(struct anchoring *a, struct lease *l, uint64_t free_us)
 {
+	static const uint8_t nobody[32];
 	struct lease *first = anchoring_find_key(a, l->key), *x;
-	struct resting *r = calloc(1, sizeof(*r));
 
 	wheel_drop(&a->wheel, &l->expiry);
 	table_remove(&a->by_prefix, &l->by_prefix);
@@ -247,28 +353,14 @@ void anchoring_release(struct anchoring *a, struct lease *l, uint64_t free_us)
 			;
 		x->next_of_key = l->next_of_key;
 	}
-	if (r) { /* else the prefix is out of use until a restart: the lesser evil */
-		r->prefix = upper(&l->prefix.addr);
-		r->free_us = free_us;
-		DL_APPEND(a->quarantine, r);
-	}
+	/* no memory: the prefix is out of use until a restart, the lesser evil */
+	(void)anchoring_rest(a, &l->prefix, l->revoked ? nobody : l->key, free_us);
 	free(l);
 }
 
 struct lease *anchoring_expired(struct anchoring *a, uint64_t now_us)
 {
 	return (struct lease *)(void *)wheel_due(&a->wheel, now_us);
-}
-
-void anchoring_age(struct anchoring *a, uint64_t now_us)
-{
-	/* all rest for the same time, but for a reload: the head is the oldest */
-	while (a->quarantine && a->quarantine->free_us <= now_us) {
-		struct resting *r = a->quarantine;
-
-		DL_DELETE(a->quarantine, r);
-		DL_APPEND(a->free, r);
-	}
 }
 
 size_t anchoring_count(const struct anchoring *a)

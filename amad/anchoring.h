@@ -23,6 +23,7 @@ struct lease {
 	struct in6_addr link_local; /* with ifindex: where to route to */
 	struct prefix6 prefix;	    /* HNP, /64 */
 	bool has_sequence;
+	bool revoked;	   /* it ends when the node has been told */
 	uint16_t sequence; /* last accepted, with has_sequence */
 	uint32_t ifindex;  /* the node is on this link, 0 = it is not */
 	char node[];	   /* its name */
@@ -45,7 +46,7 @@ int anchoring_add_pool(struct anchoring *a, const struct prefix6 *pool);
 bool anchoring_covers(const struct anchoring *a, const struct in6_addr *address);
 unsigned anchoring_pools(const struct anchoring *a, const struct prefix6 **ret);
 
-/* Lease a free prefix to the node with this key. Returns 0, -ENOSPC when the pool is full or the node has max leases,
+/* Lease a free prefix to the node with this key: the one it had before if nobody else has it now. Returns 0, -ENOSPC when the pool is full or the node has max leases,
  * -ENOMEM. */
 int anchoring_allocate(struct anchoring *a, const uint8_t key[32], const char *node, unsigned max, uint64_t until_us,
 	struct lease **ret);
@@ -53,16 +54,19 @@ int anchoring_allocate(struct anchoring *a, const uint8_t key[32], const char *n
 int anchoring_restore(struct anchoring *a, const struct prefix6 *prefix, const uint8_t key[32], const char *node,
 	uint64_t until_us, struct lease **ret);
 void anchoring_renew(struct anchoring *a, struct lease *l, uint64_t until_us);
-/* End a lease; its prefix is not leased again before free_us. */
+/* End a lease; its prefix is not leased to another node before free_us, nor to the same one if it was revoked. */
 void anchoring_release(struct anchoring *a, struct lease *l, uint64_t free_us);
+/* A prefix that was leased to the node with this key rests until free_us (from the store). 0, -EEXIST, -ENOMEM; -ENOENT if
+ * no pool covers it. */
+int anchoring_rest(struct anchoring *a, const struct prefix6 *prefix, const uint8_t key[32], uint64_t free_us);
 
 struct lease *anchoring_find(const struct anchoring *a, const struct prefix6 *prefix);
 /* The first lease of a node, or NULL; the others hang on next_of_key. */
 struct lease *anchoring_find_key(const struct anchoring *a, const uint8_t key[32]);
 /* A lease that has run out at now_us, or NULL; the caller releases it. Call until NULL. */
 struct lease *anchoring_expired(struct anchoring *a, uint64_t now_us);
-/* Let prefixes out of quarantine. */
-void anchoring_age(struct anchoring *a, uint64_t now_us);
+/* Let a prefix whose time is over out of quarantine; false when there is none (more). Call until false. */
+bool anchoring_aged(struct anchoring *a, uint64_t now_us, struct prefix6 *ret);
 
 size_t anchoring_count(const struct anchoring *a);
 void anchoring_each(const struct anchoring *a, void (*cb)(void *ctx, struct lease *l), void *ctx);

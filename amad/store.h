@@ -21,6 +21,7 @@ struct store_lease {
 	uint64_t until_s;
 	uint16_t sequence;
 	bool has_sequence;
+	bool resting; /* ended at until_s: kept so that nobody else gets the prefix before its quarantine is over */
 	char ifname[IF_NAMESIZE]; /* the node is on this link; "" = it is not */
 	struct in6_addr link_local;
 };

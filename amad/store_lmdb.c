@@ -30,6 +30,10 @@
 #define KEY	     8
 #define VALUE	     144
 
+/* flags of a lease */
+#define HAS_SEQUENCE 1
+#define RESTING	     2
+
 /* Journal record: checksum u64 | generation u64 | database u8 | value length u8, 0 = deleted | key 8 | value */
 #define HEADER (8 + 8 + 1 + 1 + KEY)
 
@@ -106,7 +110,7 @@ int store_put_lease(struct store *s, const struct store_lease *l, bool now)
 	wcur_u8(&w, VERSION);
 	wcur_bytes(&w, l->key, 32);
 	wcur_u64(&w, l->until_s);
-	wcur_u8(&w, l->has_sequence);
+	wcur_u8(&w, (uint8_t)((l->has_sequence ? HAS_SEQUENCE : 0) | (l->resting ? RESTING : 0)));
 	wcur_u16(&w, l->sequence);
 	wcur_bytes(&w, l->ifname, sizeof(l->ifname));
 	wcur_in6(&w, &l->link_local);
@@ -165,12 +169,15 @@ static bool read_key(const MDB_val *k, struct prefix6 *ret)
 static bool read_lease(const MDB_val *k, const MDB_val *v, struct store_lease *ret)
 {
 	struct rcur c = rcur_make(v->mv_data, v->mv_size);
+	uint8_t flags;
 
 	if (!read_key(k, &ret->prefix) || rcur_u8(&c) != VERSION)
 		return false;
 	rcur_bytes(&c, ret->key, 32);
 	ret->until_s = rcur_u64(&c);
-	ret->has_sequence = rcur_u8(&c);
+	flags = rcur_u8(&c);
+	ret->has_sequence = flags & HAS_SEQUENCE;
+	ret->resting = flags & RESTING;
 	ret->sequence = rcur_u16(&c);
 	rcur_bytes(&c, ret->ifname, sizeof(ret->ifname));
 	rcur_in6(&c, &ret->link_local);

@@ -26,7 +26,8 @@ static int reach(const struct ctl *c)
 	return -1;
 }
 
-static bool send_call(int fd, const struct ctl *c, const char *method, bool more)
+/* Takes the reference to parameters, which may be NULL. */
+static bool send_call(int fd, const struct ctl *c, const char *method, json_t *parameters, bool more)
 {
 	char name[128];
 	json_t *j;
@@ -34,7 +35,7 @@ static bool send_call(int fd, const struct ctl *c, const char *method, bool more
 	bool ok;
 
 	(void)snprintf(name, sizeof(name), "%s.%s", c->interface, method);
-	j = json_pack("{s:s, s:{}, s:b}", "method", name, "parameters", "more", more);
+	j = json_pack("{s:s, s:o, s:b}", "method", name, "parameters", parameters ? parameters : json_object(), "more", more);
 	text = json_dumps(j, JSON_COMPACT);
 	ok = text && send(fd, text, strlen(text) + 1, MSG_NOSIGNAL) == (ssize_t)strlen(text) + 1;
 	free(text);
@@ -87,15 +88,22 @@ static int say_error(const struct ctl *c, const json_t *reply)
 
 json_t *ctl_call(const struct ctl *c, const char *method, int *ret_status)
 {
+	return ctl_call_with(c, method, NULL, ret_status);
+}
+
+json_t *ctl_call_with(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status)
+{
 	int fd = reach(c);
 	size_t len = 0, size = 0;
 	json_t *reply, *parameters = NULL;
 	char *buf = NULL;
 
 	*ret_status = CTL_UNREACHABLE;
-	if (fd < 0)
+	if (fd < 0) {
+		json_decref(call_parameters);
 		return NULL;
-	reply = send_call(fd, c, method, false) ? receive(fd, &buf, &len, &size) : NULL;
+	}
+	reply = send_call(fd, c, method, call_parameters, false) ? receive(fd, &buf, &len, &size) : NULL;
 	if (!reply || json_object_get(reply, "error")) {
 		*ret_status = say_error(c, reply);
 	} else {
@@ -225,7 +233,7 @@ int ctl_monitor(const struct ctl *c)
 
 	if (fd < 0)
 		return CTL_UNREACHABLE;
-	if (!send_call(fd, c, "Monitor", true)) {
+	if (!send_call(fd, c, "Monitor", NULL, true)) {
 		(void)close(fd);
 		return say_error(c, NULL);
 	}
@@ -248,4 +256,21 @@ int ctl_monitor(const struct ctl *c)
 	free(buf);
 	(void)close(fd);
 	return status;
+}
+
+bool ctl_confirm(const struct ctl *c, const char *question, bool yes)
+{
+	char line[16] = "";
+
+	if (yes)
+		return true;
+	if (!isatty(STDIN_FILENO)) {
+		(void)fprintf(stderr, "%s\n%s: nobody to ask: --yes does it\n", question, c->program);
+		return false;
+	}
+	(void)fprintf(stderr, "%s [y/N] ", question);
+	if (fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y'))
+		return true;
+	(void)fprintf(stderr, "%s: nothing was done\n", c->program);
+	return false;
 }

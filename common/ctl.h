@@ -19,6 +19,10 @@ struct ctl {
 /* Call a method. Returns its reply's parameters (a new reference), or NULL after saying why on standard error, with the exit status in
  * *ret_status. */
 json_t *ctl_call(const struct ctl *c, const char *method, int *ret_status);
+/* The same with parameters, an object whose reference is taken; NULL = none. */
+json_t *ctl_call_with(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status);
+/* Ask on the terminal; true when yes was given or is the answer. Without a terminal and without yes: false, and says so. */
+bool ctl_confirm(const struct ctl *c, const char *question, bool yes);
 /* Print events until the daemon ends or standard output closes: one line each. Returns an exit status. */
 int ctl_monitor(const struct ctl *c);
 

@@ -150,7 +150,8 @@ static const struct mh_flag ba_flags[] = {
 static const struct mh_flag heartbeat_flags[] = {{0x0002, "U"}, {0x0001, "R"}, {0, NULL}};
 static const struct mh_flag revocation_flags[] = {{0x8000, "P"}, {0x4000, "V"}, {0x2000, "G"}, {0, NULL}};
 static const struct mh_flag lra_flags[] = {{0x80, "U"}, {0, NULL}};
-static const struct mh_flag lease_flags[] = {{DMMOPT_LEASE_ATTACH, "attach"}, {DMMOPT_LEASE_NEW, "new"}, {0, NULL}};
+static const struct mh_flag lease_flags[] = {{DMMOPT_LEASE_ATTACH, "attach"}, {DMMOPT_LEASE_NEW, "new"},
+	{DMMOPT_LEASE_DRAIN, "drain"}, {0, NULL}};
 
 static const struct mh_layout messages[] = {
 	{MH_BRR, "binding_refresh_request", .fields = FIELDS(RES(2))},
@@ -483,6 +484,12 @@ int mh_read(struct rcur *c, struct mh_msg *ret, enum mh_why *reterr_why)
 		m.heartbeat.flags = rcur_u16(&body);
 		m.heartbeat.sequence = rcur_u32(&body);
 		break;
+	case MH_REVOCATION:
+		m.revocation.b_type = rcur_u8(&body);
+		m.revocation.trigger = rcur_u8(&body);
+		m.revocation.sequence = rcur_u16(&body);
+		m.revocation.flags = rcur_u16(&body);
+		break;
 	default:
 		rcur_skip(&body, least - 6);
 	}
@@ -596,6 +603,14 @@ struct mh_writer mh_begin(struct wcur *w, uint8_t type, uint16_t checksum)
 	return m;
 }
 
+struct mh_writer mh_begin_brr(struct wcur *w)
+{
+	struct mh_writer m = mh_begin(w, MH_BRR, 0);
+
+	wcur_zero(w, 2);
+	return m;
+}
+
 struct mh_writer mh_begin_bu(struct wcur *w, const struct mh_bu *bu)
 {
 	struct mh_writer m = mh_begin(w, MH_BU, 0);
@@ -623,6 +638,17 @@ struct mh_writer mh_begin_heartbeat(struct wcur *w, const struct mh_heartbeat *h
 
 	wcur_u16(w, hb->flags);
 	wcur_u32(w, hb->sequence);
+	return m;
+}
+
+struct mh_writer mh_begin_revocation(struct wcur *w, const struct mh_revocation *r)
+{
+	struct mh_writer m = mh_begin(w, MH_REVOCATION, 0);
+
+	wcur_u8(w, r->b_type);
+	wcur_u8(w, r->trigger);
+	wcur_u16(w, r->sequence);
+	wcur_u16(w, r->flags);
 	return m;
 }
 

@@ -90,6 +90,12 @@ const char *mh_why_name(enum mh_why why);
 #define MH_HEARTBEAT_U 0x0002
 #define MH_HEARTBEAT_R 0x0001
 
+/* Binding Revocation (RFC 5846): B. Type, why, and what became of it. */
+#define MH_REVOCATION_INDICATION     1
+#define MH_REVOCATION_ACK	     2
+#define MH_REVOCATION_ADMINISTRATIVE 1	 /* trigger */
+#define MH_REVOCATION_NO_BINDING     128 /* status of an acknowledgement */
+
 /* BA status codes used here (RFC 6275 6.1.8, RFC 5213 8.9); the names of all are in mh_status_name. */
 enum mh_status {
 	MH_STATUS_OK = 0,
@@ -120,6 +126,13 @@ struct mh_heartbeat {
 	uint32_t sequence;
 };
 
+struct mh_revocation {
+	uint8_t b_type;
+	uint8_t trigger; /* of an indication; the status of an acknowledgement */
+	uint16_t sequence;
+	uint16_t flags;
+};
+
 struct mh_layout;
 
 /* One option: type, length and data lie in the bytes the message was read from. Its length was checked against the
@@ -138,6 +151,7 @@ struct mh_msg {
 		struct mh_bu bu;
 		struct mh_ba ba;
 		struct mh_heartbeat heartbeat;
+		struct mh_revocation revocation;
 	};
 	unsigned n_options;
 	struct mh_option options[MH_OPTIONS]; /* without padding, in order */
@@ -170,6 +184,7 @@ enum dmmopt_type {
 };
 #define DMMOPT_LEASE_ATTACH 0x1 /* the sender is on this anchor's link: route natively */
 #define DMMOPT_LEASE_NEW    0x2 /* another prefix than the one it has */
+#define DMMOPT_LEASE_DRAIN  0x4 /* in an answer: the anchor is being drained, begin nothing new on this prefix */
 struct dmmopt_lease {
 	uint32_t lifetime_s; /* wanted or granted; 0 = release */
 	uint32_t flags;
@@ -188,9 +203,11 @@ struct mh_writer {
 	struct wcur *w;
 	size_t start;
 };
+struct mh_writer mh_begin_brr(struct wcur *w); /* Binding Refresh Request (RFC 6275 6.1.2) */
 struct mh_writer mh_begin_bu(struct wcur *w, const struct mh_bu *bu);
 struct mh_writer mh_begin_ba(struct wcur *w, const struct mh_ba *ba);
 struct mh_writer mh_begin_heartbeat(struct wcur *w, const struct mh_heartbeat *hb);
+struct mh_writer mh_begin_revocation(struct wcur *w, const struct mh_revocation *r);
 void mh_put_bytes(struct mh_writer *m, uint8_t type, const void *data, uint8_t len);
 void mh_put_address(struct mh_writer *m, uint8_t type, const struct in6_addr *address);
 void mh_put_prefix(struct mh_writer *m, uint8_t type, const struct prefix6 *prefix);

@@ -9,6 +9,7 @@
  *                   ^    -> (moved, unused)  DEPRECATED ------------(grace over)----------------^
  *                   +---- RETURNING <- (any of them, back on the anchor's link)
  *
+ * An address of an anchor that is being drained is released where it is native, too, once it is unused for the grace time.
  * An address that is not in use costs its anchor no message when the node moves (RFC 7333 REQ2). */
 #include "homeaddr.h"
 
@@ -75,15 +76,11 @@ static enum lu_kind wanted(const struct home_address *h, const struct homeaddr_w
 {
 	if (!w->path)
 		return LU_NONE;
+	if (h->known && h->idle_since_us && w->now_us >= h->idle_since_us + policy->grace_us)
+		return LU_RELEASE;
 	if (w->at_home)
 		return LU_ATTACH;
-	if (!h->known)
-		return LU_NONE;
-	if (w->in_use)
-		return LU_BIND;
-	if (w->now_us >= h->idle_since_us + policy->grace_us)
-		return LU_RELEASE;
-	return LU_NONE;
+	return h->known && w->in_use ? LU_BIND : LU_NONE;
 }
 
 static bool is_confirmed(const struct home_address *h, enum lu_kind want, const struct homeaddr_world *w)
@@ -105,10 +102,10 @@ static enum homeaddr_state state_for(const struct home_address *h, enum lu_kind 
 {
 	if (!h->known)
 		return HOMEADDR_ALLOCATING;
-	if (w->at_home)
-		return h->confirmed == LU_BIND || h->confirmed == LU_NONE ? HOMEADDR_RETURNING : HOMEADDR_NATIVE;
 	if (want == LU_RELEASE)
 		return HOMEADDR_RELEASING;
+	if (w->at_home)
+		return h->confirmed == LU_BIND || h->confirmed == LU_NONE ? HOMEADDR_RETURNING : HOMEADDR_NATIVE;
 	if (!w->in_use)
 		return h->confirmed == LU_BIND ? HOMEADDR_IDLE : HOMEADDR_DEPRECATED;
 	if (h->confirmed == LU_BIND && IN6_ARE_ADDR_EQUAL(&h->confirmed_care_of, &w->care_of))
@@ -144,7 +141,7 @@ enum homeaddr_action homeaddr_step(struct home_address *h, const struct homeaddr
 		enter(h, HOMEADDR_RELEASED, w->now_us);
 		return HOMEADDR_CANCEL;
 	}
-	if (w->in_use || !w->path || w->at_home)
+	if (w->in_use || !w->path || (w->at_home && !w->unwanted))
 		h->idle_since_us = 0;
 	else if (!h->idle_since_us)
 		h->idle_since_us = w->now_us;
@@ -213,6 +210,19 @@ void homeaddr_acked(struct home_address *h, uint64_t sent_us, const struct prefi
 		if (half_us < h->refresh_us)
 			h->refresh_us = half_us;
 	}
+}
+
+void homeaddr_revoked(struct home_address *h, uint64_t now_us)
+{
+	h->asked = LU_NONE;
+	h->confirmed = LU_NONE;
+	enter(h, HOMEADDR_RELEASED, now_us);
+}
+
+void homeaddr_refresh(struct home_address *h, uint64_t now_us)
+{
+	if (h->confirmed != LU_NONE)
+		h->refresh_us = now_us;
 }
 
 void homeaddr_refused(struct home_address *h, uint8_t status, uint64_t now_us)

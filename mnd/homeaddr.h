@@ -28,6 +28,7 @@ struct homeaddr_world {
 	bool path;               /* there is a usable care-of address */
 	bool at_home;            /* ... and it is on the link of this home address's anchor */
 	bool in_use;             /* a session or a pin uses this home address */
+	bool unwanted;           /* its anchor is being drained, or somebody gave it up: released once unused, also at home */
 	struct in6_addr care_of; /* valid with path */
 	uint32_t generation;     /* changes when the anchor has to hear from us although the address did not change
 				    (new link, resume from suspend) */
@@ -84,6 +85,11 @@ enum homeaddr_action homeaddr_step(struct home_address *h, const struct homeaddr
  *   lifetime_s binding lifetime granted; refresh_s Binding Refresh Advice or 0; lease_s lease granted or 0 = not told */
 void homeaddr_acked(struct home_address *h, uint64_t sent_us, const struct prefix6 *prefix,
 	const struct in6_addr *address, uint32_t lifetime_s, uint32_t refresh_s, uint32_t lease_s);
+
+/* The anchor took the lease back (RFC 5846). */
+void homeaddr_revoked(struct home_address *h, uint64_t now_us);
+/* The anchor wants an update although nothing changed (RFC 6275 6.1.2). */
+void homeaddr_refresh(struct home_address *h, uint64_t now_us);
 
 /* The anchor refused h->asked with status (>= 128, not 135, which lu answers itself). */
 void homeaddr_refused(struct home_address *h, uint8_t status, uint64_t now_us);

@@ -20,7 +20,7 @@
 
 static struct ctl ctl = {.program = "mnctl", .daemon = "mnd", .interface = "org.dmm.mnd", .socket = RUNSTATEDIR "/dmm/mnd.sock"};
 static const char *identity_path = SYSCONFDIR "/dmm/mnd.identity";
-static bool force;
+static bool force, yes;
 
 static int list(const char *method, const char *key, const struct ctl_column *columns, const char *empty)
 {
@@ -119,6 +119,41 @@ static int cmd_monitor(int argc, char **argv)
 	return ctl_monitor(&ctl);
 }
 
+static int cmd_release(int argc, char **argv)
+{
+	static const struct ctl_column columns[] = {{"protocol", "PROTOCOL"}, {"port", "PORT"}, {"peer", "PEER"}, {"peer_port", "PORT"}, {0}};
+	json_t *reply, *list, *s;
+	char question[160];
+	int status;
+	size_t i;
+
+	if (argc != 1) {
+		(void)fprintf(stderr, "usage: mnctl release [--yes] ADDRESS\n");
+		return CTL_USAGE;
+	}
+	reply = ctl_call(&ctl, "ListSessions", &status);
+	if (!reply)
+		return status;
+	list = json_array();
+	json_array_foreach(json_object_get(reply, "sessions"), i, s)
+	{
+		const char *address = json_string_value(json_object_get(s, "home_address"));
+
+		if (address && !strcmp(address, argv[0]))
+			(void)json_array_append(list, s);
+	}
+	json_decref(reply);
+	if (!ctl.json && json_array_size(list) > 0)
+		ctl_table(list, columns, "");
+	(void)snprintf(question, sizeof(question), "Release %.64s? %zu session%s on it end%s.", argv[0], json_array_size(list),
+		json_array_size(list) == 1 ? "" : "s", json_array_size(list) == 1 ? "s" : "");
+	json_decref(list);
+	if (!ctl_confirm(&ctl, question, yes))
+		return CTL_FAILED;
+	json_decref(ctl_call_with(&ctl, "Release", json_pack("{s:s}", "address", argv[0]), &status));
+	return status;
+}
+
 static int cmd_reload(int argc, char **argv)
 {
 	int status;
@@ -201,6 +236,7 @@ static const struct command {
 	{"bindings", "", "the binding update list", cmd_bindings},
 	{"sessions", "", "sockets that use a home address", cmd_sessions},
 	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
+	{"release", "ADDRESS", "give a home address back, sessions or not", cmd_release},
 	{"reload", "", "read the configuration again", cmd_reload},
 	{"keygen", "[NAME]", "make this node's key and print its token for the domain", cmd_keygen},
 	{"join", "TOKEN", "take the credential that the domain made", cmd_join},
@@ -209,7 +245,7 @@ static const struct command {
 
 static void usage(FILE *f)
 {
-	(void)fprintf(f, "usage: mnctl [--json] [--socket PATH] [--identity PATH] [--force] COMMAND\n\n");
+	(void)fprintf(f, "usage: mnctl [--json] [--socket PATH] [--identity PATH] [--force] [--yes] COMMAND\n\n");
 	for (const struct command *c = commands; c->name; c++)
 		(void)fprintf(f, "  %-9s %-7s %s\n", c->name, c->args, c->help);
 	(void)fprintf(f, "\nExit status: 0 done, 1 failed, 2 wrong usage, 3 mnd cannot be reached. See mnctl(1).\n");
@@ -219,13 +255,13 @@ int main(int argc, char **argv)
 {
 	enum { SHOW_VERSION = 256 };
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"socket", required_argument, NULL, 's'},
-		{"identity", required_argument, NULL, 'i'}, {"force", no_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'},
+		{"identity", required_argument, NULL, 'i'}, {"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	int o;
 
 	(void)secret_start();
 	(void)umask(077);
-	while ((o = getopt_long(argc, argv, "js:i:fh", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "js:i:fyh", options, NULL)) != -1) {
 		switch (o) {
 		case 'j':
 			ctl.json = true;
@@ -238,6 +274,9 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			force = true;
+			break;
+		case 'y':
+			yes = true;
 			break;
 		case 'h':
 			usage(stdout);

@@ -57,6 +57,7 @@
 #define SESSIONS   256 /* shown by ListSessions */
 #define SETTLE_US  (20 * MS) /* socket news are coalesced for this long */
 #define DISCOVERY_TRIES 8
+#define HEARTBEATS_MISSED 3 /* RFC 5847 5: MISSING_HEARTBEATS_ALLOWED */
 
 /* An AMA that we know by its credential: the serving one, or one that anchors a home address. */
 struct anchor {
@@ -69,6 +70,11 @@ struct anchor {
 	bool doubt;        /* suspended since we last spoke: the session may be gone at the other side */
 	struct pmtu pmtu;
 	uint32_t heartbeat; /* sequence */
+	uint64_t heartbeat_us;    /* when the next is due, 0 = nothing at this anchor depends on it */
+	unsigned unheard;         /* heartbeats since it was heard */
+	bool restart_known;
+	uint32_t restart_counter; /* RFC 5847 3.3; with restart_known */
+	uint32_t restarts;        /* seen */
 };
 
 struct home {
@@ -79,6 +85,8 @@ struct home {
 	uint64_t wake_us;
 	unsigned sessions;
 	uint16_t told_mtu; /* the tunnel MTU that the anchor was told */
+	bool draining;     /* its anchor is: nothing new begins on it */
+	bool given_up;     /* somebody told us to release it, sessions or not */
 	enum homeaddr_state shown;
 };
 
@@ -568,6 +576,8 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 	if (x->bu.tries == 1)
 		x->anchor->rtt_us = (uint32_t)(now_us - x->bu.sent_us);
 	x->anchor->doubt = false;
+	if (kind == LU_ATTACH)
+		x->draining = lease.flags & DMMOPT_LEASE_DRAIN;
 	address = x->h.known && prefix6_equal(&x->h.prefix, &prefix) ? x->h.address : form_address(m, &prefix);
 	if (x->h.known && !prefix6_equal(&x->h.prefix, &prefix))
 		log_notice("home", "%s gave %s in place of %s: sessions on the old home address end", x->anchor->credential.node,
@@ -627,13 +637,79 @@ static void on_ba(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 		m->counter_ba_unmatched++;
 }
 
+/* RFC 5847: the answer of an anchor, with its restart counter. Another one than before: it may have lost our bindings. */
 static void on_heartbeat(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 {
 	struct dmmopt_probe probe;
+	uint32_t counter;
 
-	if ((msg->heartbeat.flags & MH_HEARTBEAT_R) && dmmopt_probe(msg, &probe) &&
-		pmtu_answered(&a->pmtu, probe.id, loop_clock_us()))
-		touch(m);
+	touch(m);
+	if (!(msg->heartbeat.flags & MH_HEARTBEAT_R))
+		return;
+	if (dmmopt_probe(msg, &probe))
+		(void)pmtu_answered(&a->pmtu, probe.id, loop_clock_us());
+	if (!mhopt_u32(mh_find(msg, MHOPT_RESTART_COUNTER, NULL), &counter))
+		return;
+	if (a->restart_known && a->restart_counter != counter) {
+		a->restarts++;
+		log_notice("lu", "%s restarted and may have lost bindings: registering again", a->credential.node);
+		emit(m, "anchor_restarted", json_pack("{s:s, s:I}", "anchor", a->credential.node, "restart_counter", (json_int_t)counter));
+	}
+	a->restart_known = true;
+	a->restart_counter = counter;
+}
+
+static struct home *home_by_prefix(struct mnd *m, const struct anchor *a, const struct prefix6 *prefix)
+{
+	for (unsigned i = 0; i < HOMES; i++) {
+		struct home *x = &m->homes[i];
+
+		if (x->used && x->anchor == a && x->h.known && prefix6_equal(&x->h.prefix, prefix))
+			return x;
+	}
+	return NULL;
+}
+
+/* RFC 5846: the anchor takes a lease back. It is answered whether we know the prefix or not: an answer may have been lost. */
+static void on_revocation(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
+{
+	struct mh_revocation ack = {.b_type = MH_REVOCATION_ACK, .sequence = msg->revocation.sequence};
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer mw;
+	struct prefix6 prefix;
+	struct home *x;
+
+	if (msg->revocation.b_type != MH_REVOCATION_INDICATION || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
+		m->counter_mh[MH_WHY_VALUE]++;
+		return;
+	}
+	x = home_by_prefix(m, a, &prefix);
+	if (!x)
+		ack.trigger = MH_REVOCATION_NO_BINDING;
+	mw = mh_begin_revocation(&w, &ack);
+	mh_put_prefix(&mw, MHOPT_HNP, &prefix);
+	mh_end(&mw);
+	if (wcur_ok(&w))
+		(void)channel_send(m->channel, a->peer, buf, wcur_len(&w));
+	if (!x)
+		return;
+	log_notice("home", "%s revoked %s: %u sessions on %s end", a->credential.node, prefix6_text(&prefix), x->sessions,
+		in6_text(&x->h.address));
+	emit(m, "revoked",
+		json_pack("{s:s, s:s, s:i}", "prefix", prefix6_text(&prefix), "anchor", a->credential.node, "sessions", (int)x->sessions));
+	homeaddr_revoked(&x->h, loop_clock_us());
+	x->bu.kind = LU_NONE;
+	touch(m);
+}
+
+static void on_refresh_request(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
+{
+	struct prefix6 prefix;
+	struct home *x = mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix) ? home_by_prefix(m, a, &prefix) : NULL;
+
+	if (x)
+		homeaddr_refresh(&x->h, loop_clock_us());
 	touch(m);
 }
 
@@ -644,6 +720,14 @@ static void channel_recv(void *ctx, struct channel_peer *peer, const struct chan
 	struct rcur c = rcur_make(mh, len);
 
 	(void)rx;
+	if (a && a->unheard >= HEARTBEATS_MISSED) {
+		log_notice("lu", "%s is heard again", a->credential.node);
+		emit(m, "anchor_heard", json_pack("{s:s}", "anchor", a->credential.node));
+	}
+	if (a && a->heartbeat_us) { /* whatever it says, it lives */
+		a->unheard = 0;
+		a->heartbeat_us = 1;
+	}
 	while (a && rcur_left(&c) > 0) {
 		static struct mh_msg msg;
 		enum mh_why why;
@@ -660,6 +744,12 @@ static void channel_recv(void *ctx, struct channel_peer *peer, const struct chan
 			break;
 		case MH_HEARTBEAT:
 			on_heartbeat(m, a, &msg);
+			break;
+		case MH_REVOCATION:
+			on_revocation(m, a, &msg);
+			break;
+		case MH_BRR:
+			on_refresh_request(m, a, &msg);
 			break;
 		default:
 			m->counter_mh[MH_WHY_UNKNOWN_TYPE]++;
@@ -821,9 +911,15 @@ static void send_update(struct mnd *m, struct home *x, uint64_t now_us)
 		x->anchor->credential.node, x->anchor->sequence, x->bu.tries);
 }
 
+/* Changes when this anchor has to hear from us although nothing else changed. */
+static uint32_t generation(const struct mnd *m, const struct home *x)
+{
+	return m->attach.generation + x->anchor->restarts;
+}
+
 static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *wake_us)
 {
-	struct homeaddr_policy policy = {.grace_us = m->config.grace_us,
+	struct homeaddr_policy policy = {.grace_us = x->given_up ? 0 : m->config.grace_us,
 		.lease_s = (uint32_t)(m->config.lease_us / SEC),
 		.binding_s = (uint32_t)(m->config.binding_us / SEC),
 		.release_try = 3};
@@ -832,8 +928,9 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 	struct homeaddr_world w = {.now_us = now_us,
 		.path = at,
 		.at_home = ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address),
-		.in_use = x->sessions > 0,
-		.generation = m->attach.generation};
+		.in_use = x->sessions > 0 && !x->given_up,
+		.unwanted = x->draining || x->given_up,
+		.generation = generation(m, x)};
 	uint16_t mtu = pmtu_inner_mtu(&x->anchor->pmtu);
 	uint64_t home_wake_us;
 
@@ -853,7 +950,7 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 	if (x->h.state == HOMEADDR_BOUND && x->bu.kind == LU_NONE && x->told_mtu != mtu && at) {
 		x->h.asked = LU_BIND;
 		x->h.asked_care_of = at->care_of;
-		x->h.asked_generation = m->attach.generation;
+		x->h.asked_generation = generation(m, x);
 		begin_update(m, x, now_us);
 	}
 	if (at && lu_is_due(&x->bu, now_us)) {
@@ -878,6 +975,43 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 			x->anchor->credential.node, "from", homeaddr_state_name(x->shown), "to", homeaddr_state_name(x->h.state), "sessions",
 			(int)x->sessions));
 	x->shown = x->h.state;
+}
+
+/* RFC 5847: where an anchor has a binding of ours, it is asked whether it lives, and whether it restarted. Paced: once a period,
+ * spread by a tenth so that nodes do not ask in step; without an answer after 1 s, 2 s, 4 s, ... */
+static void ask_heartbeat(struct mnd *m, struct anchor *a, uint64_t now_us, uint64_t *wake_us)
+{
+	uint64_t period_us = m->config.heartbeat_us;
+	uint8_t buf[32];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_heartbeat hb;
+	struct mh_writer mw;
+	bool needed = false;
+
+	for (unsigned i = 0; i < HOMES; i++)
+		needed |= m->homes[i].used && m->homes[i].anchor == a && m->homes[i].h.confirmed == LU_BIND;
+	if (!needed || !period_us || !m->attach.selected) {
+		a->heartbeat_us = 0;
+		a->unheard = 0;
+		return;
+	}
+	if (a->heartbeat_us <= 1) /* begin, or something was heard; the probe after a bind has brought the first restart counter */
+		a->heartbeat_us = now_us + period_us - period_us / 20 +
+				  randombytes_uniform((uint32_t)(period_us / 10 / MS) + 1) * MS;
+	if (now_us >= a->heartbeat_us) {
+		hb = (struct mh_heartbeat){.sequence = ++a->heartbeat};
+		mw = mh_begin_heartbeat(&w, &hb);
+		mh_end(&mw);
+		/* unanswered: the anchor may have lost the session as well */
+		(void)channel_send_flags(m->channel, a->peer, buf, wcur_len(&w), a->unheard ? CHANNEL_FORCE_HANDSHAKE : 0);
+		a->heartbeat_us = now_us + (SEC << (a->unheard < 5 ? a->unheard : 5));
+		if (++a->unheard == HEARTBEATS_MISSED) {
+			log_notice("lu", "%s does not answer: its home addresses wait for it", a->credential.node);
+			emit(m, "anchor_silent", json_pack("{s:s}", "anchor", a->credential.node));
+		}
+	}
+	if (a->heartbeat_us < *wake_us)
+		*wake_us = a->heartbeat_us;
 }
 
 static void probe_mtu(struct mnd *m, struct anchor *a, uint64_t now_us, uint64_t *wake_us)
@@ -951,6 +1085,7 @@ static void want_kernel_state(struct mnd *m)
 		/* with no network at all nothing is toggled: applications watch (chromium drops sockets at any flag change) */
 		homes[n].deprecated = m->attach.selected ? !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address))
 							 : x->h.state != HOMEADDR_NATIVE;
+		homes[n].deprecated |= x->draining || x->given_up;
 		n++;
 		if (m->srccheck && x->h.known)
 			(void)srccheck_set(m->srccheck, &x->h.prefix, &x->anchor->address);
@@ -1051,6 +1186,9 @@ static void decide(void *ctx)
 		for (unsigned i = 0; i < ANCHORS; i++)
 			if (m->anchors[i].used)
 				probe_mtu(m, &m->anchors[i], now_us, &wake_us);
+		for (unsigned i = 0; i < ANCHORS; i++)
+			if (m->anchors[i].used)
+				ask_heartbeat(m, &m->anchors[i], now_us, &wake_us);
 		remove_released(m);
 		want_kernel_state(m);
 		if (fwd_wake_us(m->set) < wake_us)
@@ -1207,7 +1345,7 @@ static json_t *home_json(struct mnd *m, const struct home *x)
 	return json_pack("{s:s?, s:s?, s:s, s:s, s:s, s:b, s:i, s:s, s:s?, s:f, s:f, s:f}", "address",
 		x->h.known ? in6_text(&x->h.address) : NULL, "prefix", x->h.known ? prefix6_text(&x->h.prefix) : NULL, "anchor",
 		in6_text(&x->anchor->address), "anchor_name", x->anchor->credential.node, "state", homeaddr_state_name(x->h.state),
-		"deprecated", !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address)), "sessions", (int)x->sessions, "path",
+		"deprecated", x->draining || x->given_up || !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address)), "sessions", (int)x->sessions, "path",
 		!at ? "none" : encapsulate ? "tunnel" : "native", "care_of",
 		at && encapsulate ? in6_text(&at->care_of) : NULL, "since_s", (double)(now_us - x->h.since_us) / SEC, "lease_remaining_s",
 		left_s(x->h.lease_until_us, now_us), "binding_remaining_s",
@@ -1389,6 +1527,31 @@ static int list_sessions(void *ctx, const json_t *parameters, json_t **ret, char
 	return *ret ? 0 : -ENOMEM;
 }
 
+static int do_release(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct mnd *m = ctx;
+	const char *text = json_string_value(json_object_get(parameters, "address"));
+	struct in6_addr address;
+
+	(void)ret;
+	if (!text || inet_pton(AF_INET6, text, &address) != 1) {
+		(void)snprintf(reterr, CONTROL_ERR, "address: which home address is to be released?");
+		return -EINVAL;
+	}
+	for (unsigned i = 0; i < HOMES; i++) {
+		struct home *x = &m->homes[i];
+
+		if (!x->used || !x->h.known || !IN6_ARE_ADDR_EQUAL(&x->h.address, &address))
+			continue;
+		log_notice("home", "releasing %s as told; %u sessions on it end", text, x->sessions);
+		x->given_up = true;
+		touch(m);
+		return 0;
+	}
+	(void)snprintf(reterr, CONTROL_ERR, "%.100s is not a home address of this node: 'mnctl leases' lists them", text);
+	return -ENOENT;
+}
+
 static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
 	(void)parameters;
@@ -1397,7 +1560,8 @@ static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *re
 }
 
 static const struct control_method methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
-	{"ListBindings", list_bindings, false}, {"ListSessions", list_sessions, false}, {"Reload", do_reload, true}, {0}};
+	{"ListBindings", list_bindings, false}, {"ListSessions", list_sessions, false}, {"Release", do_release, true},
+	{"Reload", do_reload, true}, {0}};
 
 static const char description[] =
 	"# The mobile node daemon\n"
@@ -1407,7 +1571,10 @@ static const char description[] =
 	"method ListLeases() -> (leases: []object)\n"
 	"method ListBindings() -> (bindings: []object)\n"
 	"method ListSessions() -> (sessions: []object)\n"
-	"# Call with more; event is ready, attached, detached, home_address, location_update or restored\n"
+	"# Sessions on it end\n"
+	"method Release(address: string) -> ()\n"
+	"# Call with more; event is ready, attached, detached, home_address, location_update, anchor_restarted, anchor_silent,\n"
+	"# anchor_heard, revoked or restored\n"
 	"method Monitor() -> (event: string, data: object)\n"
 	"method Reload() -> ()\n"
 	"error Failed (message: string)\n"

@@ -24,6 +24,8 @@ const struct conf_setting mnd_settings[] = {
 	{"mnd", "grace", CONF_TIME, AT(grace_us), "10s", 0, 86400, "how long an unused earlier home address is kept"},
 	{"mnd", "lease", CONF_TIME, AT(lease_us), "24h", 10, 31536000, "lease to ask for"},
 	{"mnd", "binding-lifetime", CONF_TIME, AT(binding_us), "10m", 4, 262140, "lifetime of a binding to ask for"},
+	{"mnd", "heartbeat", CONF_TIME, AT(heartbeat_us), "60s", 0, 86400,
+		"how often an anchor with a binding is asked whether it lives, 0 = never"},
 	{"mnd", "tunnel-device", CONF_STRING, AT(tunnel_device), "mnd0", 0, 0, "name of the tunnel device"},
 	{"mnd", "tunnel-mtu", CONF_UINT, AT(tunnel_mtu), "1460", 1280, 65000, "its MTU in bytes"},
 	{"mnd", "default-route", CONF_BOOL, AT(default_route), "yes", 0, 0,

@@ -19,7 +19,7 @@ struct mnd_config {
 	char identity[CONF_TEXT], trusted_domains[CONF_TEXT], state[CONF_TEXT], control_socket[CONF_TEXT], user[CONF_TEXT];
 	char tunnel_device[CONF_TEXT];
 	struct conf_words interfaces;
-	uint64_t grace_us, lease_us, binding_us;
+	uint64_t grace_us, lease_us, binding_us, heartbeat_us;
 	uint32_t tunnel_mtu, port;
 	bool default_route, flush_on_exit;
 	unsigned n_interface;

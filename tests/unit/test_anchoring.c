@@ -130,7 +130,7 @@ static void limits_leases_of_a_node(void **state)
 static void rests_in_quarantine(void **state)
 {
 	struct anchoring *a = with_pool("2001:db8:101::/63");
-	struct prefix6 first;
+	struct prefix6 first, p;
 	struct lease *l, *m;
 
 	(void)state;
@@ -139,14 +139,72 @@ static void rests_in_quarantine(void **state)
 	first = l->prefix;
 	anchoring_release(a, l, 50 * SEC);
 	anchoring_release(a, m, 60 * SEC);
-	anchoring_age(a, 49 * SEC);
+	assert_false(anchoring_aged(a, 49 * SEC, &p));
 	assert_int_equal(anchoring_allocate(a, key(3), "mn", 8, 100 * SEC, &l), -ENOSPC);
-	anchoring_age(a, 50 * SEC);
+	assert_true(anchoring_aged(a, 50 * SEC, &p));
+	assert_true(prefix6_equal(&p, &first));
+	assert_false(anchoring_aged(a, 50 * SEC, &p));
 	assert_int_equal(anchoring_allocate(a, key(3), "mn", 8, 100 * SEC, &l), 0);
 	assert_true(prefix6_equal(&l->prefix, &first));
 	assert_int_equal(anchoring_allocate(a, key(3), "mn", 8, 100 * SEC, &l), -ENOSPC);
-	anchoring_age(a, 60 * SEC);
+	assert_true(anchoring_aged(a, 60 * SEC, &p));
 	assert_int_equal(anchoring_allocate(a, key(3), "mn", 8, 100 * SEC, &l), 0);
+	anchoring_free(a);
+}
+
+/* The node that had a prefix finds it again while it is free: in quarantine and after, before any other prefix. */
+static void returns_to_its_node(void **state)
+{
+	struct anchoring *a = with_pool("2001:db8:101::/60");
+	struct prefix6 mine, out;
+	struct lease *l, *m;
+
+	(void)state;
+	assert_int_equal(anchoring_allocate(a, key(1), "mn", 8, 100 * SEC, &l), 0);
+	assert_int_equal(anchoring_allocate(a, key(2), "mn", 8, 100 * SEC, &m), 0);
+	mine = m->prefix;
+	anchoring_release(a, l, 60 * SEC);
+	anchoring_release(a, m, 50 * SEC);
+	assert_int_equal(anchoring_allocate(a, key(2), "mn", 8, 100 * SEC, &m), 0);
+	assert_true(prefix6_equal(&m->prefix, &mine));
+	assert_false(anchoring_aged(a, 55 * SEC, &out)); /* it rests no more */
+	anchoring_release(a, m, 70 * SEC);
+	assert_true(anchoring_aged(a, 70 * SEC, &out));
+	assert_true(anchoring_aged(a, 70 * SEC, &out));
+	assert_true(prefix6_equal(&out, &mine));
+	assert_false(anchoring_aged(a, 70 * SEC, &out));
+	assert_int_equal(anchoring_allocate(a, key(2), "mn", 8, 100 * SEC, &m), 0);
+	assert_true(prefix6_equal(&m->prefix, &mine));
+	/* a second one is another */
+	assert_int_equal(anchoring_allocate(a, key(2), "mn", 8, 100 * SEC, &l), 0);
+	assert_false(prefix6_equal(&l->prefix, &mine));
+	anchoring_free(a);
+}
+
+/* From the store: not leased to others while it rests, though the pool was never asked for it; in order of time, whatever
+ * order they come in. */
+static void rests_after_a_restart(void **state)
+{
+	struct anchoring *a = with_pool("2001:db8:101::/62");
+	struct prefix6 p[3] = {prefix("2001:db8:101::/64"), prefix("2001:db8:101:1::/64"), prefix("2001:db8:101:2::/64")},
+		       other = prefix("2001:db8:9::/64"), out;
+	static const uint64_t free_s[3] = {30, 10, 20};
+	struct lease *l;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(anchoring_rest(a, &p[i], key(i), free_s[i] * SEC), 0);
+	assert_int_equal(anchoring_rest(a, &p[0], key(0), SEC), -EEXIST);
+	assert_int_equal(anchoring_rest(a, &other, key(0), SEC), -ENOENT);
+	assert_int_equal(anchoring_restore(a, &p[0], key(0), "mn", 100 * SEC, &l), -EEXIST);
+	assert_int_equal(anchoring_allocate(a, key(9), "mn", 8, 100 * SEC, &l), 0);
+	assert_int_equal(l->prefix.addr.s6_addr[7], 3);
+	assert_int_equal(anchoring_rest(a, &l->prefix, key(9), SEC), -EEXIST);
+	assert_int_equal(anchoring_allocate(a, key(9), "mn", 8, 100 * SEC, &l), -ENOSPC);
+	assert_true(anchoring_aged(a, 25 * SEC, &out) && prefix6_equal(&out, &p[1]));
+	assert_true(anchoring_aged(a, 25 * SEC, &out) && prefix6_equal(&out, &p[2]));
+	assert_false(anchoring_aged(a, 25 * SEC, &out));
+	assert_int_equal(anchoring_count(a), 1);
 	anchoring_free(a);
 }
 
@@ -274,6 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(pools), cmocka_unit_test(allocates_in_order_until_full),
 		cmocka_unit_test(limits_leases_of_a_node), cmocka_unit_test(rests_in_quarantine),
+		cmocka_unit_test(returns_to_its_node), cmocka_unit_test(rests_after_a_restart),
 		cmocka_unit_test(expires), cmocka_unit_test(restores), cmocka_unit_test(binding_cache),
 		cmocka_unit_test(sequence), cmocka_unit_test(locators)};
 

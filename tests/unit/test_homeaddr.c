@@ -298,6 +298,54 @@ static void never_leased_and_gone(void **state)
 
 /* Whatever happens in whatever order: an outstanding update always matches the world, states say what is true, and once
  * the world is quiet and the anchor answers, the machine settles. */
+/* Its anchor is being drained: native while a session lasts, released after the grace time, and kept if it is not drained after all. */
+static void an_unwanted_address_is_released_at_home(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start_native(&f);
+	f.w.unwanted = f.w.in_use = true;
+	assert_int_equal(step(&f), HOMEADDR_WAIT);
+	assert_int_equal(f.h.state, HOMEADDR_NATIVE);
+	f.w.in_use = false;
+	assert_int_equal(step(&f), HOMEADDR_WAIT);
+	assert_int_equal(f.wake_us, f.w.now_us + policy.grace_us);
+	f.w.now_us += policy.grace_us - 1;
+	f.w.unwanted = false;
+	assert_int_equal(step(&f), HOMEADDR_WAIT);
+	f.w.unwanted = true;
+	f.w.now_us += 1;
+	assert_int_equal(step(&f), HOMEADDR_WAIT); /* the grace time began anew */
+	f.w.now_us += policy.grace_us;
+	assert_int_equal(step(&f), HOMEADDR_SEND);
+	assert_int_equal(f.h.asked, LU_RELEASE);
+	assert_int_equal(f.h.state, HOMEADDR_RELEASING);
+	ack(&f, 0, 0);
+	assert_int_equal(f.h.state, HOMEADDR_RELEASED);
+}
+
+static void revoked_and_asked_to_refresh(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start_native(&f);
+	homeaddr_refresh(&f.h, f.w.now_us);
+	assert_int_equal(step(&f), HOMEADDR_SEND);
+	assert_int_equal(f.h.asked, LU_ATTACH);
+	ack(&f, 0, 86400);
+	assert_int_equal(step(&f), HOMEADDR_WAIT);
+	homeaddr_revoked(&f.h, f.w.now_us);
+	assert_int_equal(f.h.state, HOMEADDR_RELEASED);
+	assert_int_equal(step(&f), HOMEADDR_WAIT);
+	assert_false(homeaddr_is_tunnelled(&f.h));
+	/* nothing confirmed: there is nothing to refresh */
+	start(&f);
+	homeaddr_refresh(&f.h, f.w.now_us);
+	assert_true(f.h.refresh_us > f.w.now_us);
+}
+
 static void random_walks(void **state)
 {
 	unsigned seed = (unsigned)time(NULL);
@@ -385,6 +433,8 @@ int main(void)
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(the_lease_runs_out),
 		cmocka_unit_test(never_leased_and_gone),
+		cmocka_unit_test(an_unwanted_address_is_released_at_home),
+		cmocka_unit_test(revoked_and_asked_to_refresh),
 		cmocka_unit_test(random_walks),
 	};
 
