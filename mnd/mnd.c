@@ -889,13 +889,19 @@ static void begin_update(struct mnd *m, struct home *x, uint64_t now_us)
 		bu->tunnel_mtu = pmtu_inner_mtu(&x->anchor->pmtu);
 }
 
+/* Talk to this anchor from the selected attachment. */
+static void set_endpoint(struct mnd *m, struct anchor *a)
+{
+	const struct attachment *at = m->attach.selected;
+	struct channel_endpoint ep = {
+		.remote = a->address, .local = at->care_of, .ifindex = at->ifindex, .port = (uint16_t)m->config.port};
+
+	channel_peer_set_endpoint(a->peer, &ep);
+}
+
 static void send_update(struct mnd *m, struct home *x, uint64_t now_us)
 {
 	const struct attachment *at = m->attach.selected;
-	struct channel_endpoint ep = {.remote = x->anchor->address,
-		.local = at->care_of,
-		.ifindex = at->ifindex,
-		.port = (uint16_t)m->config.port};
 	uint8_t buf[LU_MAX_LEN];
 	struct wcur w = wcur_make(buf, sizeof(buf));
 	/* no answer, or long asleep: the anchor may have lost the session; a handshake costs no more time */
@@ -903,7 +909,7 @@ static void send_update(struct mnd *m, struct home *x, uint64_t now_us)
 
 	x->bu.care_of = at->care_of;
 	lu_write(&x->bu, ++x->anchor->sequence, &w);
-	channel_peer_set_endpoint(x->anchor->peer, &ep);
+	set_endpoint(m, x->anchor);
 	if (wcur_ok(&w))
 		(void)channel_send_flags(m->channel, x->anchor->peer, buf, wcur_len(&w), handshake ? CHANNEL_FORCE_HANDSHAKE : 0);
 	lu_sent(&x->bu, x->anchor->sequence, now_us);
@@ -1002,6 +1008,7 @@ static void ask_heartbeat(struct mnd *m, struct anchor *a, uint64_t now_us, uint
 		hb = (struct mh_heartbeat){.sequence = ++a->heartbeat};
 		mw = mh_begin_heartbeat(&w, &hb);
 		mh_end(&mw);
+		set_endpoint(m, a);
 		/* unanswered: the anchor may have lost the session as well */
 		(void)channel_send_flags(m->channel, a->peer, buf, wcur_len(&w), a->unheard ? CHANNEL_FORCE_HANDSHAKE : 0);
 		a->heartbeat_us = now_us + (SEC << (a->unheard < 5 ? a->unheard : 5));

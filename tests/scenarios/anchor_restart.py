@@ -59,6 +59,7 @@ lab.check(r["gap_ms"] < 6000 and r["received"] > 1000, "the stream survived the 
 
 # silence, and return
 keep = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9002, 20000, 40)
+lab.wait(lambda: len(keep.packets()) > 10, "another stream")
 net.radios[0].move(2)
 lab.wait(lambda: net.home(1)["state"] == "bound" and net.bindings(1)[0]["care_of"].startswith("2001:db8:a2:"), "bound")
 net.amad[1].popen.send_signal(signal.SIGSTOP)
