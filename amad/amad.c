@@ -38,6 +38,7 @@
 #include "nl.h"
 #include "priv.h"
 #include "rc.h"
+#include "serving.h"
 #include "srccheck.h"
 #include "store.h"
 #include "transport.h"
@@ -55,6 +56,8 @@
 #define ABSENT	64 /* interfaces that are not there, but nodes were on them */
 #define SYNC_US (50 * MS)
 #define ERRORS	8
+#define RELAYS	1024 /* AMAs that pass updates on to us */
+#define INNER	64   /* sealed datagrams a datagram or so; what is more is sent again */
 /* RFC 5846 13: InitMINDelayBRIs, MAX_BRACK_TIMEOUT; BRIMaxRetriesNumber is 1 */
 #define REVOKE_FIRST_US	 (1 * SEC)
 #define REVOKE_SECOND_US (2 * SEC)
@@ -68,6 +71,23 @@ struct before {
 	struct in6_addr care_of, self;
 	uint64_t until_us;
 	uint16_t mtu;
+	bool proxied;
+};
+
+/* An AMA that passes updates on to us. */
+struct relay {
+	uint8_t key[32];
+	struct in6_addr address;
+};
+
+/* What a node sealed for us, out of an AMA's PBU: it is read when that has been. */
+struct inner {
+	struct channel_rx rx;
+	struct channel_peer *from;
+	uint16_t sequence;
+	struct prefix6 prefix; /* the first of the PBU */
+	size_t len;
+	uint8_t sealed[1000];
 };
 
 /* An acknowledgement that waits for the store and the kernel. */
@@ -77,6 +97,8 @@ struct pending {
 	struct prefix6 prefix;
 	struct dmmopt_lease lease;
 	bool with_lease;
+	uint16_t relay;	   /* the AMA that passed it on, 0 = it came straight from the node */
+	uint16_t proxy_sequence; /* of its PBU */
 	bool changes;	 /* something: a refusal puts back what was before */
 	bool binds;	 /* waits for the source check, too */
 	bool superseded; /* a later update of this turn took its place: it is answered instead */
@@ -109,6 +131,7 @@ struct amad {
 	struct anchoring *anchoring;
 	struct lm *lm;
 	struct mr *mr;
+	struct serving *serving;
 	struct store *store;
 	uint32_t tunnel;
 	struct store_meta meta;
@@ -125,6 +148,11 @@ struct amad {
 	unsigned n_absent;
 	struct prefix6 *over; /* of leases and bindings in the store whose time has come; only while loading */
 	size_t n_over;
+	struct relay relay[RELAYS]; /* ep.relay is its index + 1 */
+	unsigned n_relays;
+	struct inner inner[INNER];
+	unsigned n_inner;
+	const struct inner *reading; /* the one whose update is handled now */
 	struct pending pending[PENDING];
 	unsigned n_pending;
 	uint64_t cookie; /* of the kernel's answer: that of pending[0] is cookie + 1; never used twice */
@@ -132,7 +160,8 @@ struct amad {
 	struct revocation *told_once, *told_twice; /* in order of due_us */
 	uint16_t revocations;			   /* ever */
 	uint64_t started_us;
-	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device;
+	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device, count_proxied,
+		count_unsealed, count_sealed_bad;
 	struct log_bucket refused_bucket, kernel_bucket;
 	char error[ERRORS][160]; /* the last ones, for status */
 	unsigned n_errors;
@@ -319,6 +348,7 @@ static void undo(struct amad *a, const struct pending *p)
 		rc_withdraw(a->set, &p->prefix, 0);
 	if (was->bound && b) {
 		b->mtu = was->mtu;
+		b->proxied = was->proxied;
 		if (rc_bind(a->set, a->mr, b, &was->care_of, &was->self, a->tunnel, 0) < 0) { /* no memory */
 			drop_binding(a, b);
 			return;
@@ -356,6 +386,7 @@ static void tick(void *ctx)
 	}
 	while (anchoring_aged(a->anchoring, now_us, &prefix))
 		stored(a, store_delete_lease(a->store, &prefix));
+	serving_tick(a->serving, now_us);
 	fwd_release(a->set, now_us);
 	if (now_us / SEC % 60 == 0)
 		channel_expire(a->channel, now_us);
@@ -424,6 +455,7 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 		end_binding(a, b, true, 0);
 	if (rc_native(a->set, l, cookie) < 0)
 		return MH_STATUS_UNSPECIFIED;
+	serving_attached(a->serving, l->key, l->ifindex, &l->link_local);
 	put_lease(a, l, is_new);
 	log_write(is_new ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "anchoring",
 		&(struct log_fields){.mn = l->node, .hnp = prefix6_text(&l->prefix)},
@@ -435,11 +467,33 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 	return MH_STATUS_OK;
 }
 
+/* Tell the AMA at which a prefix was until now that it is elsewhere (RFC 5846 with flag P, inter-MAG handover). */
+static void tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix)
+{
+	struct mh_revocation r = {.b_type = MH_REVOCATION_INDICATION,
+		.trigger = MH_REVOCATION_HANDOVER,
+		.flags = MH_REVOCATION_P,
+		.sequence = a->revocations++};
+	struct channel_peer *peer = NULL;
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_revocation(&w, &r);
+
+	for (unsigned i = 0; i < a->n_relays && !peer; i++)
+		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].address, address))
+			peer = channel_find_peer(a->channel, a->relay[i].key);
+	mh_put_prefix(&m, MHOPT_HNP, prefix);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(a->channel, peer, buf, wcur_len(&w)); /* once: without it the visit runs out */
+}
+
 static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
 {
 	uint64_t now_us = loop_now_us(a->loop), until_us;
 	struct binding *b;
 	bool is_new, is_moved, tells_lease;
+	struct in6_addr was = IN6ADDR_ANY_INIT;
 
 	if (!u->with_care_of || !in6_is_global(&u->care_of) || !IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) ||
 		anchoring_covers(a->anchoring, &u->care_of))
@@ -454,6 +508,8 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	is_moved = is_new || !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &u->care_of) ||
 		   !IN6_ARE_ADDR_EQUAL(mr_self(b->locator), &u->rx->ep.local);
 	b->mtu = u->mtu;
+	if (!is_new && b->proxied && !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &u->care_of))
+		was = *mr_care_of(b->locator);
 	if (a->srccheck && !is_new && is_moved)
 		srccheck_leave(a->srccheck, &b->prefix, mr_care_of(b->locator));
 	if (rc_bind(a->set, a->mr, b, &u->care_of, &u->rx->ep.local, a->tunnel, cookie) < 0) {
@@ -478,6 +534,9 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	lm_set_until(a->lm, b, until_us);
 	if (is_new || is_moved)
 		b->since_us = now_us;
+	b->proxied = u->rx->ep.relay;
+	if (!IN6_IS_ADDR_UNSPECIFIED(&was))
+		tell_previous(a, &was, &l->prefix);
 	l->sequence = u->msg->bu.sequence;
 	l->has_sequence = true;
 	if (a->srccheck && is_moved)
@@ -498,6 +557,15 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	return MH_STATUS_OK;
 }
 
+/* A node that we served is elsewhere now, and binds its prefix, of another anchor, here: what still arrives follows it for a
+ * moment. */
+static bool forwards(struct amad *a, const struct update *u)
+{
+	return u->msg->bu.lifetime_s > 0 && u->with_care_of && in6_is_global(&u->care_of) && !u->rx->ep.relay &&
+	       IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) && !anchoring_covers(a->anchoring, &u->care_of) &&
+	       serving_forward(a->serving, u->key, &u->prefix, &u->care_of, &u->rx->ep.local, loop_now_us(a->loop));
+}
+
 static uint8_t handle_update(struct amad *a, const struct update *u, struct pending *p, uint64_t cookie)
 {
 	const struct mh_bu *bu = &u->msg->bu;
@@ -514,6 +582,8 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 	}
 	if (attach && !l && !(u->lease.flags & DMMOPT_LEASE_NEW))
 		l = anchoring_find_key(a->anchoring, u->key); /* the answer to its first request was lost */
+	if (!l && !attach && forwards(a, u))
+		return MH_STATUS_OK;
 	if (!l && !attach)
 		return MH_STATUS_NOT_HOME_AGENT;
 	if (l && l->revoked && !(u->with_lease && u->lease.lifetime_s == 0))
@@ -534,6 +604,7 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 			p->before.self = *mr_self(b->locator);
 			p->before.until_us = b->until_us;
 			p->before.mtu = b->mtu;
+			p->before.proxied = b->proxied;
 		}
 	}
 	if (attach)
@@ -556,12 +627,113 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 	return MH_STATUS_OK;
 }
 
+static void put_proxy_ack(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
+	const struct prefix6 *prefix)
+{
+	struct mh_ba ba = {.status = status, .flags = MH_BA_P, .sequence = sequence, .lifetime_s = lifetime_s};
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_ba(&w, &ba);
+
+	mh_put_prefix(&m, MHOPT_HNP, prefix);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+}
+
+/* pLU: a node on our link asks to have its sealed update passed on. */
+static void on_request(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
+{
+	struct prefix6 prefix = {.len = 64};
+	uint8_t status = MH_STATUS_PROHIBITED;
+
+	(void)mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix);
+	if (a->config.proxy && channel_peer_role(peer) == CREDENTIAL_MN && rx->hoplimit == 255 && is_access(a, rx->ep.ifindex) &&
+		!anchoring_covers(a->anchoring, &prefix.addr))
+		status = serving_request(a->serving, peer, rx, msg, loop_now_us(a->loop));
+	if (status == 0)
+		return;
+	a->count_status[status]++;
+	put_proxy_ack(a, peer, msg->bu.sequence, status, 0, &prefix);
+}
+
+static uint16_t relay_index(struct amad *a, struct channel_peer *peer, const struct in6_addr *address)
+{
+	unsigned i;
+
+	for (i = 0; i < a->n_relays; i++)
+		if (!memcmp(a->relay[i].key, channel_peer_key(peer), sizeof(a->relay[i].key)))
+			break;
+	if (i == RELAYS)
+		return 0;
+	if (i == a->n_relays) {
+		memcpy(a->relay[i].key, channel_peer_key(peer), sizeof(a->relay[i].key));
+		a->n_relays++;
+	}
+	a->relay[i].address = *address;
+	return (uint16_t)(i + 1);
+}
+
+/* pLU: an AMA passes a node's update on (PBU, RFC 5213). The PBU itself is believed in nothing: it carries what the node
+ * sealed for us, and the care-of address in that must be the address this AMA speaks from. */
+static void on_proxy_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
+{
+	struct prefix6 prefix = {.len = 64};
+	struct inner *in = &a->inner[a->n_inner];
+	uint8_t status = MH_STATUS_PROHIBITED;
+	uint32_t cookie = 0;
+
+	(void)mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix);
+	if (!a->config.accept_proxies || rx->ep.relay) {
+		put_proxy_ack(a, peer, msg->bu.sequence, status, 0, &prefix);
+		return;
+	}
+	if (a->n_inner == INNER)
+		return; /* the node sends it again */
+	in->len = dmmopt_sealed(msg, &cookie, in->sealed, sizeof(in->sealed));
+	if (in->len == 0) {
+		a->count_unsealed++;
+		put_proxy_ack(a, peer, msg->bu.sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &prefix);
+		return;
+	}
+	in->rx = (struct channel_rx){.ep = rx->ep, .hoplimit = 0};
+	in->rx.ep.relay = relay_index(a, peer, &rx->ep.remote);
+	in->rx.ep.ifindex = cookie;
+	in->from = peer;
+	in->sequence = msg->bu.sequence;
+	in->prefix = prefix;
+	if (in->rx.ep.relay)
+		a->n_inner++;
+}
+
+/* What was sealed for us, one after the other: the channel does not call itself. */
+static void read_inner(struct amad *a)
+{
+	for (unsigned i = 0; i < a->n_inner; i++) {
+		struct inner *in = &a->inner[i];
+		enum channel_why why;
+
+		a->reading = in;
+		why = channel_input(a->channel, &in->rx, in->sealed, in->len, loop_now_us(a->loop));
+		a->reading = NULL;
+		if (why == CHANNEL_OK)
+			continue;
+		a->count_sealed_bad++;
+		put_proxy_ack(a, in->from, in->sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &in->prefix);
+	}
+	a->n_inner = 0;
+}
+
 static void on_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
 {
 	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = channel_peer_name(peer)};
 	struct pending *p;
 	unsigned left_out;
 
+	if ((msg->bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_P)) {
+		on_request(a, peer, rx, msg);
+		return;
+	}
 	if (a->n_pending == PENDING) {
 		a->count_unexpected++; /* the node sends it again */
 		return;
@@ -582,6 +754,11 @@ static void on_update(struct amad *a, struct channel_peer *peer, const struct ch
 		u.mtu = 0;
 	p = &a->pending[a->n_pending++];
 	*p = (struct pending){.peer = peer, .ba = {.sequence = msg->bu.sequence}, .with_lease = u.with_lease};
+	if (a->reading) {
+		p->relay = a->reading->rx.ep.relay;
+		p->proxy_sequence = a->reading->sequence;
+		a->count_proxied++;
+	}
 	p->ba.status = handle_update(a, &u, p, a->cookie + a->n_pending);
 	if (p->ba.status < 128)
 		return;
@@ -712,6 +889,11 @@ static void on_revocation(struct amad *a, struct channel_peer *peer, const struc
 	struct prefix6 prefix;
 	struct lease *l;
 
+	if (msg->revocation.b_type == MH_REVOCATION_INDICATION && channel_peer_role(peer) == CREDENTIAL_AMA &&
+		(msg->revocation.flags & MH_REVOCATION_P) && mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
+		serving_revoked(a->serving, peer, &prefix, loop_now_us(a->loop));
+		return;
+	}
 	if (msg->revocation.b_type != MH_REVOCATION_ACK || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
 		a->count_unexpected++;
 		return;
@@ -739,6 +921,17 @@ static void channel_recv(
 				return;
 			continue;
 		}
+		if (channel_peer_role(peer) == CREDENTIAL_AMA && (msg.type == MH_BU || msg.type == MH_BA || mh_is_relay(&msg))) {
+			if (msg.type == MH_BA && (msg.ba.flags & MH_BA_P))
+				serving_ack(a->serving, peer, &msg, loop_now_us(a->loop));
+			else if (mh_is_relay(&msg))
+				serving_relay(a->serving, peer, &msg);
+			else if (msg.type == MH_BU && (msg.bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_H | MH_BU_P))
+				on_proxy_update(a, peer, rx, &msg);
+			else
+				a->count_unexpected++;
+			continue;
+		}
 		switch (msg.type) {
 		case MH_BU:
 			on_update(a, peer, rx, &msg);
@@ -755,17 +948,39 @@ static void channel_recv(
 	}
 }
 
+/* ep->relay: the node is behind an AMA, which knows it by the cookie of its PBU. */
 static void channel_tx(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
 {
 	struct amad *a = ctx;
+	uint8_t out[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(out, sizeof(out));
+	struct channel_peer *peer;
+	struct mh_writer m;
 
-	transport_send(a->transport, ep, buf, len, flags);
+	if (!ep->relay) {
+		transport_send(a->transport, ep, buf, len, flags);
+		return;
+	}
+	peer = channel_find_peer(a->channel, a->relay[ep->relay - 1].key);
+	m = mh_begin_relay(&w);
+	mh_put_sealed(&m, ep->ifindex, buf, len);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(a->channel, peer, out, wcur_len(&w));
 }
 
 static int channel_accept(void *ctx, const struct credential *cred)
 {
-	(void)ctx;
-	return cred->role == CREDENTIAL_MN ? 0 : -EACCES; /* anchors do not speak to each other yet */
+	const struct amad *a = ctx;
+
+	return cred->role == CREDENTIAL_MN || a->config.accept_proxies ? 0 : -EACCES;
+}
+
+static void channel_discovered(void *ctx, const struct in6_addr *from, const struct credential *cred)
+{
+	struct amad *a = ctx;
+
+	serving_discovered(a->serving, from, cred, loop_now_us(a->loop));
 }
 
 static uint64_t channel_wall(void *ctx)
@@ -775,13 +990,18 @@ static uint64_t channel_wall(void *ctx)
 }
 
 static const struct channel_ops channel_ops = {
-	.send = channel_tx, .recv = channel_recv, .accept = channel_accept, .wall_ns = channel_wall};
+	.send = channel_tx,
+	.recv = channel_recv,
+	.accept = channel_accept,
+	.discovered = channel_discovered,
+	.wall_ns = channel_wall};
 
 static void datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)
 {
 	struct amad *a = ctx;
 
 	(void)channel_input(a->channel, rx, buf, len, loop_now_us(a->loop));
+	read_inner(a);
 }
 
 /* --- the end of a turn ----------------------------------------------------------------------------------------- */
@@ -902,6 +1122,10 @@ static void answer(void *ctx)
 		mh_end(&m);
 		if (wcur_ok(&w))
 			(void)channel_send(a->channel, p->peer, buf, wcur_len(&w));
+		/* before the sealed answer, so that the last hop is there when the node reads it */
+		if (p->relay)
+			put_proxy_ack(a, channel_find_peer(a->channel, a->relay[p->relay - 1].key), p->proxy_sequence, p->ba.status,
+				p->ba.lifetime_s, &p->prefix);
 	}
 	a->cookie += a->n_pending;
 	a->n_pending = 0;
@@ -962,6 +1186,10 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 			continue;
 		if (!present)
 			link_went(a, link);
+		if (!present || !wanted || strcmp(a->access_name[i], link->name) != 0)
+			rc_want_access(a->set, a->access_name[i], false);
+		if (present && wanted)
+			rc_want_access(a->set, link->name, a->config.proxy);
 		(void)snprintf(a->access_name[i], IF_NAMESIZE, "%s", link->name);
 		if (!present || !wanted) {
 			a->access[i] = a->access[--a->n_access];
@@ -973,6 +1201,7 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 	if (present && wanted && a->n_access < ACCESS) {
 		(void)snprintf(a->access_name[a->n_access], IF_NAMESIZE, "%s", link->name);
 		a->access[a->n_access++] = link->ifindex;
+		rc_want_access(a->set, link->name, a->config.proxy);
 		log_info("anchoring", "nodes may attach on %s", link->name);
 		link_came(a, link);
 	}
@@ -1032,7 +1261,8 @@ static void retunnel(void *ctx, struct binding *b)
 {
 	struct amad *a = ctx;
 
-	rc_retunnel(a->set, b, a->tunnel);
+	if (b->locator)
+		rc_retunnel(a->set, b->locator, a->tunnel);
 }
 
 static void on_retry(void *ctx)
@@ -1054,6 +1284,7 @@ static void on_retry(void *ctx)
 		if (a->srccheck && srccheck_attach(a->srccheck, a->tunnel, err) < 0)
 			log_error("nl", "%s", err);
 		lm_each(a->lm, retunnel, a);
+		serving_set_tunnel(a->serving, a->tunnel);
 		a->resync = true;
 	}
 	if (a->resync) {
@@ -1212,7 +1443,7 @@ static void binding_json(void *ctx, struct binding *b)
 	(void)json_array_append_new(c->list,
 		json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "mn", l ? l->node : "?", "hnp",
 			prefix6_text(&b->prefix), "care_of", in6_text(mr_care_of(b->locator)), "self",
-			in6_text(mr_self(b->locator)), "type", "direct", "sequence", l ? l->sequence : 0, "remaining_s",
+			in6_text(mr_self(b->locator)), "type", b->proxied ? "proxied" : "direct", "sequence", l ? l->sequence : 0, "remaining_s",
 			left_s(c->a, b->until_us), "since_s", (double)(loop_now_us(c->a->loop) - b->since_us) / SEC,
 			"mtu", b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
 }
@@ -1236,6 +1467,56 @@ static int list_bindings(void *ctx, const json_t *parameters, json_t **ret, char
 	(void)reterr;
 	lm_each(c.a->lm, binding_json, &c);
 	*ret = json_pack("{s:o}", "bindings", c.list);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static void visit_json(void *ctx, const struct serving_visit *v)
+{
+	struct list_ctx *c = ctx;
+	char name[IF_NAMESIZE] = "";
+
+	if (v->ifindex)
+		(void)if_indextoname(v->ifindex, name);
+	(void)json_array_append_new(c->list,
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node, "hnp", prefix6_text(&v->prefix),
+			"anchor", in6_text(&v->anchor), "anchor_name", v->anchor_name, "self", in6_text(&v->self), "interface",
+			v->ifindex ? name : NULL, "link_local", v->ifindex ? in6_text(&v->link_local) : NULL, "forwarded_to",
+			v->ifindex ? NULL : in6_text(&v->care_of), "remaining_s", left_s(c->a, v->until_us), "since_s",
+			(double)(loop_now_us(c->a->loop) - v->since_us) / SEC));
+}
+
+static int list_visits(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct list_ctx c = {ctx, json_array()};
+
+	(void)parameters;
+	(void)reterr;
+	serving_each(c.a->serving, visit_json, &c);
+	*ret = json_pack("{s:o}", "visits", c.list);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static void peer_json(void *ctx, const struct serving_peer *p)
+{
+	struct list_ctx *c = ctx;
+	uint64_t now_us = loop_now_us(c->a->loop);
+
+	(void)json_array_append_new(c->list,
+		json_pack("{s:s, s:s?, s:s?, s:s, s:o, s:o, s:I, s:I, s:I, s:s?}", "address", in6_text(&p->address), "name", p->name,
+			"domain", p->domain, "state", !p->name ? "unknown" : p->has_session ? "connected" : "known", "rtt_ms",
+			p->rtt_us ? json_real((double)p->rtt_us / 1000) : json_null(), "heard_s",
+			p->heard_us ? json_real((double)(now_us - p->heard_us) / SEC) : json_null(), "sent", (json_int_t)p->sent,
+			"accepted", (json_int_t)p->accepted, "refused", (json_int_t)p->refused, "last_error", p->last_error));
+}
+
+static int list_peers(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct list_ctx c = {ctx, json_array()};
+
+	(void)parameters;
+	(void)reterr;
+	serving_each_peer(c.a->serving, peer_json, &c);
+	*ret = json_pack("{s:o}", "peers", c.list);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -1281,6 +1562,14 @@ static json_t *counters_json(struct amad *a)
 	COUNT("discoveries", cc->rx_discovery);
 	COUNT("heartbeats", a->count_heartbeat);
 	COUNT("unexpected-messages", a->count_unexpected);
+	COUNT("proxied-updates", a->count_proxied);
+	COUNT("proxied-not-sealed", a->count_unsealed);
+	COUNT("proxied-seal-bad", a->count_sealed_bad);
+	COUNT("proxy-requests", serving_counters(a->serving)->requests);
+	COUNT("proxy-refused", serving_counters(a->serving)->refused);
+	COUNT("proxy-not-covered", serving_counters(a->serving)->not_covered);
+	COUNT("proxy-accepted", serving_counters(a->serving)->accepted);
+	COUNT("proxy-unmatched", serving_counters(a->serving)->unmatched);
 	COUNT("store-failures", a->count_store);
 	COUNT("slow-callbacks", ls->slow);
 	if (a->srccheck && srccheck_counters(a->srccheck, &sc) == 0) {
@@ -1471,7 +1760,7 @@ static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *re
 }
 
 static const struct control_method methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
-	{"ListBindings", list_bindings, false}, {"Reload", do_reload, true}, {"Revoke", do_revoke, true},
+	{"ListBindings", list_bindings, false}, {"ListVisits", list_visits, false}, {"ListPeers", list_peers, false}, {"Reload", do_reload, true}, {"Revoke", do_revoke, true},
 	{"Drain", do_drain, true}, {0}};
 
 static const char description[] = "# The access mobility anchor\n"
@@ -1482,9 +1771,12 @@ static const char description[] = "# The access mobility anchor\n"
 				  "counters: [string]int, errors: []string)\n"
 				  "method ListLeases() -> (leases: []object)\n"
 				  "method ListBindings() -> (bindings: []object)\n"
+				  "method ListVisits() -> (visits: []object)\n"
+				  "method ListPeers() -> (peers: []object)\n"
 				  "# Call with more; event is ready, lease_granted, attached, lease_renewed, "
 				  "lease_released, lease_expired, lease_revoked, draining, binding_created, binding_moved,\n"
-				  "# binding_refreshed, binding_deleted, binding_expired or restored\n"
+				  "# binding_refreshed, binding_deleted, binding_expired, visit_began, visit_refreshed, visit_moved,\n"
+				  "# visit_forwarded, visit_ended or restored\n"
 				  "method Monitor() -> (event: string, data: object)\n"
 				  "method Reload() -> ()\n"
 				  "# what: a prefix (all leases inside it) or the name of a node\n"
@@ -1569,8 +1861,19 @@ static int add_pools(struct amad *a, char *reterr)
 	return 0;
 }
 
+static void on_visit(void *ctx, const char *event, const struct serving_visit *v)
+{
+	struct amad *a = ctx;
+
+	if (control_is_monitored(a->control))
+		control_emit(a->control, event,
+			json_pack("{s:s, s:s, s:s, s:s?}", "hnp", prefix6_text(&v->prefix), "mn", v->node, "anchor", v->anchor_name,
+				"care_of", v->ifindex ? NULL : in6_text(&v->care_of)));
+}
+
 static int open_all(struct amad *a, char *reterr)
 {
+	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits, .event = on_visit, .ctx = a};
 	struct channel_config channel = {.ops = &channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
 	struct control_config control = {.path = a->config.control_socket,
 		.interface = "org.dmm.amad",
@@ -1636,6 +1939,14 @@ static int open_all(struct amad *a, char *reterr)
 	}
 	if (a->config.source_check && srccheck_new(SRCCHECK_ANCHOR, a->config.max_nodes, &a->srccheck, reterr) < 0)
 		return -EPERM; /* fail closed: 'source-check = no' goes on without */
+	serving.set = a->set;
+	serving.mr = a->mr;
+	serving.channel = a->channel;
+	serving.srccheck = a->srccheck;
+	a->serving = serving_new(&serving, now_us);
+	if (!a->serving)
+		return -ENOMEM;
+	serving_set_tunnel(a->serving, a->tunnel);
 	if (nl_sysctl_get("all", "forwarding", &forwarding) == 0 && !forwarding)
 		log_warning("main", "this machine does not forward IPv6: 'sysctl -w net.ipv6.conf.all.forwarding=1' "
 				    "(and accept_ra=2 on an uplink that needs router advertisements)");
@@ -1759,6 +2070,7 @@ void amad_free(struct amad *a)
 	loop_timer_stop(&a->sync);
 	loop_timer_stop(&a->tick);
 	loop_io_stop(&a->nl_io);
+	serving_free(a->serving);
 	srccheck_free(a->srccheck);
 	channel_free(a->channel);
 	transport_free(a->transport);

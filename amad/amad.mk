@@ -6,6 +6,7 @@ libamadcore_a_SOURCES = \
 	amad/lm.c amad/lm.h \
 	amad/mr.c amad/mr.h \
 	amad/rc.c amad/rc.h \
+	amad/serving.c amad/serving.h \
 	amad/settings.c amad/settings.h \
 	amad/store.h amad/store_lmdb.c
 

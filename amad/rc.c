@@ -3,6 +3,7 @@
 #include "rc.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static struct fwd_object route_to(const struct prefix6 *dst)
 {
@@ -101,12 +102,104 @@ void rc_withdraw(struct fwd_set *set, const struct prefix6 *prefix, uint64_t coo
 	fwd_unwant(set, &o, cookie);
 }
 
-void rc_retunnel(struct fwd_set *set, const struct binding *b, uint32_t tunnel)
+void rc_retunnel(struct fwd_set *set, const struct locator *l, uint32_t tunnel)
 {
+	struct fwd_object o = nexthop_of(l, tunnel);
+
+	(void)fwd_want(set, &o, 0);
+}
+
+/* --- a serving AMA --------------------------------------------------------------------------------------------- */
+
+void rc_want_access(struct fwd_set *set, const char *ifname, bool want)
+{
+	struct fwd_object o = {.kind = FWD_RULE, .rule = {.table = RC_VISITING_TABLE, .priority = RC_VISITING_RULE}};
+
+	(void)snprintf(o.rule.iif, sizeof(o.rule.iif), "%s", ifname);
+	if (want)
+		(void)fwd_want(set, &o, 0);
+	else
+		fwd_unwant(set, &o, 0);
+}
+
+/* A reference to a locator, with its nexthop wanted. NULL = no memory. */
+static struct locator *get_locator(
+	struct fwd_set *set, struct mr *mr, const struct in6_addr *to, const struct in6_addr *self, uint32_t tunnel)
+{
+	bool is_new;
+	struct locator *l = mr_get(mr, to, self, 0, &is_new);
 	struct fwd_object o;
 
-	if (!b->locator)
-		return;
-	o = nexthop_of(b->locator, tunnel);
-	(void)fwd_want(set, &o, 0);
+	if (!l || !is_new)
+		return l;
+	o = nexthop_of(l, tunnel);
+	if (fwd_want(set, &o, 0) == 0)
+		return l;
+	put_locator(set, mr, l);
+	return NULL;
+}
+
+static struct fwd_object upstream_route(const struct prefix6 *hnp)
+{
+	struct fwd_object o = {.kind = FWD_ROUTE};
+
+	o.route.src = *hnp;
+	o.route.table = RC_VISITING_TABLE;
+	o.route.metric = RC_METRIC;
+	return o;
+}
+
+int rc_visit(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local,
+	const struct in6_addr *anchor, const struct in6_addr *self, uint32_t tunnel, struct locator **upstream)
+{
+	struct fwd_object down = route_to(hnp), up = upstream_route(hnp);
+	struct locator *l = get_locator(set, mr, anchor, self, tunnel), *old = *upstream;
+
+	if (!l)
+		return -ENOMEM;
+	*upstream = l;
+	up.route.nexthop = mr_id(l);
+	down.route.oif = ifindex;
+	down.route.gateway = *link_local;
+	if (fwd_want(set, &up, 0) < 0 || fwd_want(set, &down, 0) < 0)
+		return -ENOMEM;
+	if (old)
+		put_locator(set, mr, old);
+	return 0;
+}
+
+int rc_forward(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, const struct in6_addr *care_of,
+	const struct in6_addr *self, uint32_t tunnel, struct locator **forward)
+{
+	struct fwd_object down = route_to(hnp);
+	struct locator *l = get_locator(set, mr, care_of, self, tunnel), *old = *forward;
+
+	if (!l)
+		return -ENOMEM;
+	*forward = l;
+	down.route.nexthop = mr_id(l);
+	if (fwd_want(set, &down, 0) < 0)
+		return -ENOMEM;
+	if (old)
+		put_locator(set, mr, old);
+	return 0;
+}
+
+void rc_stop_forwarding(struct fwd_set *set, struct mr *mr, struct locator **forward)
+{
+	if (*forward)
+		put_locator(set, mr, *forward);
+	*forward = NULL;
+}
+
+void rc_leave(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, struct locator *upstream, struct locator *forward)
+{
+	struct fwd_object up = upstream_route(hnp);
+
+	rc_withdraw(set, hnp, 0);
+	fwd_unwant(set, &up, 0);
+	if (upstream)
+		put_locator(set, mr, upstream);
+	if (forward)
+		put_locator(set, mr, forward);
 }

@@ -29,8 +29,27 @@ int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct 
  */
 void rc_unbind(struct fwd_set *set, struct mr *mr, struct binding *b, bool native, uint64_t cookie);
 
-/* The tunnel device is another one (it was deleted and made again): the binding's nexthop has to name it. */
-void rc_retunnel(struct fwd_set *set, const struct binding *b, uint32_t tunnel);
+/* The tunnel device is another one (it was deleted and made again): the locator's nexthop has to name it. */
+void rc_retunnel(struct fwd_set *set, const struct locator *l, uint32_t tunnel);
 
 /* The lease ends or its node left the link without a binding: no route. */
 void rc_withdraw(struct fwd_set *set, const struct prefix6 *prefix, uint64_t cookie);
+
+/* --- a serving AMA: prefixes of others, whose nodes are on our links --- */
+
+#define RC_VISITING_TABLE 7790 /* by source: which anchor packets of a prefix go to */
+#define RC_VISITING_RULE  1077 /* "iif ACCESS lookup 7790"; one an access interface, none a prefix */
+
+/* Packets from nodes on this interface look at the table first. */
+void rc_want_access(struct fwd_set *set, const char *ifname, bool want);
+/* HNP via the node's link-local address, and from the HNP to its anchor. *upstream: the locator, NULL at first; the reference is the
+ * caller's until rc_leave. Returns 0 or -ENOMEM. */
+int rc_visit(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local,
+	const struct in6_addr *anchor, const struct in6_addr *self, uint32_t tunnel, struct locator **upstream);
+/* The node has left: its packets that still arrive go to care_of. *forward as upstream. rc_visit takes the route back, after
+ * rc_stop_forwarding. */
+int rc_forward(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, const struct in6_addr *care_of,
+	const struct in6_addr *self, uint32_t tunnel, struct locator **forward);
+void rc_stop_forwarding(struct fwd_set *set, struct mr *mr, struct locator **forward);
+/* It is over; gives both references back (either may be NULL). */
+void rc_leave(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, struct locator *upstream, struct locator *forward);

@@ -13,8 +13,8 @@ struct amad_config {
 	struct conf_words access;
 	struct conf_prefixes pool;
 	uint64_t lease_us, binding_us, quarantine_us;
-	uint32_t tunnel_mtu, port, max_nodes, leases_a_node;
-	bool flush_on_exit, source_check;
+	uint32_t tunnel_mtu, port, max_nodes, leases_a_node, max_visits;
+	bool flush_on_exit, source_check, proxy, accept_proxies;
 };
 
 extern const struct conf_section amad_sections[];

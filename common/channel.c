@@ -154,7 +154,7 @@ struct channel_peer {
 	uint8_t digest[16];		 /* of its credential, to know it again; keyed with channel.hash_key */
 	uint32_t trust; /* generation of channel.trusted that its credential was verified under; 0: by the owner */
 	uint8_t n_chunks;
-	bool added : 1, pinned : 1, has_ep : 1, force : 1, confirm : 1;
+	bool added : 1, pinned : 1, has_ep : 1, force : 1, confirm : 1, is_ama : 1;
 	char own_name[]; /* the first that it had */
 };
 
@@ -887,6 +887,7 @@ static int set_cred(const struct channel *ch, struct channel_peer *peer, const u
 	}
 	digest(ch, raw, len, peer->digest);
 	peer->until_s = cred->until_s;
+	peer->is_ama = cred->role == CREDENTIAL_AMA;
 	return 0;
 }
 
@@ -970,6 +971,11 @@ const uint8_t *channel_peer_key(const struct channel_peer *peer)
 const char *channel_peer_name(const struct channel_peer *peer)
 {
 	return peer->name;
+}
+
+enum credential_role channel_peer_role(const struct channel_peer *peer)
+{
+	return peer->is_ama ? CREDENTIAL_AMA : CREDENTIAL_MN;
 }
 
 void *channel_peer_ctx(const struct channel_peer *peer)

@@ -25,6 +25,7 @@ struct channel_endpoint {
 		local;	  /* our address: source to send from (:: = the kernel's choice), or destination it came to */
 	uint32_t ifindex; /* 0 = any */
 	uint16_t port;	  /* the remote's, host order */
+	uint16_t relay;	  /* the owner's: not by UDP but through this peer, 0 = by UDP; ifindex is the owner's, too, then */
 };
 
 /* A received datagram's circumstances. */
@@ -154,6 +155,7 @@ void channel_peer_set_endpoint(struct channel_peer *peer, const struct channel_e
 
 const uint8_t *channel_peer_key(const struct channel_peer *peer); /* 32 bytes, its X25519 static public key */
 const char *channel_peer_name(const struct channel_peer *peer);	  /* in its credential */
+enum credential_role channel_peer_role(const struct channel_peer *peer);
 void *channel_peer_ctx(const struct channel_peer *peer);	  /* the owner's pointer, NULL at first */
 void channel_peer_set_ctx(struct channel_peer *peer, void *ctx);
 

@@ -32,6 +32,8 @@ struct fwd_key {
 	struct in6_addr addr;
 	uint32_t a, b;
 	uint16_t kind, len;
+	uint32_t src_len;
+	uint8_t more[16]; /* source prefix, or interface */
 };
 
 /* There are two for each binding: so an object takes only the room its kind needs. One that outgrows it moves to memory
@@ -93,11 +95,14 @@ const char *fwd_object_text(const struct fwd_object *o)
 		(void)snprintf(buf, sizeof(buf), "address %s", in6_text(&o->address.address));
 		break;
 	case FWD_ROUTE:
-		(void)snprintf(buf, sizeof(buf), "route %s table %u metric %u", prefix6_text(&o->route.dst),
-			o->route.table, o->route.metric);
+		(void)snprintf(buf, sizeof(buf), "route %s%s%s table %u metric %u", prefix6_text(&o->route.dst),
+			!o->route.brief && o->route.src.len ? " from " : "",
+			!o->route.brief && o->route.src.len ? prefix6_text(&o->route.src) : "", o->route.table,
+			o->route.metric);
 		break;
 	case FWD_RULE:
-		(void)snprintf(buf, sizeof(buf), "rule from %s table %u", prefix6_text(&o->rule.from), o->rule.table);
+		(void)snprintf(buf, sizeof(buf), "rule from %s%s%s table %u", prefix6_text(&o->rule.from),
+			o->rule.iif[0] ? " iif " : "", o->rule.iif, o->rule.table);
 		break;
 	case FWD_KINDS:
 		break;
@@ -124,12 +129,17 @@ static struct fwd_key key_of(const struct fwd_object *o)
 		k.len = o->route.dst.len;
 		k.a = o->route.table;
 		k.b = o->route.metric;
+		if (!o->route.brief && o->route.src.len) {
+			k.src_len = o->route.src.len;
+			memcpy(k.more, &o->route.src.addr, sizeof(k.more));
+		}
 		break;
 	case FWD_RULE:
 		k.addr = o->rule.from.addr;
 		k.len = o->rule.from.len;
 		k.a = o->rule.table;
 		k.b = o->rule.priority;
+		memcpy(k.more, o->rule.iif, strnlen(o->rule.iif, sizeof(k.more)));
 		break;
 	case FWD_KINDS:
 		break;
@@ -149,7 +159,7 @@ static bool is_none(const struct in6_addr *a)
 
 static bool is_brief(const struct fwd_object *o)
 {
-	return o->route.brief || (is_none(&o->route.prefsrc) && (is_none(&o->route.encap.dst) || o->route.nexthop ||
+	return o->route.brief || (!o->route.src.len && is_none(&o->route.prefsrc) && (is_none(&o->route.encap.dst) || o->route.nexthop ||
 									o->route.type != FWD_UNICAST));
 }
 

@@ -6,6 +6,7 @@
  * change costs O(1), whatever the number of objects. */
 #pragma once
 
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,10 +38,10 @@ struct fwd_object {
 			struct in6_addr address; /* /128 */
 			bool deprecated;         /* preferred lifetime 0, else for ever */
 		} address;
-		struct { /* identity: dst, table, metric */
+		struct { /* identity: dst, src, table, metric */
 			struct prefix6 dst;
 			uint8_t type; /* enum fwd_route_type */
-			bool brief;   /* set by the set in what it hands out: prefsrc and encap are none, and must not be read */
+			bool brief;   /* set by the set in what it hands out: prefsrc, encap and src are none, and must not be read */
 			uint32_t table, metric;
 			uint32_t nexthop; /* id of a nexthop object, 0 = none; then no oif, gateway, encap */
 			uint32_t mtu;     /* 0 = the device's */
@@ -48,10 +49,12 @@ struct fwd_object {
 			struct in6_addr gateway; /* :: = none, as below */
 			struct in6_addr prefsrc;
 			struct fwd_encap encap;
+			struct prefix6 src; /* only for packets from there; length 0 = from anywhere */
 		} route;
-		struct { /* identity: from, table, priority */
+		struct { /* identity: all */
 			struct prefix6 from;
 			uint32_t table, priority;
+			char iif[IF_NAMESIZE]; /* only for packets that come in there; "" = anywhere */
 		} rule;
 	};
 };

@@ -6,6 +6,7 @@
 #include "mh.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* --- names of values ------------------------------------------------------------------------------------------- */
@@ -164,6 +165,7 @@ static const struct mh_layout messages[] = {
 		.fields = FIELDS(
 			CODE("status", mh_status_name), FLAGS(1, ba_flags), U16("sequence"), TIME4("lifetime_s"))},
 	{MH_BE, "binding_error", .fields = FIELDS(CODE("status", be_status_name), RES(1), IP6("home_address"))},
+	{MH_EXPERIMENTAL, "relay", .first = MH_RELAY, .fields = FIELDS(U8("subtype"), RES(1))},
 	{MH_EXPERIMENTAL, "experimental", .fields = FIELDS(HEX("data", 0))},
 	{MH_HEARTBEAT, "heartbeat", .fields = FIELDS(FLAGS(2, heartbeat_flags), U32("sequence"))},
 	{MH_REVOCATION, "binding_revocation_indication", .first = 1,
@@ -217,6 +219,8 @@ static const struct mh_layout vendor_options[] = {
 	{DMMOPT_LEASE, "lease", .fields = FIELDS(U32("lifetime_s"), FLAGS(4, lease_flags))},
 	{DMMOPT_TUNNEL_MTU, "tunnel_mtu", .fields = FIELDS(RES(2), U16("mtu"))},
 	{DMMOPT_PROBE, "probe", .fields = FIELDS(U32("id"), U16("size"), RES(2))},
+	{DMMOPT_SEALED, "sealed", .repeats = true, .fields = FIELDS(U32("cookie"), HEX("bytes", 0))},
+	{DMMOPT_ANCHOR, "anchor", .fields = FIELDS(IP6("address"))},
 };
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
@@ -361,7 +365,7 @@ static bool vendor_ok(const struct mh_msg *m, const struct mh_option *opt, enum 
 		return true;
 	if (!data_ok(layout, c, reterr_why))
 		return false;
-	for (const struct mh_option *o = NULL; (o = mh_find(m, MHOPT_VENDOR, o));) {
+	for (const struct mh_option *o = NULL; !layout->repeats && (o = mh_find(m, MHOPT_VENDOR, o));) {
 		struct rcur other = rcur_make(o->data, o->len);
 		uint32_t enterprise = rcur_u32(&other);
 
@@ -580,6 +584,41 @@ bool dmmopt_probe(const struct mh_msg *m, struct dmmopt_probe *ret)
 	return rcur_ok(&c);
 }
 
+bool dmmopt_anchor(const struct mh_msg *m, struct in6_addr *ret)
+{
+	struct rcur c = dmmopt_find(m, DMMOPT_ANCHOR);
+
+	rcur_in6(&c, ret);
+	return rcur_ok(&c);
+}
+
+size_t dmmopt_sealed(const struct mh_msg *m, uint32_t *ret_cookie, uint8_t *buf, size_t size)
+{
+	size_t len = 0;
+
+	for (const struct mh_option *o = NULL; (o = mh_find(m, MHOPT_VENDOR, o));) {
+		struct rcur c = rcur_make(o->data, o->len);
+		uint32_t cookie;
+		size_t n;
+
+		if (rcur_u32(&c) != DMM_ENTERPRISE || rcur_u8(&c) != DMMOPT_SEALED)
+			continue;
+		cookie = rcur_u32(&c);
+		n = rcur_left(&c);
+		if (!rcur_ok(&c) || n > size - len || (len && cookie != *ret_cookie))
+			return 0;
+		*ret_cookie = cookie;
+		rcur_bytes(&c, buf + len, n);
+		len += n;
+	}
+	return len;
+}
+
+bool mh_is_relay(const struct mh_msg *m)
+{
+	return m->type == MH_EXPERIMENTAL && m->len >= 8 && m->bytes[6] == MH_RELAY;
+}
+
 /* --- writing --------------------------------------------------------------------------------------------------- */
 
 static uint16_t to_time4(uint32_t s)
@@ -638,6 +677,15 @@ struct mh_writer mh_begin_heartbeat(struct wcur *w, const struct mh_heartbeat *h
 
 	wcur_u16(w, hb->flags);
 	wcur_u32(w, hb->sequence);
+	return m;
+}
+
+struct mh_writer mh_begin_relay(struct wcur *w)
+{
+	struct mh_writer m = mh_begin(w, MH_EXPERIMENTAL, 0);
+
+	wcur_u8(w, MH_RELAY);
+	wcur_u8(w, 0);
 	return m;
 }
 
@@ -747,6 +795,41 @@ void mh_put_tunnel_mtu(struct mh_writer *m, uint16_t mtu)
 void mh_put_probe(struct mh_writer *m, const struct dmmopt_probe *probe)
 {
 	put_vendor(m, DMMOPT_PROBE, probe->id, (uint32_t)probe->size << 16, true);
+}
+
+void mh_put_anchor(struct mh_writer *m, const struct in6_addr *anchor)
+{
+	uint8_t buf[5 + 16];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+
+	wcur_u32(&w, DMM_ENTERPRISE);
+	wcur_u8(&w, DMMOPT_ANCHOR);
+	wcur_in6(&w, anchor);
+	mh_put_bytes(m, MHOPT_VENDOR, buf, sizeof(buf));
+}
+
+void mh_put_sealed(struct mh_writer *m, uint32_t cookie, const uint8_t *bytes, size_t len)
+{
+	uint8_t buf[255];
+
+	for (size_t at = 0, n; at < len; at += n) {
+		struct wcur w = wcur_make(buf, sizeof(buf));
+
+		n = len - at < sizeof(buf) - 9 ? len - at : sizeof(buf) - 9;
+		wcur_u32(&w, DMM_ENTERPRISE);
+		wcur_u8(&w, DMMOPT_SEALED);
+		wcur_u32(&w, cookie);
+		wcur_bytes(&w, bytes + at, n);
+		mh_put_bytes(m, MHOPT_VENDOR, buf, (uint8_t)wcur_len(&w));
+	}
+}
+
+void mh_put_nai(struct mh_writer *m, const char *node)
+{
+	char buf[132];
+	int n = snprintf(buf, sizeof(buf), "%c%s", 1, node);
+
+	mh_put_bytes(m, MHOPT_MN_ID, buf, (uint8_t)n);
 }
 
 void mh_pad_to(struct mh_writer *m, size_t len)

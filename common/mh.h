@@ -94,6 +94,8 @@ const char *mh_why_name(enum mh_why why);
 #define MH_REVOCATION_INDICATION     1
 #define MH_REVOCATION_ACK	     2
 #define MH_REVOCATION_ADMINISTRATIVE 1	 /* trigger */
+#define MH_REVOCATION_HANDOVER	     4	 /* trigger: inter-MAG, we do not know of which kind */
+#define MH_REVOCATION_P		     0x8000 /* flag: of a proxy binding */
 #define MH_REVOCATION_NO_BINDING     128 /* status of an acknowledgement */
 
 /* BA status codes used here (RFC 6275 6.1.8, RFC 5213 8.9); the names of all are in mh_status_name. */
@@ -181,6 +183,8 @@ enum dmmopt_type {
 	DMMOPT_LEASE = 1,      /* lifetime_s u32, flags u32 */
 	DMMOPT_TUNNEL_MTU = 2, /* reserved u16, MTU u16: largest inner packet that fits the tunnel */
 	DMMOPT_PROBE = 3,      /* id u32, size u16, reserved u16: a path MTU probe of that IPv6 packet size */
+	DMMOPT_SEALED = 4,     /* cookie u32, bytes: part of a datagram of the secure channel between two others; repeats */
+	DMMOPT_ANCHOR = 5,     /* address: the AMA to which an update is to be passed on */
 };
 #define DMMOPT_LEASE_ATTACH 0x1 /* the sender is on this anchor's link: route natively */
 #define DMMOPT_LEASE_NEW    0x2 /* another prefix than the one it has */
@@ -193,6 +197,9 @@ struct dmmopt_probe {
 	uint32_t id;
 	uint16_t size;
 };
+/* The SEALED options of a message put together. Returns the length, 0 = none, too long for size, or of several cookies. */
+size_t dmmopt_sealed(const struct mh_msg *m, uint32_t *ret_cookie, uint8_t *buf, size_t size);
+bool dmmopt_anchor(const struct mh_msg *m, struct in6_addr *ret);
 bool dmmopt_lease(const struct mh_msg *m, struct dmmopt_lease *ret);
 bool dmmopt_tunnel_mtu(const struct mh_msg *m, uint16_t *ret);
 bool dmmopt_probe(const struct mh_msg *m, struct dmmopt_probe *ret);
@@ -207,6 +214,10 @@ struct mh_writer mh_begin_brr(struct wcur *w); /* Binding Refresh Request (RFC 6
 struct mh_writer mh_begin_bu(struct wcur *w, const struct mh_bu *bu);
 struct mh_writer mh_begin_ba(struct wcur *w, const struct mh_ba *ba);
 struct mh_writer mh_begin_heartbeat(struct wcur *w, const struct mh_heartbeat *hb);
+/* Relay: our subtype of the experimental message (RFC 5096): a SEALED datagram on its way. */
+#define MH_RELAY 0xd1
+bool mh_is_relay(const struct mh_msg *m);
+struct mh_writer mh_begin_relay(struct wcur *w);
 struct mh_writer mh_begin_revocation(struct wcur *w, const struct mh_revocation *r);
 void mh_put_bytes(struct mh_writer *m, uint8_t type, const void *data, uint8_t len);
 void mh_put_address(struct mh_writer *m, uint8_t type, const struct in6_addr *address);
@@ -216,6 +227,11 @@ void mh_put_u32(struct mh_writer *m, uint8_t type, uint32_t v);
 void mh_put_lease(struct mh_writer *m, const struct dmmopt_lease *lease);
 void mh_put_tunnel_mtu(struct mh_writer *m, uint16_t mtu);
 void mh_put_probe(struct mh_writer *m, const struct dmmopt_probe *probe);
+void mh_put_anchor(struct mh_writer *m, const struct in6_addr *anchor);
+/* As many options as the bytes need. */
+void mh_put_sealed(struct mh_writer *m, uint32_t cookie, const uint8_t *bytes, size_t len);
+/* PMIPv6's (RFC 5213 8.3, RFC 4283): who the node is, as a network access identifier. */
+void mh_put_nai(struct mh_writer *m, const char *node);
 /* Pad with PadN until the message has len bytes (a multiple of 8), if it is shorter. */
 void mh_pad_to(struct mh_writer *m, size_t len);
 /* Pad to a multiple of 8 and fill in Header Len. The checksum is left 0. */

@@ -631,6 +631,10 @@ static int get_layout(const struct place *at, const json_t *obj, const struct mh
 		if (type >= 0 && table[i].type != type)
 			return fault(at, "type", "%s is %u", table[i].name, table[i].type);
 		if (table[i].first) {
+			/* the next row holds for any */
+			if (!name && i + 1 < n && table[i + 1].type == type && !table[i + 1].first &&
+				!json_object_get(obj, table[i].fields[0].name))
+				continue;
 			if (get_number(at, obj, table[i].fields[0].name, 255, &first) < 0)
 				return -EINVAL;
 			if (name && first != table[i].first)

@@ -190,6 +190,10 @@ static void put_route(struct nlmsghdr *nlh, enum fwd_op op, const struct fwd_obj
 	rtm->rtm_type = unicast ? RTN_UNICAST : RTN_UNREACHABLE;
 	rtm->rtm_table = o->route.table < 256 ? (uint8_t)o->route.table : RT_TABLE_COMPAT;
 	put_in6(nlh, RTA_DST, &o->route.dst.addr);
+	if (!o->route.brief && o->route.src.len) {
+		rtm->rtm_src_len = o->route.src.len;
+		put_in6(nlh, RTA_SRC, &o->route.src.addr);
+	}
 	mnl_attr_put_u32(nlh, RTA_TABLE, o->route.table);
 	mnl_attr_put_u32(nlh, RTA_PRIORITY, o->route.metric);
 	if (op == FWD_DELETE || !unicast)
@@ -234,7 +238,10 @@ static void put_rule(struct nlmsghdr *nlh, const struct fwd_object *o)
 	frh->src_len = o->rule.from.len;
 	frh->action = FR_ACT_TO_TBL;
 	frh->table = o->rule.table < 256 ? (uint8_t)o->rule.table : RT_TABLE_UNSPEC;
-	put_in6(nlh, FRA_SRC, &o->rule.from.addr);
+	if (o->rule.from.len)
+		put_in6(nlh, FRA_SRC, &o->rule.from.addr);
+	if (o->rule.iif[0])
+		mnl_attr_put_strz(nlh, FRA_IIFNAME, o->rule.iif);
 	mnl_attr_put_u32(nlh, FRA_TABLE, o->rule.table);
 	mnl_attr_put_u32(nlh, FRA_PRIORITY, o->rule.priority);
 	mnl_attr_put_u8(nlh, FRA_PROTOCOL, FWD_PROTOCOL);
@@ -389,7 +396,7 @@ static struct fwd_encap get_encap(const struct attrs *t, unsigned type)
 static bool read_route(const struct nlmsghdr *nlh, struct fwd_object *ret)
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-	struct in6_addr dst;
+	struct in6_addr dst, src;
 	struct attrs t, metrics;
 
 	if (!attrs_of(nlh, sizeof(*rtm), &t) || rtm->rtm_family != AF_INET6 || rtm->rtm_protocol != FWD_PROTOCOL ||
@@ -399,6 +406,8 @@ static bool read_route(const struct nlmsghdr *nlh, struct fwd_object *ret)
 	ret->kind = FWD_ROUTE;
 	dst = get_in6(&t, RTA_DST);
 	ret->route.dst = prefix6_make(&dst, rtm->rtm_dst_len);
+	src = get_in6(&t, RTA_SRC);
+	ret->route.src = prefix6_make(&src, rtm->rtm_src_len);
 	ret->route.table = t.a[RTA_TABLE] ? get_u32(&t, RTA_TABLE) : rtm->rtm_table;
 	ret->route.metric = get_u32(&t, RTA_PRIORITY);
 	ret->route.type = rtm->rtm_type == RTN_UNICAST ? FWD_UNICAST : FWD_UNREACHABLE;
@@ -441,6 +450,7 @@ static bool read_rule(const struct nlmsghdr *nlh, struct fwd_object *ret)
 	ret->kind = FWD_RULE;
 	src = get_in6(&t, FRA_SRC);
 	ret->rule.from = prefix6_make(&src, frh->src_len);
+	(void)snprintf(ret->rule.iif, sizeof(ret->rule.iif), "%s", get_text(&t, FRA_IIFNAME));
 	ret->rule.table = t.a[FRA_TABLE] ? get_u32(&t, FRA_TABLE) : frh->table;
 	ret->rule.priority = get_u32(&t, FRA_PRIORITY);
 	return true;

@@ -19,6 +19,14 @@ struct {
 	__type(value, struct outer);
 } bindings SEC(".maps");
 
+/* At a serving AMA: prefixes of others whose nodes are on its links, each with its anchor. Found by inner destination. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, struct outer);
+} visiting SEC(".maps");
+
 /* What was still in the tunnel when a binding moved or ended: allowed for a moment longer. */
 struct leaving {
 	__u64 prefix;
@@ -50,40 +58,66 @@ static __always_inline int count(__u32 what, int verdict)
 	return verdict;
 }
 
-static __always_inline int check(struct __sk_buff *skb, int offset)
+enum { NONE, RIGHT, WRONG };
+
+/* Is this outer source the one for the prefix of the inner address at offset? */
+static __always_inline int compare(struct __sk_buff *skb, int offset, void *map, const struct bpf_tunnel_key *key)
 {
-	struct bpf_tunnel_key key = {};
 	struct leaving was = {};
 	struct outer *outer;
 	__u64 *until;
 
-	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, offset, &was.prefix, sizeof(was.prefix)) < 0 ||
-		bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6) < 0)
-		return count(MALFORMED, TC_ACT_SHOT);
-	outer = bpf_map_lookup_elem(&bindings, &was.prefix);
-	if (outer && outer->addr[0] == key.remote_ipv6[0] && outer->addr[1] == key.remote_ipv6[1] &&
-		outer->addr[2] == key.remote_ipv6[2] && outer->addr[3] == key.remote_ipv6[3])
-		return count(PASSED, TC_ACT_OK);
-	was.outer.addr[0] = key.remote_ipv6[0];
-	was.outer.addr[1] = key.remote_ipv6[1];
-	was.outer.addr[2] = key.remote_ipv6[2];
-	was.outer.addr[3] = key.remote_ipv6[3];
+	if (bpf_skb_load_bytes(skb, offset, &was.prefix, sizeof(was.prefix)) < 0)
+		return NONE;
+	outer = bpf_map_lookup_elem(map, &was.prefix);
+	if (outer && outer->addr[0] == key->remote_ipv6[0] && outer->addr[1] == key->remote_ipv6[1] &&
+		outer->addr[2] == key->remote_ipv6[2] && outer->addr[3] == key->remote_ipv6[3])
+		return RIGHT;
+	was.outer.addr[0] = key->remote_ipv6[0];
+	was.outer.addr[1] = key->remote_ipv6[1];
+	was.outer.addr[2] = key->remote_ipv6[2];
+	was.outer.addr[3] = key->remote_ipv6[3];
 	until = bpf_map_lookup_elem(&left, &was);
 	if (until && bpf_ktime_get_ns() < *until)
-		return count(PASSED, TC_ACT_OK);
-	return count(outer ? WRONG_SOURCE : UNBOUND, TC_ACT_SHOT);
+		return RIGHT;
+	return outer ? WRONG : NONE;
 }
 
+static __always_inline int outer_of(struct __sk_buff *skb, struct bpf_tunnel_key *key)
+{
+	return skb->protocol == bpf_htons(ETH_P_IPV6) && bpf_skb_get_tunnel_key(skb, key, sizeof(*key), BPF_F_TUNINFO_IPV6) == 0;
+}
+
+static __always_inline int verdict(int found)
+{
+	if (found == RIGHT)
+		return count(PASSED, TC_ACT_OK);
+	return count(found == WRONG ? WRONG_SOURCE : UNBOUND, TC_ACT_SHOT);
+}
+
+/* An AMA: from a node, whose prefix it anchors, or from an anchor, for a node that it serves. */
 SEC("tc")
 int by_inner_source(struct __sk_buff *skb)
 {
-	return check(skb, 8);
+	struct bpf_tunnel_key key = {};
+	int found;
+
+	if (!outer_of(skb, &key))
+		return count(MALFORMED, TC_ACT_SHOT);
+	found = compare(skb, 8, &bindings, &key);
+	if (found == NONE)
+		found = compare(skb, 24, &visiting, &key);
+	return verdict(found);
 }
 
 SEC("tc")
 int by_inner_destination(struct __sk_buff *skb)
 {
-	return check(skb, 24);
+	struct bpf_tunnel_key key = {};
+
+	if (!outer_of(skb, &key))
+		return count(MALFORMED, TC_ACT_SHOT);
+	return verdict(compare(skb, 24, &bindings, &key));
 }
 
 char _license[] SEC("license") = "GPL";

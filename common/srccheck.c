@@ -19,7 +19,7 @@
 
 struct srccheck {
 	struct bpf_object *object;
-	int prog, map, left, counters;
+	int prog, map, left, visiting, counters;
 	unsigned n_set, n_del, n_left;
 	uint64_t set_key[BATCH], del_key[BATCH];
 	struct in6_addr set_value[BATCH];
@@ -42,7 +42,7 @@ int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck 
 {
 	struct srccheck *s = calloc(1, sizeof(*s));
 	struct bpf_program *by_source, *by_destination, *prog;
-	struct bpf_map *map, *left, *counters;
+	struct bpf_map *map, *left, *visiting, *counters;
 	int r = 0;
 
 	if (!s)
@@ -57,20 +57,24 @@ int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck 
 	by_destination = bpf_object__find_program_by_name(s->object, "by_inner_destination");
 	map = bpf_object__find_map_by_name(s->object, "bindings");
 	left = bpf_object__find_map_by_name(s->object, "left");
+	visiting = bpf_object__find_map_by_name(s->object, "visiting");
 	counters = bpf_object__find_map_by_name(s->object, "counters");
 	prog = mode == SRCCHECK_ANCHOR ? by_source : by_destination;
-	if (!prog || !map || !left || !counters) {
+	if (!prog || !map || !left || !visiting || !counters) {
 		r = -EINVAL;
 		goto fail;
 	}
 	(void)bpf_program__set_autoload(mode == SRCCHECK_ANCHOR ? by_destination : by_source, false);
 	(void)bpf_map__set_max_entries(map, max_entries);
+	if (mode == SRCCHECK_ANCHOR)
+		(void)bpf_map__set_max_entries(visiting, SRCCHECK_VISITING_MAX);
 	r = bpf_object__load(s->object);
 	if (r < 0)
 		goto fail;
 	s->prog = bpf_program__fd(prog);
 	s->map = bpf_map__fd(map);
 	s->left = bpf_map__fd(left);
+	s->visiting = bpf_map__fd(visiting);
 	s->counters = bpf_map__fd(counters);
 	*ret = s;
 	return 0;
@@ -149,6 +153,20 @@ static void flush_left(struct srccheck *s)
 	else if (n > 1)
 		(void)bpf_map_update_batch(s->left, s->left_key, until, &n, &opts);
 	s->n_left = 0;
+}
+
+int srccheck_visit(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *anchor)
+{
+	uint64_t key = key_of(prefix);
+
+	return bpf_map_update_elem(s->visiting, &key, anchor, BPF_ANY) < 0 ? -errno : 0;
+}
+
+void srccheck_visit_end(struct srccheck *s, const struct prefix6 *prefix)
+{
+	uint64_t key = key_of(prefix);
+
+	(void)bpf_map_delete_elem(s->visiting, &key);
 }
 
 int srccheck_flush(struct srccheck *s)

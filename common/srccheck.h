@@ -2,7 +2,7 @@
 /* srccheck.h - source check at decapsulation: a tc BPF program on the tunnel device's ingress
  *
  * A decapsulated packet passes only if its outer source is the locator bound to its inner source prefix (at an anchor), or the
- * anchor of its inner destination prefix (at a mobile node). Prefixes are /64s. */
+ * anchor of its inner destination prefix (at a mobile node, and at the AMA that serves one). Prefixes are /64s. */
 #pragma once
 
 #include <netinet/in.h>
@@ -36,6 +36,10 @@ void srccheck_delete(struct srccheck *s, const struct prefix6 *prefix);
  * SRCCHECK_LEAVE_MS more. Call beside srccheck_set or srccheck_delete. */
 #define SRCCHECK_LEAVE_MS 3000
 void srccheck_leave(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *outer);
+/* At an AMA: packets to this prefix, of a node that it serves, come from this anchor. At once. 0 or -errno. */
+#define SRCCHECK_VISITING_MAX 65536
+int srccheck_visit(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *anchor);
+void srccheck_visit_end(struct srccheck *s, const struct prefix6 *prefix);
 /* Returns 0 or -errno. */
 int srccheck_flush(struct srccheck *s);
 

@@ -688,6 +688,8 @@ static void random_message(struct wcur *w)
 	random_data(tidy ? layout : NULL, data, len);
 	if (layout->first)
 		data[0] = layout->first;
+	else if (layout->type == MH_EXPERIMENTAL && len > 0 && data[0] == MH_RELAY)
+		data[0] = 0; /* that is another row */
 	wcur_bytes(w, data, len);
 	if (open)
 		return mh_end(&m);

@@ -1,0 +1,658 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* serving.c - the serving AMA
+ *
+ * A request is what a node asked and an anchor has not answered, and later the way back to the node; a visit is what an anchor said
+ * yes to. Only visits have forwarding state. Nothing waits for anything else: each request goes to its anchor at once, and
+ * each answer is acted on when it comes. */
+#include "serving.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "log.h"
+#include "rc.h"
+#include "table.h"
+#include "wheel.h"
+
+#define SEC	      1000000ULL
+#define REQUEST_US    (20 * SEC)
+#define DISCOVER_US   200000u /* not more often at one address */
+#define PEERS	      4096
+#define PREFIXES      8
+#define SEALED_MAX    1000
+#define ACCESS_OTHER  0 /* handoff indicator and access technology: we do not know (RFC 5213 8.4, 8.5) */
+#define HANDOFF_OTHER 4
+
+struct ama {
+	struct table_entry by_address;
+	struct in6_addr address;
+	bool known;
+	struct credential credential;
+	struct channel_peer *peer;
+	uint64_t asked_us, rtt_us;
+	uint64_t sent, accepted, refused;
+	char last_error[96];
+};
+
+struct request {
+	struct wheel_entry expiry; /* first */
+	struct table_entry by_cookie, by_sequence;
+	struct request *prev, *next; /* of those that wait for discovery */
+	unsigned refs;		     /* visits, and one until it expires */
+	uint32_t cookie, node_cookie;
+	uint16_t sequence;
+	bool waiting, over; /* for discovery; it can be answered no more, but is the way back to the node */
+	uint8_t key[32];
+	char node[CREDENTIAL_NAME_MAX + 1];
+	struct ama *anchor;
+	uint32_t ifindex, lifetime_s;
+	struct in6_addr link_local, self;
+	unsigned n_prefixes;
+	struct prefix6 prefix[PREFIXES];
+	uint64_t sent_us;
+	uint8_t *sealed; /* len bytes; NULL when it was passed on */
+	size_t len;
+};
+
+struct visit {
+	struct wheel_entry expiry; /* first */
+	struct table_entry by_prefix, by_key;
+	struct request *request;
+	struct prefix6 prefix;
+	struct locator *upstream, *forward; /* mr's: to the anchor; to where the node went */
+	uint32_t ifindex;
+	struct in6_addr link_local;
+	uint64_t since_us;
+};
+
+struct serving {
+	struct serving_env env;
+	uint32_t tunnel;
+	struct table amas, by_cookie, by_sequence, by_prefix, by_key;
+	struct wheel requests, visits;
+	struct request *waiting;
+	uint32_t cookie;
+	uint16_t sequence;
+	struct serving_counters counters;
+};
+
+#define AMA(e)	       TABLE_OBJECT(e, struct ama, by_address)
+#define REQUEST(e)     TABLE_OBJECT(e, struct request, by_cookie)
+#define SEQ_REQUEST(e) TABLE_OBJECT(e, struct request, by_sequence)
+#define VISIT(e)       TABLE_OBJECT(e, struct visit, by_prefix)
+#define KEY_VISIT(e)   TABLE_OBJECT(e, struct visit, by_key)
+
+static uint64_t hash_address(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(&AMA(e)->address, 16);
+}
+
+static uint64_t hash_cookie(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(&REQUEST(e)->cookie, 4);
+}
+
+static uint64_t hash_sequence(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(&SEQ_REQUEST(e)->sequence, 2);
+}
+
+static uint64_t hash_prefix(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(&VISIT(e)->prefix.addr, 8);
+}
+
+static uint64_t hash_key(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(KEY_VISIT(e)->request->key, 32);
+}
+
+struct serving *serving_new(const struct serving_env *env, uint64_t now_us)
+{
+	struct serving *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->env = *env;
+	table_init(&s->amas, hash_address, NULL);
+	table_init(&s->by_cookie, hash_cookie, NULL);
+	table_init(&s->by_sequence, hash_sequence, NULL);
+	table_init(&s->by_prefix, hash_prefix, NULL);
+	table_init(&s->by_key, hash_key, NULL);
+	wheel_start(&s->requests, now_us);
+	wheel_start(&s->visits, now_us);
+	s->cookie = (uint32_t)now_us; /* another than before a restart, most likely: what comes late is nobody's */
+	return s;
+}
+
+void serving_free(struct serving *s)
+{
+	struct table_entry *e, *tmp;
+
+	if (!s)
+		return;
+	TABLE_EACH(&s->by_prefix, e, tmp)
+	{
+		free(VISIT(e));
+	}
+	TABLE_EACH(&s->by_cookie, e, tmp)
+	{
+		free(REQUEST(e)->sealed);
+		free(REQUEST(e));
+	}
+	TABLE_EACH(&s->amas, e, tmp)
+	{
+		free(AMA(e));
+	}
+	table_done(&s->by_prefix);
+	table_done(&s->by_key);
+	table_done(&s->by_cookie);
+	table_done(&s->by_sequence);
+	table_done(&s->amas);
+	free(s);
+}
+
+/* --- looking up ------------------------------------------------------------------------------------------------ */
+
+static struct visit *visit_find(const struct serving *s, const struct prefix6 *prefix)
+{
+	struct table_entry *e = table_first(&s->by_prefix, table_hash_bytes(&prefix->addr, 8));
+
+	while (e && memcmp(&VISIT(e)->prefix.addr, &prefix->addr, 8) != 0)
+		e = e->next;
+	return e ? VISIT(e) : NULL;
+}
+
+static struct request *request_by_cookie(const struct serving *s, uint32_t cookie)
+{
+	struct table_entry *e = table_first(&s->by_cookie, table_hash_bytes(&cookie, 4));
+
+	while (e && REQUEST(e)->cookie != cookie)
+		e = e->next;
+	return e ? REQUEST(e) : NULL;
+}
+
+static struct request *request_by_sequence(const struct serving *s, const struct channel_peer *anchor, uint16_t sequence)
+{
+	struct table_entry *e = table_first(&s->by_sequence, table_hash_bytes(&sequence, 2));
+
+	while (e && (SEQ_REQUEST(e)->sequence != sequence || SEQ_REQUEST(e)->anchor->peer != anchor))
+		e = e->next;
+	return e ? SEQ_REQUEST(e) : NULL;
+}
+
+static struct ama *ama_get(struct serving *s, const struct in6_addr *address)
+{
+	struct table_entry *e = table_first(&s->amas, table_hash_bytes(address, 16));
+	struct ama *a;
+
+	while (e && !IN6_ARE_ADDR_EQUAL(&AMA(e)->address, address))
+		e = e->next;
+	if (e)
+		return AMA(e);
+	if (s->amas.n >= PEERS)
+		return NULL;
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return NULL;
+	a->address = *address;
+	if (table_add(&s->amas, &a->by_address) < 0) {
+		free(a);
+		return NULL;
+	}
+	return a;
+}
+
+static void describe(const struct visit *v, struct serving_visit *ret)
+{
+	*ret = (struct serving_visit){.prefix = v->prefix,
+		.node = v->request->node,
+		.anchor_name = v->request->anchor->credential.node,
+		.anchor = v->request->anchor->address,
+		.self = v->request->self,
+		.ifindex = v->forward ? 0 : v->ifindex,
+		.link_local = v->link_local,
+		.until_us = v->expiry.at_s * SEC,
+		.since_us = v->since_us};
+	if (v->forward)
+		ret->care_of = *mr_care_of(v->forward);
+}
+
+static void tell(struct serving *s, const char *event, const struct visit *v)
+{
+	struct serving_visit d;
+
+	if (!s->env.event)
+		return;
+	describe(v, &d);
+	s->env.event(s->env.ctx, event, &d);
+}
+
+/* --- visits ---------------------------------------------------------------------------------------------------- */
+
+static void request_put(struct serving *s, struct request *r)
+{
+	if (--r->refs > 0)
+		return;
+	wheel_drop(&s->requests, &r->expiry);
+	if (r->waiting)
+		DL_DELETE(s->waiting, r);
+	table_remove(&s->by_cookie, &r->by_cookie);
+	if (!r->over)
+		table_remove(&s->by_sequence, &r->by_sequence);
+	free(r->sealed);
+	free(r);
+}
+
+static void visit_end(struct serving *s, struct visit *v)
+{
+	tell(s, "visit_ended", v);
+	rc_leave(s->env.set, s->env.mr, &v->prefix, v->upstream, v->forward);
+	if (s->env.srccheck) {
+		srccheck_visit_end(s->env.srccheck, &v->prefix);
+		srccheck_leave(s->env.srccheck, &v->prefix, &v->request->anchor->address);
+	}
+	wheel_drop(&s->visits, &v->expiry);
+	table_remove(&s->by_prefix, &v->by_prefix);
+	table_remove(&s->by_key, &v->by_key);
+	request_put(s, v->request);
+	free(v);
+}
+
+/* The anchor said yes: packets of this prefix go to the node's link, and from there to the anchor. */
+static void visit_begin(struct serving *s, struct request *r, const struct prefix6 *prefix, uint32_t lifetime_s, uint64_t now_us)
+{
+	struct visit *v = visit_find(s, prefix);
+	bool is_new = !v;
+
+	if (!v) {
+		if (s->by_prefix.n >= s->env.max_visits)
+			return;
+		v = calloc(1, sizeof(*v));
+		if (!v)
+			return;
+		v->prefix = *prefix;
+		v->since_us = now_us;
+		v->request = r;
+		if (table_add(&s->by_prefix, &v->by_prefix) < 0) {
+			free(v);
+			return;
+		}
+	} else {
+		if (v->forward)
+			rc_stop_forwarding(s->env.set, s->env.mr, &v->forward);
+		table_remove(&s->by_key, &v->by_key); /* its hash is the request's */
+	}
+	r->refs++;
+	if (!is_new)
+		request_put(s, v->request);
+	v->request = r;
+	v->ifindex = r->ifindex;
+	v->link_local = r->link_local;
+	if (table_add(&s->by_key, &v->by_key) < 0 ||
+		rc_visit(s->env.set, s->env.mr, prefix, r->ifindex, &r->link_local, &r->anchor->address, &r->self, s->tunnel,
+			&v->upstream) < 0) {
+		log_error("lu", "no memory for %s of %s: it is not forwarded", prefix6_text(prefix), r->node);
+		return;
+	}
+	if (s->env.srccheck && srccheck_visit(s->env.srccheck, prefix, &r->anchor->address) < 0)
+		log_warning("lu", "cannot allow packets for %s from %s", prefix6_text(prefix), in6_text(&r->anchor->address));
+	wheel_set(&s->visits, &v->expiry, now_us + lifetime_s * SEC);
+	if (is_new)
+		log_info("lu", "serving %s of %s, anchored at %s", prefix6_text(prefix), r->node, r->anchor->credential.node);
+	tell(s, is_new ? "visit_began" : "visit_refreshed", v);
+}
+
+void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex, const struct in6_addr *link_local)
+{
+	struct table_entry *e = table_first(&s->by_key, table_hash_bytes(key, 32));
+
+	for (; e; e = e->next) {
+		struct visit *v = KEY_VISIT(e);
+
+		if (memcmp(v->request->key, key, 32) != 0 ||
+			(v->ifindex == ifindex && IN6_ARE_ADDR_EQUAL(&v->link_local, link_local) && !v->forward))
+			continue;
+		if (v->forward)
+			rc_stop_forwarding(s->env.set, s->env.mr, &v->forward);
+		v->ifindex = ifindex;
+		v->link_local = *link_local;
+		(void)rc_visit(s->env.set, s->env.mr, &v->prefix, ifindex, link_local, &v->request->anchor->address,
+			&v->request->self, s->tunnel, &v->upstream);
+		tell(s, "visit_moved", v);
+	}
+}
+
+bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *care_of,
+	const struct in6_addr *self, uint64_t now_us)
+{
+	struct visit *v = visit_find(s, prefix);
+
+	if (!v || memcmp(v->request->key, key, 32) != 0)
+		return false;
+	if (rc_forward(s->env.set, s->env.mr, prefix, care_of, self, s->tunnel, &v->forward) < 0)
+		return false;
+	wheel_set(&s->visits, &v->expiry, now_us + SERVING_FORWARD_S * SEC);
+	tell(s, "visit_forwarded", v);
+	return true;
+}
+
+void serving_revoked(struct serving *s, struct channel_peer *anchor, const struct prefix6 *prefix, uint64_t now_us)
+{
+	struct visit *v = visit_find(s, prefix);
+	uint64_t end_us = now_us + SERVING_FORWARD_S * SEC;
+
+	if (v && v->request->anchor->peer == anchor && v->expiry.at_s * SEC > end_us)
+		wheel_set(&s->visits, &v->expiry, end_us);
+}
+
+void serving_set_tunnel(struct serving *s, uint32_t tunnel)
+{
+	struct table_entry *e, *tmp;
+
+	s->tunnel = tunnel;
+	TABLE_EACH(&s->by_prefix, e, tmp)
+	{
+		struct visit *v = VISIT(e);
+
+		if (v->upstream)
+			rc_retunnel(s->env.set, v->upstream, tunnel);
+		if (v->forward)
+			rc_retunnel(s->env.set, v->forward, tunnel);
+	}
+}
+
+/* --- requests -------------------------------------------------------------------------------------------------- */
+
+static void fault(struct ama *a, const char *text)
+{
+	a->refused++;
+	(void)snprintf(a->last_error, sizeof(a->last_error), "%s", text);
+}
+
+/* Proxy Binding Update (RFC 5213 8.1), with the node's own update inside. */
+static void pass_on(struct serving *s, struct request *r, uint64_t now_us)
+{
+	struct channel_endpoint ep = {.remote = r->anchor->address, .local = r->self, .port = s->env.port};
+	struct mh_bu head = {.sequence = r->sequence, .flags = MH_BU_A | MH_BU_H | MH_BU_P, .lifetime_s = r->lifetime_s};
+	uint8_t buf[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_bu(&w, &head);
+
+	mh_put_nai(&m, r->node);
+	mh_put_bytes(&m, MHOPT_HANDOFF, (uint8_t[]){0, HANDOFF_OTHER}, 2);
+	mh_put_bytes(&m, MHOPT_ACCESS_TECH, (uint8_t[]){0, ACCESS_OTHER}, 2);
+	for (unsigned i = 0; i < r->n_prefixes; i++)
+		mh_put_prefix(&m, MHOPT_HNP, &r->prefix[i]);
+	mh_put_address(&m, MHOPT_LINK_LOCAL, &r->link_local);
+	mh_put_sealed(&m, r->cookie, r->sealed, r->len);
+	mh_end(&m);
+	channel_peer_set_endpoint(r->anchor->peer, &ep);
+	if (!wcur_ok(&w) || channel_send(s->env.channel, r->anchor->peer, buf, wcur_len(&w)) < 0) {
+		fault(r->anchor, "an update could not be sent");
+		return;
+	}
+	free(r->sealed);
+	r->sealed = NULL;
+	r->sent_us = now_us;
+	r->anchor->sent++;
+	s->counters.passed++;
+}
+
+static void answer_node(struct serving *s, const struct request *r, const struct prefix6 *prefix, uint8_t status)
+{
+	struct channel_peer *peer = channel_find_peer(s->env.channel, r->key);
+	struct mh_ba ba = {.status = status, .flags = MH_BA_P};
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_ba(&w, &ba);
+
+	mh_put_prefix(&m, MHOPT_HNP, prefix);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(s->env.channel, peer, buf, wcur_len(&w));
+}
+
+static bool is_covered(struct serving *s, const struct request *r)
+{
+	for (unsigned i = 0; i < r->n_prefixes; i++) {
+		if (credential_covers(&r->anchor->credential, &r->prefix[i]))
+			continue;
+		s->counters.not_covered++;
+		return false;
+	}
+	return true;
+}
+
+uint8_t serving_request(
+	struct serving *s, struct channel_peer *node, const struct channel_rx *rx, const struct mh_msg *msg, uint64_t now_us)
+{
+	uint8_t sealed[SEALED_MAX];
+	struct in6_addr anchor, link_local;
+	uint32_t cookie = 0;
+	size_t len = dmmopt_sealed(msg, &cookie, sealed, sizeof(sealed));
+	struct request *r;
+
+	s->counters.requests++;
+	if (len == 0 || !dmmopt_anchor(msg, &anchor) || !in6_is_global(&anchor) || !mh_find(msg, MHOPT_HNP, NULL) ||
+		!mhopt_address(mh_find(msg, MHOPT_LINK_LOCAL, NULL), &link_local) || !IN6_IS_ADDR_LINKLOCAL(&link_local)) {
+		s->counters.refused++;
+		return MH_STATUS_UNSPECIFIED;
+	}
+	if (IN6_ARE_ADDR_EQUAL(&anchor, &rx->ep.local)) { /* a loop: the anchor is reached directly */
+		s->counters.refused++;
+		return MH_STATUS_PROHIBITED;
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return MH_STATUS_RESOURCES;
+	r->sealed = malloc(len);
+	for (const struct mh_option *o = NULL; (o = mh_find(msg, MHOPT_HNP, o));) {
+		if (r->n_prefixes == PREFIXES || !mhopt_prefix(o, &r->prefix[r->n_prefixes]) ||
+			r->prefix[r->n_prefixes].len != 64) {
+			free(r->sealed);
+			free(r);
+			s->counters.refused++;
+			return MH_STATUS_UNSPECIFIED;
+		}
+		r->n_prefixes++;
+	}
+	r->anchor = ama_get(s, &anchor);
+	r->refs = 1;
+	r->cookie = ++s->cookie;
+	r->sequence = ++s->sequence;
+	r->node_cookie = cookie;
+	memcpy(r->key, channel_peer_key(node), sizeof(r->key));
+	(void)snprintf(r->node, sizeof(r->node), "%s", channel_peer_name(node));
+	r->ifindex = rx->ep.ifindex;
+	r->link_local = link_local;
+	r->self = rx->ep.local;
+	r->lifetime_s = msg->bu.lifetime_s;
+	r->len = len;
+	if (!r->anchor || !r->sealed || table_add(&s->by_cookie, &r->by_cookie) < 0) {
+		free(r->sealed);
+		free(r);
+		return MH_STATUS_RESOURCES;
+	}
+	memcpy(r->sealed, sealed, len);
+	if (table_add(&s->by_sequence, &r->by_sequence) < 0) {
+		r->over = true;
+		request_put(s, r);
+		return MH_STATUS_RESOURCES;
+	}
+	wheel_set(&s->requests, &r->expiry, now_us + REQUEST_US);
+	if (r->anchor->known) {
+		if (!is_covered(s, r)) {
+			fault(r->anchor, "named as anchor of a prefix that its credential does not cover");
+			request_put(s, r);
+			s->counters.refused++;
+			return MH_STATUS_NOT_AUTHORISED_HNP;
+		}
+		pass_on(s, r, now_us);
+		return 0;
+	}
+	r->waiting = true;
+	DL_APPEND(s->waiting, r);
+	if (now_us - r->anchor->asked_us >= DISCOVER_US) {
+		struct channel_endpoint ep = {.remote = anchor, .local = r->self, .port = s->env.port};
+
+		r->anchor->asked_us = now_us;
+		channel_discover(s->env.channel, &ep, now_us);
+	}
+	return 0;
+}
+
+void serving_discovered(struct serving *s, const struct in6_addr *from, const struct credential *cred, uint64_t now_us)
+{
+	struct ama *a = ama_get(s, from);
+	struct request *r, *tmp;
+
+	if (!a || cred->role != CREDENTIAL_AMA)
+		return;
+	if (a->known && memcmp(a->credential.key, cred->key, sizeof(cred->key)) != 0)
+		return; /* the address is another's now, or somebody's trick: who we know stays */
+	if (channel_peer_add(s->env.channel, cred, &a->peer) < 0)
+		return;
+	a->credential = *cred;
+	a->known = true;
+	DL_FOREACH_SAFE(s->waiting, r, tmp)
+	{
+		if (r->anchor != a)
+			continue;
+		DL_DELETE(s->waiting, r);
+		r->waiting = false;
+		if (is_covered(s, r)) {
+			pass_on(s, r, now_us);
+			continue;
+		}
+		fault(a, "named as anchor of a prefix that its credential does not cover");
+		s->counters.refused++;
+		answer_node(s, r, &r->prefix[0], MH_STATUS_NOT_AUTHORISED_HNP);
+	}
+}
+
+void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg, uint64_t now_us)
+{
+	struct request *r = request_by_sequence(s, anchor, msg->ba.sequence);
+	struct prefix6 prefix;
+	struct visit *v;
+	bool asked = false;
+
+	if (!r || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
+		s->counters.unmatched++;
+		return;
+	}
+	for (unsigned i = 0; i < r->n_prefixes; i++)
+		asked |= prefix6_equal(&r->prefix[i], &prefix);
+	if (!asked) {
+		s->counters.unmatched++;
+		return;
+	}
+	if (r->sent_us)
+		r->anchor->rtt_us = now_us - r->sent_us;
+	if (msg->ba.status >= 128) {
+		char text[96];
+
+		(void)snprintf(text, sizeof(text), "refused %s: %u (%s)", prefix6_text(&prefix), msg->ba.status,
+			mh_status_name(msg->ba.status));
+		fault(r->anchor, text);
+		return; /* the node reads it in its own, sealed answer; if there is none, here */
+	}
+	r->anchor->accepted++;
+	s->counters.accepted++;
+	v = visit_find(s, &prefix);
+	if (msg->ba.lifetime_s > 0)
+		visit_begin(s, r, &prefix, msg->ba.lifetime_s, now_us);
+	else if (v && memcmp(v->request->key, r->key, sizeof(r->key)) == 0)
+		visit_end(s, v);
+}
+
+void serving_relay(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg)
+{
+	uint8_t sealed[SEALED_MAX], buf[CHANNEL_MESSAGE_MAX];
+	uint32_t cookie = 0;
+	size_t len = dmmopt_sealed(msg, &cookie, sealed, sizeof(sealed));
+	struct request *r = len ? request_by_cookie(s, cookie) : NULL;
+	struct channel_peer *peer = r ? channel_find_peer(s->env.channel, r->key) : NULL;
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m;
+
+	if (!r || r->anchor->peer != anchor || !peer) {
+		s->counters.unmatched++;
+		return;
+	}
+	m = mh_begin_relay(&w);
+	mh_put_sealed(&m, r->node_cookie, sealed, len);
+	mh_end(&m);
+	if (wcur_ok(&w))
+		(void)channel_send(s->env.channel, peer, buf, wcur_len(&w));
+}
+
+void serving_tick(struct serving *s, uint64_t now_us)
+{
+	struct visit *v;
+	struct request *r;
+
+	while ((v = (struct visit *)(void *)wheel_due(&s->visits, now_us)))
+		visit_end(s, v);
+	while ((r = (struct request *)(void *)wheel_due(&s->requests, now_us))) {
+		r->over = true;
+		table_remove(&s->by_sequence, &r->by_sequence);
+		request_put(s, r);
+	}
+}
+
+/* --- for people ------------------------------------------------------------------------------------------------ */
+
+const struct serving_counters *serving_counters(const struct serving *s)
+{
+	return &s->counters;
+}
+
+size_t serving_count(const struct serving *s)
+{
+	return s->by_prefix.n;
+}
+
+void serving_each(struct serving *s, void (*cb)(void *ctx, const struct serving_visit *v), void *ctx)
+{
+	struct table_entry *e, *tmp;
+
+	TABLE_EACH(&s->by_prefix, e, tmp)
+	{
+		struct serving_visit d;
+
+		describe(VISIT(e), &d);
+		cb(ctx, &d);
+	}
+}
+
+void serving_each_peer(struct serving *s, void (*cb)(void *ctx, const struct serving_peer *p), void *ctx)
+{
+	struct table_entry *e, *tmp;
+
+	TABLE_EACH(&s->amas, e, tmp)
+	{
+		const struct ama *a = AMA(e);
+		struct channel_peer_info info = {0};
+		struct serving_peer p = {.address = a->address, .rtt_us = a->rtt_us, .sent = a->sent, .accepted = a->accepted,
+			.refused = a->refused, .last_error = a->last_error[0] ? a->last_error : NULL};
+
+		if (a->known) {
+			channel_peer_info(a->peer, &info);
+			p.name = a->credential.node;
+			p.domain = a->credential.domain;
+			p.has_session = info.has_session;
+			p.heard_us = info.heard_us;
+		}
+		cb(ctx, &p);
+	}
+}

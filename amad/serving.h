@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* serving.h - the serving AMA: passes the location updates of nodes on its links on to their anchors (pLU), and is the locator of
+ * their prefixes: the anchor's LM maps HNP -> this AMA, the table here maps HNP -> the node's link (DESIGN 3; framework, fig. 8)
+ *
+ * What a node says to its anchor is sealed for the anchor: here it is bytes. What this AMA believes is the anchor's PBA, from
+ * the peer whose credential covers the prefix. */
+#pragma once
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "channel.h"
+#include "fwd.h"
+#include "mh.h"
+#include "mr.h"
+#include "prefix6.h"
+#include "srccheck.h"
+
+struct serving;
+
+/* A prefix of another anchor whose node is on one of our links. Owned by serving; for one callback only. */
+struct serving_visit {
+	struct prefix6 prefix;
+	const char *node, *anchor_name;
+	struct in6_addr anchor, self; /* the two ends of the tunnel */
+	uint32_t ifindex;	      /* last hop; 0 = the node has left, forwarded to care_of */
+	struct in6_addr link_local, care_of;
+	uint64_t until_us, since_us;
+};
+
+/* Another AMA that we spoke to. Same rule. */
+struct serving_peer {
+	struct in6_addr address;
+	const char *name, *domain; /* NULL while it is not known who is there */
+	bool has_session;
+	uint64_t heard_us, rtt_us; /* 0 = never */
+	uint64_t sent, accepted, refused;
+	const char *last_error; /* NULL = none */
+};
+
+struct serving_env {
+	struct fwd_set *set;
+	struct mr *mr;
+	struct channel *channel;
+	struct srccheck *srccheck; /* NULL = no source check */
+	uint16_t port;
+	uint32_t max_visits;
+	/* Something happened to a visit: visit_began, visit_moved, visit_ended, visit_forwarded. */
+	void (*event)(void *ctx, const char *event, const struct serving_visit *v);
+	void *ctx;
+};
+
+struct serving_counters {
+	uint64_t requests, refused;	  /* of nodes */
+	uint64_t passed, accepted;	  /* PBUs to anchors; those they took */
+	uint64_t unmatched;		  /* PBAs and relays that nobody waits for */
+	uint64_t not_covered;		  /* anchors named for prefixes that their credential does not cover */
+};
+
+struct serving *serving_new(const struct serving_env *env, uint64_t now_us); /* NULL = no memory */
+void serving_free(struct serving *s);
+void serving_set_tunnel(struct serving *s, uint32_t tunnel); /* at the start, and when the device is another one */
+
+/* A node's request (BU with flag P) to pass its sealed update on; it came in on access interface rx->ep.ifindex. The answer, if
+ * there is one to give at once, is a status >= 128; 0 = passed on, or waiting to be. */
+uint8_t serving_request(
+	struct serving *s, struct channel_peer *node, const struct channel_rx *rx, const struct mh_msg *msg, uint64_t now_us);
+/* An anchor's answer (PBA), and a sealed datagram for a node (relay). */
+void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg, uint64_t now_us);
+void serving_relay(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg);
+/* Discovery told who is at an address. */
+void serving_discovered(struct serving *s, const struct in6_addr *from, const struct credential *cred, uint64_t now_us);
+/* The node with this key is on that link of ours now: its visits follow. No anchor hears of it. */
+void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex, const struct in6_addr *link_local);
+/* The node, on another network now, asks to have what still arrives here forwarded for a moment. False: no such visit. */
+bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *care_of,
+	const struct in6_addr *self, uint64_t now_us);
+#define SERVING_FORWARD_S 4
+/* The anchor says that the prefix is elsewhere (RFC 5846): what is on its way is still delivered, then the visit ends. */
+void serving_revoked(struct serving *s, struct channel_peer *anchor, const struct prefix6 *prefix, uint64_t now_us);
+/* Once a second: what is over ends. */
+void serving_tick(struct serving *s, uint64_t now_us);
+
+const struct serving_counters *serving_counters(const struct serving *s);
+size_t serving_count(const struct serving *s);
+void serving_each(struct serving *s, void (*cb)(void *ctx, const struct serving_visit *v), void *ctx);
+void serving_each_peer(struct serving *s, void (*cb)(void *ctx, const struct serving_peer *p), void *ctx);
