@@ -46,6 +46,43 @@ const char *homeaddr_state_name(enum homeaddr_state state)
 	return "?";
 }
 
+const char *homeaddr_reason_name(enum homeaddr_reason reason)
+{
+	switch (reason) {
+	case HOMEADDR_NEW:
+		return "new network";
+	case HOMEADDR_RESTARTED:
+		return "daemon restarted";
+	case HOMEADDR_LEASED:
+		return "leased";
+	case HOMEADDR_MOVED:
+		return "moved";
+	case HOMEADDR_CAME_BACK:
+		return "came back";
+	case HOMEADDR_ACKNOWLEDGED:
+		return "acknowledged";
+	case HOMEADDR_SESSION_BEGAN:
+		return "session began";
+	case HOMEADDR_SESSION_ENDED:
+		return "last session ended";
+	case HOMEADDR_BINDING_ENDED:
+		return "binding expired";
+	case HOMEADDR_GRACE_OVER:
+		return "grace time over";
+	case HOMEADDR_LEASE_ENDED:
+		return "lease expired";
+	case HOMEADDR_NEVER_LEASED:
+		return "never leased";
+	case HOMEADDR_REVOKED:
+		return "revoked";
+	case HOMEADDR_REFUSED:
+		return "refused";
+	case HOMEADDR_NO_ANSWER:
+		return "no answer";
+	}
+	return "?";
+}
+
 void homeaddr_init(struct home_address *h, const struct prefix6 *prefix, const struct in6_addr *address,
 	uint64_t lease_until_us, uint64_t now_us)
 {
@@ -59,14 +96,16 @@ void homeaddr_init(struct home_address *h, const struct prefix6 *prefix, const s
 		h->address = *address;
 		h->lease_until_us = lease_until_us;
 		h->state = HOMEADDR_DEPRECATED;
+		h->reason = HOMEADDR_RESTARTED;
 	}
 }
 
-static void enter(struct home_address *h, enum homeaddr_state state, uint64_t now_us)
+static void enter(struct home_address *h, enum homeaddr_state state, enum homeaddr_reason reason, uint64_t now_us)
 {
 	if (h->state == state)
 		return;
 	h->state = state;
+	h->reason = reason;
 	h->since_us = now_us;
 }
 
@@ -113,6 +152,42 @@ static enum homeaddr_state state_for(const struct home_address *h, enum lu_kind 
 	return HOMEADDR_BINDING;
 }
 
+/* Why a step goes from h's state to another one. */
+static enum homeaddr_reason reason_for(const struct home_address *h, enum homeaddr_state to, const struct homeaddr_world *w)
+{
+	/* the first step after a restart: what was true before is not known, and is no event of now */
+	if (h->state == HOMEADDR_DEPRECATED && h->reason == HOMEADDR_RESTARTED && to != HOMEADDR_RELEASING)
+		return HOMEADDR_RESTARTED;
+	switch (to) {
+	case HOMEADDR_ALLOCATING:
+		return HOMEADDR_NEW;
+	case HOMEADDR_NATIVE:
+		if (h->state == HOMEADDR_ALLOCATING)
+			return HOMEADDR_LEASED;
+		return h->state == HOMEADDR_RETURNING ? HOMEADDR_ACKNOWLEDGED : HOMEADDR_CAME_BACK;
+	case HOMEADDR_RETURNING:
+		return HOMEADDR_CAME_BACK;
+	case HOMEADDR_DEPRECATED:
+		if (h->state == HOMEADDR_IDLE)
+			return HOMEADDR_BINDING_ENDED;
+		return h->state == HOMEADDR_BINDING ? HOMEADDR_SESSION_ENDED : HOMEADDR_MOVED;
+	case HOMEADDR_BINDING:
+		if (h->state == HOMEADDR_BOUND)
+			return h->confirmed == LU_BIND ? HOMEADDR_MOVED : HOMEADDR_BINDING_ENDED;
+		return h->state == HOMEADDR_DEPRECATED || h->state == HOMEADDR_IDLE || h->state == HOMEADDR_RELEASING ? HOMEADDR_SESSION_BEGAN
+														  : HOMEADDR_MOVED;
+	case HOMEADDR_BOUND:
+		return h->state == HOMEADDR_BINDING && w->in_use ? HOMEADDR_ACKNOWLEDGED : HOMEADDR_SESSION_BEGAN;
+	case HOMEADDR_IDLE:
+		return HOMEADDR_SESSION_ENDED;
+	case HOMEADDR_RELEASING:
+		return HOMEADDR_GRACE_OVER;
+	case HOMEADDR_RELEASED:
+		break; /* not by this way */
+	}
+	return HOMEADDR_NO_ANSWER;
+}
+
 static void wake_at(uint64_t *wake_us, uint64_t at_us)
 {
 	if (at_us < *wake_us)
@@ -130,7 +205,7 @@ enum homeaddr_action homeaddr_step(struct home_address *h, const struct homeaddr
 	if (h->state == HOMEADDR_RELEASED)
 		return HOMEADDR_WAIT;
 	if (h->lease_until_us && w->now_us >= h->lease_until_us) {
-		enter(h, HOMEADDR_RELEASED, w->now_us);
+		enter(h, HOMEADDR_RELEASED, HOMEADDR_LEASE_ENDED, w->now_us);
 		return HOMEADDR_CANCEL;
 	}
 	if (h->confirmed == LU_BIND && w->now_us >= h->confirmed_until_us)
@@ -138,7 +213,7 @@ enum homeaddr_action homeaddr_step(struct home_address *h, const struct homeaddr
 
 	if (w->path && !w->at_home && !h->known) {
 		/* never got a prefix there, and has left: nothing to keep */
-		enter(h, HOMEADDR_RELEASED, w->now_us);
+		enter(h, HOMEADDR_RELEASED, HOMEADDR_NEVER_LEASED, w->now_us);
 		return HOMEADDR_CANCEL;
 	}
 	if (w->in_use || !w->path || (w->at_home && !w->unwanted))
@@ -147,8 +222,11 @@ enum homeaddr_action homeaddr_step(struct home_address *h, const struct homeaddr
 		h->idle_since_us = w->now_us;
 
 	want = wanted(h, w, policy);
-	if (w->path)
-		enter(h, state_for(h, want, w), w->now_us);
+	if (w->path) {
+		enum homeaddr_state to = state_for(h, want, w);
+
+		enter(h, to, reason_for(h, to, w), w->now_us);
+	}
 
 	if (is_confirmed(h, want, w)) {
 		if (h->asked != LU_NONE) {
@@ -186,7 +264,7 @@ void homeaddr_acked(struct home_address *h, uint64_t sent_us, const struct prefi
 	h->hold_us = 0;
 	if (asked == LU_RELEASE) {
 		h->confirmed = LU_NONE;
-		enter(h, HOMEADDR_RELEASED, sent_us);
+		enter(h, HOMEADDR_RELEASED, HOMEADDR_ACKNOWLEDGED, sent_us);
 		return;
 	}
 	h->known = true;
@@ -216,7 +294,7 @@ void homeaddr_revoked(struct home_address *h, uint64_t now_us)
 {
 	h->asked = LU_NONE;
 	h->confirmed = LU_NONE;
-	enter(h, HOMEADDR_RELEASED, now_us);
+	enter(h, HOMEADDR_RELEASED, HOMEADDR_REVOKED, now_us);
 }
 
 void homeaddr_refresh(struct home_address *h, uint64_t now_us)
@@ -232,7 +310,7 @@ void homeaddr_refused(struct home_address *h, uint8_t status, uint64_t now_us)
 	case 133: /* not home agent for this mobile node: the lease is gone */
 	case 155: /* not authorised for this prefix: it is somebody else's */
 		h->confirmed = LU_NONE;
-		enter(h, HOMEADDR_RELEASED, now_us);
+		enter(h, HOMEADDR_RELEASED, HOMEADDR_REFUSED, now_us);
 		return;
 	case 130:
 		h->hold_us = now_us + HOLD_NO_RESOURCES_US;
@@ -248,6 +326,7 @@ void homeaddr_unanswered(struct home_address *h, unsigned tries, const struct ho
 	if (h->asked == LU_RELEASE && tries >= policy->release_try) {
 		h->asked = LU_NONE;
 		h->state = HOMEADDR_RELEASED;
+		h->reason = HOMEADDR_NO_ANSWER;
 	}
 }
 
@@ -269,8 +348,16 @@ bool homeaddr_is_tunnelled(const struct home_address *h)
 	return false;
 }
 
-bool homeaddr_is_ending(const struct home_address *h, uint64_t grace_us, uint64_t now_us)
+bool homeaddr_is_due(const struct home_address *h, uint64_t grace_us, uint64_t now_us)
 {
-	return h->idle_since_us && now_us >= h->idle_since_us + grace_us && h->state != HOMEADDR_RELEASING &&
-		h->state != HOMEADDR_RELEASED;
+	if (h->state == HOMEADDR_RELEASED)
+		return false;
+	if (h->confirmed == LU_BIND && h->asked == LU_NONE && now_us >= h->refresh_us && now_us >= h->hold_us)
+		return true;
+	return h->idle_since_us && now_us >= h->idle_since_us + grace_us && h->state != HOMEADDR_RELEASING;
+}
+
+bool homeaddr_is_unused(const struct home_address *h)
+{
+	return h->known && (h->state == HOMEADDR_DEPRECATED || h->state == HOMEADDR_IDLE);
 }

@@ -22,6 +22,26 @@ enum homeaddr_state {
 };
 const char *homeaddr_state_name(enum homeaddr_state state);
 
+/* Why the present state was entered. */
+enum homeaddr_reason {
+	HOMEADDR_NEW,           /* an AMA on the link was asked for its first prefix */
+	HOMEADDR_RESTARTED,     /* taken over from the last run of the daemon */
+	HOMEADDR_LEASED,        /* the anchor granted a prefix */
+	HOMEADDR_MOVED,         /* the node left the anchor's link, or has another care-of address */
+	HOMEADDR_CAME_BACK,     /* the node is on the anchor's link again */
+	HOMEADDR_ACKNOWLEDGED,  /* the anchor answered */
+	HOMEADDR_SESSION_BEGAN,
+	HOMEADDR_SESSION_ENDED, /* the last one */
+	HOMEADDR_BINDING_ENDED, /* the binding's lifetime passed without a renewal */
+	HOMEADDR_GRACE_OVER,
+	HOMEADDR_LEASE_ENDED,   /* the lease's time passed without a renewal */
+	HOMEADDR_NEVER_LEASED,  /* the node left before the anchor granted anything */
+	HOMEADDR_REVOKED,       /* the anchor took it back (RFC 5846) */
+	HOMEADDR_REFUSED,       /* the anchor says that it is not, or no longer, ours */
+	HOMEADDR_NO_ANSWER,     /* to the release: given up, the lease runs out by itself */
+};
+const char *homeaddr_reason_name(enum homeaddr_reason reason);
+
 /* What the machine is told about the world; all of it is level, none is an edge, so a lost event costs nothing. */
 struct homeaddr_world {
 	uint64_t now_us;
@@ -47,7 +67,8 @@ struct home_address {
 	struct in6_addr address; /* the HoA, inside prefix */
 	struct prefix6 prefix;   /* the HNP */
 	enum homeaddr_state state;
-	uint64_t since_us;       /* when state was entered */
+	enum homeaddr_reason reason; /* why it was entered */
+	uint64_t since_us;       /* and when */
 	uint64_t lease_until_us; /* 0 while not leased */
 
 	enum lu_kind confirmed;              /* what the anchor acknowledged last: LU_ATTACH, LU_BIND or LU_NONE */
@@ -100,5 +121,8 @@ void homeaddr_unanswered(struct home_address *h, unsigned tries, const struct ho
 /* True while packets of this address should go through the tunnel to the anchor. */
 bool homeaddr_is_tunnelled(const struct home_address *h);
 
-/* True when the grace time is over and nothing is released yet: the next step would do it. */
-bool homeaddr_is_ending(const struct home_address *h, uint64_t grace_us, uint64_t now_us);
+/* True when the next step would act on an old count of sessions: the grace time is over and it would release, or the binding is due for renewal. */
+bool homeaddr_is_due(const struct home_address *h, uint64_t grace_us, uint64_t now_us);
+
+/* True while a session that begins has to be noticed: away, leased, without one. */
+bool homeaddr_is_unused(const struct home_address *h);

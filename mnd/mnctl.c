@@ -4,9 +4,11 @@
 #include <config.h>
 #endif
 
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -102,14 +104,119 @@ static int cmd_bindings(int argc, char **argv)
 	return list("ListBindings", "bindings", columns, "no binding: every session is on an address of this network");
 }
 
+/* Tell each session whose socket this is that process pid has it open. */
+static void add_process(json_t *sessions, unsigned long inode, int pid, const char *name)
+{
+	json_t *session;
+	size_t i;
+
+	json_array_foreach(sessions, i, session)
+	{
+		json_t *processes = json_object_get(session, "processes");
+		const json_t *last = json_array_get(processes, json_array_size(processes) - 1);
+
+		/* two descriptors of one process are one process */
+		if ((unsigned long)json_integer_value(json_object_get(session, "inode")) == inode &&
+			json_integer_value(json_object_get(last, "pid")) != pid)
+			(void)json_array_append_new(processes, json_pack("{s:i, s:s}", "pid", pid, "name", name));
+	}
+}
+
+static void search_process(json_t *sessions, int pid)
+{
+	char path[64], link[64], name[64] = "?";
+	const struct dirent *e;
+	FILE *f;
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	d = opendir(path);
+	if (!d)
+		return; /* it has ended, or is somebody else's */
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	f = fopen(path, "re");
+	if (f && fgets(name, sizeof(name), f))
+		name[strcspn(name, "\n")] = '\0';
+	for (char *c = name; *c; c++) /* a process may call itself anything */
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	if (f)
+		(void)fclose(f);
+	while ((e = readdir(d))) {
+		ssize_t n = readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1);
+		unsigned long inode;
+
+		link[n > 0 ? n : 0] = '\0';
+		if (sscanf(link, "socket:[%lu]", &inode) == 1)
+			add_process(sessions, inode, pid, name);
+	}
+	(void)closedir(d);
+}
+
+/* Which processes have these sockets open: mnctl looks, with the rights of who asks, because mnd has none to look into processes. */
+static void add_processes(json_t *sessions)
+{
+	DIR *d = opendir("/proc");
+	const struct dirent *e;
+	json_t *session;
+	size_t i;
+
+	json_array_foreach(sessions, i, session) (void)json_object_set_new(session, "processes", json_array());
+	while (d && json_array_size(sessions) > 0 && (e = readdir(d)))
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
+			search_process(sessions, atoi(e->d_name));
+	if (d)
+		(void)closedir(d);
+}
+
+/* For people: "[peer]:port" and "name(pid)", "+1" if there is another. */
+static void add_texts(json_t *sessions)
+{
+	char text[160];
+	json_t *session;
+	size_t i;
+
+	json_array_foreach(sessions, i, session)
+	{
+		const json_t *processes = json_object_get(session, "processes"), *first = json_array_get(processes, 0);
+		const char *peer = json_string_value(json_object_get(session, "peer"));
+
+		if (peer) {
+			(void)snprintf(text, sizeof(text), "[%s]:%d", peer, (int)json_integer_value(json_object_get(session, "peer_port")));
+			(void)json_object_set_new(session, "peer", json_string(text));
+		}
+		if (!first)
+			continue;
+		(void)snprintf(text, sizeof(text), "%s(%d)", json_string_value(json_object_get(first, "name")),
+			(int)json_integer_value(json_object_get(first, "pid")));
+		if (json_array_size(processes) > 1)
+			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), " +%zu", json_array_size(processes) - 1);
+		(void)json_object_set_new(session, "process", json_string(text));
+	}
+}
+
 static int cmd_sessions(int argc, char **argv)
 {
-	static const struct ctl_column columns[] = {{"protocol", "PROTOCOL"}, {"home_address", "HOME ADDRESS"}, {"port", "PORT"},
-		{"peer", "PEER"}, {"peer_port", "PORT"}, {"anchor", "ANCHOR"}, {"tunnelled", "TUNNELLED"}, {0}};
+	static const struct ctl_column columns[] = {{"process", "PROCESS"}, {"protocol", "PROTOCOL"}, {"peer", "PEER"},
+		{"home_address", "HOME ADDRESS"}, {"port", "PORT"}, {"anchor", "ANCHOR"}, {"tunnelled", "TUNNELLED"}, {"since_s", "SINCE"}, {0}};
+	int status;
+	json_t *reply = ctl_call(&ctl, "ListSessions", &status), *sessions = json_object_get(reply, "sessions");
 
 	(void)argc;
 	(void)argv;
-	return list("ListSessions", "sessions", columns, "no session on a home address");
+	if (!reply)
+		return status;
+	add_processes(sessions);
+	if (ctl.json) {
+		ctl_print_json(reply);
+		return CTL_OK;
+	}
+	add_texts(sessions);
+	ctl_table(sessions, columns, "no session on a home address");
+	if (json_integer_value(json_object_get(reply, "left_out")) > 0)
+		(void)printf("and %s more\n", ctl_text("left_out", json_object_get(reply, "left_out")));
+	json_decref(reply);
+	return CTL_OK;
 }
 
 static int cmd_monitor(int argc, char **argv)

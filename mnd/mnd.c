@@ -56,6 +56,7 @@
 #define HISTORY    32
 #define SESSIONS   256 /* shown by ListSessions */
 #define SETTLE_US  (20 * MS) /* socket news are coalesced for this long */
+#define WATCH_HOLD_US (1 * SEC) /* after a packet of an unused home address, the next one is looked for no earlier */
 #define DISCOVERY_TRIES 8
 #define HEARTBEATS_MISSED 3 /* RFC 5847 5: MISSING_HEARTBEATS_ALLOWED */
 
@@ -87,7 +88,8 @@ struct home {
 	uint16_t told_mtu; /* the tunnel MTU that the anchor was told */
 	bool draining;     /* its anchor is: nothing new begins on it */
 	bool given_up;     /* somebody told us to release it, sessions or not */
-	enum homeaddr_state shown;
+	enum homeaddr_state shown; /* in the last event, if begun */
+	bool begun;
 };
 
 struct handover {
@@ -117,7 +119,7 @@ struct mnd {
 	int ra_fd;
 	uint32_t tunnel;
 
-	struct loop_io nl_io, ra_io, session_io;
+	struct loop_io nl_io, ra_io, session_io, watch_io;
 	struct loop_timer timer, watchdog;
 	struct loop_signal sig_term, sig_int, sig_hup;
 
@@ -129,6 +131,9 @@ struct mnd {
 	uint64_t discovery_us;
 	uint32_t seen_generation;
 	uint64_t session_due_us; /* when the socket tables are to be read, UINT64_MAX = not */
+	int watch_fd;            /* session_watch on the device watch_tunnel for the slots in watched, -1 = not open */
+	uint32_t watch_tunnel;
+	uint64_t watched, watch_hold_us;
 	bool dirty, resync, tunnel_lost, need_source, source_known, stopping;
 	uint64_t started_us, sysctl_off;
 	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device;
@@ -251,7 +256,9 @@ static bool is_home_address(void *ctx, const struct in6_addr *address)
 
 static void save(struct mnd *m)
 {
-	static struct state_home list[HOMES];
+	static struct state state;
+	struct state_home *list = state.homes;
+	const struct session_seen *seen;
 	uint64_t now_us = loop_now_us(m->loop), now_s = loop_wall_ns() / 1000000000;
 	unsigned n = 0;
 	int r;
@@ -268,21 +275,28 @@ static void save(struct mnd *m)
 		list[n].anchor = x->anchor->address;
 		list[n++].credential = x->anchor->credential;
 	}
-	r = state_store(m->config.state, list, n);
+	state.n_homes = n;
+	state.n_sessions = session_seen(m->session, &seen);
+	if (state.n_sessions > STATE_SESSIONS)
+		state.n_sessions = STATE_SESSIONS; /* of the others it is forgotten since when they are known, no more */
+	if (state.n_sessions)
+		memcpy(state.sessions, seen, state.n_sessions * sizeof(*seen));
+	r = state_store(m->config.state, &state);
 	if (r < 0)
 		log_warning("main", "cannot write %s: %s; home addresses would be lost by a restart", m->config.state, strerror(-r));
 }
 
 static void load(struct mnd *m)
 {
-	static struct state_home list[HOMES];
+	static struct state state;
+	const struct state_home *list = state.homes;
 	uint64_t now_us = loop_now_us(m->loop), now_s = loop_wall_ns() / 1000000000;
 	char err[CREDENTIAL_ERR];
-	int n = state_load(m->config.state, list, err);
 
-	if (n < 0)
+	if (state_load(m->config.state, &state, err) < 0)
 		log_warning("main", "%s", err);
-	for (int i = 0; i < n; i++) {
+	(void)session_remember(m->session, state.sessions, state.n_sessions);
+	for (unsigned i = 0; i < state.n_homes; i++) {
 		enum credential_why why;
 		struct anchor *a;
 		struct home *x;
@@ -458,13 +472,16 @@ static void read_adverts(void *ctx)
 
 /* --- input: sessions ------------------------------------------------------------------------------------------- */
 
-static void count_session(void *ctx, const struct session_info *info)
+static bool count_session(void *ctx, const struct session_info *info)
 {
 	struct mnd *m = ctx;
 
 	for (unsigned i = 0; i < HOMES; i++)
-		if (m->homes[i].used && m->homes[i].h.known && IN6_ARE_ADDR_EQUAL(&m->homes[i].h.address, &info->home_address))
+		if (m->homes[i].used && m->homes[i].h.known && IN6_ARE_ADDR_EQUAL(&m->homes[i].h.address, &info->home_address)) {
 			m->homes[i].sessions++;
+			return true;
+		}
+	return false;
 }
 
 static void refresh_sessions(struct mnd *m)
@@ -477,7 +494,7 @@ static void refresh_sessions(struct mnd *m)
 		before[i] = m->homes[i].sessions;
 		m->homes[i].sessions = 0;
 	}
-	r = session_list(m->session, count_session, m);
+	r = session_list(m->session, loop_wall_ns() / 1000000000, count_session, m);
 	if (r < 0) {
 		/* not knowing is not a reason to cut somebody off */
 		log_warning("home", "cannot read the socket tables: %s; every home address counts as used", strerror(-r));
@@ -495,6 +512,57 @@ static void read_session_news(void *ctx)
 		m->session_due_us = due_us;
 		touch(m);
 	}
+}
+
+/* A packet left from an address that had no session: somebody may have begun one. If not (an answer to a ping, a late segment), the next packet
+ * is looked for after a while only. */
+static void read_watch(void *ctx)
+{
+	struct mnd *m = ctx;
+
+	loop_io_stop(&m->watch_io);
+	(void)close(m->watch_fd);
+	m->watch_fd = -1;
+	m->session_due_us = loop_now_us(m->loop);
+	m->watch_hold_us = m->session_due_us + WATCH_HOLD_US;
+	touch(m);
+}
+
+/* Look for packets of the home addresses that have no session now. */
+static void watch_unused(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
+{
+	struct in6_addr addresses[HOMES];
+	uint64_t unused = 0;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < HOMES; i++) {
+		const struct home *x = &m->homes[i];
+
+		if (!x->used || x->sessions || !homeaddr_is_unused(&x->h) || !m->attach.selected)
+			continue;
+		unused |= 1ULL << i;
+		addresses[n++] = x->h.address;
+	}
+	if (m->watch_fd >= 0 && (unused != m->watched || m->tunnel != m->watch_tunnel)) {
+		loop_io_stop(&m->watch_io);
+		(void)close(m->watch_fd);
+		m->watch_fd = -1;
+	}
+	if (n == 0 || m->watch_fd >= 0)
+		return;
+	if (now_us < m->watch_hold_us) {
+		if (m->watch_hold_us < *wake_us)
+			*wake_us = m->watch_hold_us;
+		return;
+	}
+	m->watch_fd = session_watch(m->tunnel, addresses, n);
+	if (m->watch_fd < 0) {
+		log_debug("home", "cannot watch for new sessions: %s; they are noticed when the grace time ends", strerror(-m->watch_fd));
+		return;
+	}
+	m->watched = unused;
+	m->watch_tunnel = m->tunnel;
+	loop_io_start(&m->watch_io, m->loop, m->watch_fd, read_watch, m, "packets of unused home addresses");
 }
 
 /* --- input: the channel ---------------------------------------------------------------------------------------- */
@@ -970,16 +1038,17 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 		*wake_us = x->bu.next_us;
 	if (home_wake_us < *wake_us)
 		*wake_us = home_wake_us;
-	if (x->h.state == x->shown)
+	if (x->begun && x->h.state == x->shown)
 		return;
 	log_write(LOG_LEVEL_NOTICE, "home",
 		&(struct log_fields){.hnp = x->h.known ? prefix6_text(&x->h.prefix) : NULL, .anchor = x->anchor->credential.node},
-		"%s of %s: %s (%u sessions)", x->h.known ? in6_text(&x->h.address) : "address", x->anchor->credential.node,
-		homeaddr_state_name(x->h.state), x->sessions);
+		"%s of %s: %s, %s (%u sessions)", x->h.known ? in6_text(&x->h.address) : "address", x->anchor->credential.node,
+		homeaddr_state_name(x->h.state), homeaddr_reason_name(x->h.reason), x->sessions);
 	emit(m, "home_address",
-		json_pack("{s:s?, s:s, s:s, s:s, s:i}", "address", x->h.known ? in6_text(&x->h.address) : NULL, "anchor",
-			x->anchor->credential.node, "from", homeaddr_state_name(x->shown), "to", homeaddr_state_name(x->h.state), "sessions",
-			(int)x->sessions));
+		json_pack("{s:s?, s:s, s:s?, s:s, s:s, s:i}", "address", x->h.known ? in6_text(&x->h.address) : NULL, "anchor",
+			x->anchor->credential.node, "from", x->begun ? homeaddr_state_name(x->shown) : NULL, "to",
+			homeaddr_state_name(x->h.state), "reason", homeaddr_reason_name(x->h.reason), "sessions", (int)x->sessions));
+	x->begun = true;
 	x->shown = x->h.state;
 }
 
@@ -1178,9 +1247,10 @@ static void decide(void *ctx)
 			m->seen_generation = m->attach.generation;
 			moved(m, now_us);
 		}
-		/* before an address is given back its sockets are looked at once more: one may have begun since */
+		/* before an address is given back or its binding renewed its sockets are looked at once more: one may have begun or, of a
+		 * protocol without news of that, ended since */
 		for (unsigned i = 0; i < HOMES; i++)
-			if (m->homes[i].used && homeaddr_is_ending(&m->homes[i].h, m->config.grace_us, now_us))
+			if (m->homes[i].used && homeaddr_is_due(&m->homes[i].h, m->config.grace_us, now_us))
 				m->session_due_us = now_us;
 		if (now_us >= m->session_due_us)
 			refresh_sessions(m);
@@ -1197,6 +1267,7 @@ static void decide(void *ctx)
 			if (m->anchors[i].used)
 				ask_heartbeat(m, &m->anchors[i], now_us, &wake_us);
 		remove_released(m);
+		watch_unused(m, now_us, &wake_us);
 		want_kernel_state(m);
 		if (fwd_wake_us(m->set) < wake_us)
 			wake_us = fwd_wake_us(m->set);
@@ -1498,9 +1569,11 @@ static int list_bindings(void *ctx, const json_t *parameters, json_t **ret, char
 struct session_list_ctx {
 	struct mnd *m;
 	json_t *list;
+	uint64_t now_s;
+	unsigned left_out;
 };
 
-static void session_json(void *ctx, const struct session_info *info)
+static bool session_json(void *ctx, const struct session_info *info)
 {
 	struct session_list_ctx *c = ctx;
 
@@ -1509,20 +1582,27 @@ static void session_json(void *ctx, const struct session_info *info)
 
 		if (!x->used || !x->h.known || !IN6_ARE_ADDR_EQUAL(&x->h.address, &info->home_address))
 			continue;
-		if (json_array_size(c->list) < SESSIONS)
-			(void)json_array_append_new(c->list,
-				json_pack("{s:s, s:s, s:i, s:s?, s:i, s:s, s:b, s:i}", "protocol",
-					info->protocol == IPPROTO_TCP ? "tcp" : "udp", "home_address", in6_text(&info->home_address), "port",
-					info->port, "peer", IN6_IS_ADDR_UNSPECIFIED(&info->peer) ? NULL : in6_text(&info->peer),
-					"peer_port", info->peer_port, "anchor", x->anchor->credential.node, "tunnelled",
-					homeaddr_is_tunnelled(&x->h), "uid", (int)info->uid));
+		if (json_array_size(c->list) == SESSIONS) {
+			c->left_out++;
+			return true;
+		}
+		(void)json_array_append_new(c->list,
+			json_pack("{s:s, s:s, s:i, s:s?, s:i, s:s, s:b, s:s, s:f, s:i, s:I}", "protocol",
+				session_protocol_name(info->protocol), "home_address", in6_text(&info->home_address), "port", info->port,
+				"peer", IN6_IS_ADDR_UNSPECIFIED(&info->peer) ? NULL : in6_text(&info->peer), "peer_port", info->peer_port,
+				"anchor", x->anchor->credential.node, "tunnelled", homeaddr_is_tunnelled(&x->h), "state",
+				homeaddr_state_name(x->h.state), "since_s",
+				(double)(c->now_s > info->since_s ? c->now_s - info->since_s : 0), "uid", (int)info->uid, "inode",
+				(json_int_t)info->inode));
+		return true;
 	}
+	return false;
 }
 
 static int list_sessions(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
-	struct session_list_ctx c = {.m = ctx, .list = json_array()};
-	int r = session_list(c.m->session, session_json, &c);
+	struct session_list_ctx c = {.m = ctx, .list = json_array(), .now_s = loop_wall_ns() / 1000000000};
+	int r = session_list(c.m->session, c.now_s, session_json, &c);
 
 	(void)parameters;
 	if (r < 0) {
@@ -1530,7 +1610,7 @@ static int list_sessions(void *ctx, const json_t *parameters, json_t **ret, char
 		json_decref(c.list);
 		return r;
 	}
-	*ret = json_pack("{s:o}", "sessions", c.list);
+	*ret = json_pack("{s:o, s:i}", "sessions", c.list, "left_out", (int)c.left_out);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -1577,7 +1657,7 @@ static const char description[] =
 	"home_addresses: []object, handovers: []object, counters: [string]int)\n"
 	"method ListLeases() -> (leases: []object)\n"
 	"method ListBindings() -> (bindings: []object)\n"
-	"method ListSessions() -> (sessions: []object)\n"
+	"method ListSessions() -> (sessions: []object, left_out: int)\n"
 	"# Sessions on it end\n"
 	"method Release(address: string) -> ()\n"
 	"# Call with more; event is ready, attached, detached, home_address, location_update, anchor_restarted, anchor_silent,\n"
@@ -1702,7 +1782,7 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 	m->config = *config;
 	(void)snprintf(m->config_path, sizeof(m->config_path), "%s", config_path);
 	m->config_required = config_required;
-	m->ra_fd = -1;
+	m->ra_fd = m->watch_fd = -1;
 	m->session_due_us = UINT64_MAX;
 	(void)snprintf(reterr, MND_ERR, "out of memory");
 	r = open_all(m, reterr);
@@ -1796,6 +1876,7 @@ void mnd_free(struct mnd *m)
 	loop_signal_stop(&m->sig_term);
 	loop_timer_stop(&m->watchdog);
 	loop_timer_stop(&m->timer);
+	loop_io_stop(&m->watch_io);
 	loop_io_stop(&m->session_io);
 	loop_io_stop(&m->ra_io);
 	loop_io_stop(&m->nl_io);
@@ -1804,6 +1885,8 @@ void mnd_free(struct mnd *m)
 	channel_free(m->channel);
 	transport_free(m->transport);
 	session_free(m->session);
+	if (m->watch_fd >= 0)
+		(void)close(m->watch_fd);
 	if (m->ra_fd >= 0)
 		(void)close(m->ra_fd);
 	nl_free(m->nl);

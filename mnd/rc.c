@@ -87,6 +87,14 @@ static void want_home(struct fwd_set *set, const struct attach *attach, const st
 	want_rule(set, &h->prefix, table, RC_RULE_HOME);
 	want_route(set, table, UINT32_MAX, &end);
 	at = rc_path(attach, h, &x->anchor, &encapsulate);
+	if ((!at || !at->router) && homeaddr_is_unused(h) && attach->selected) {
+		/* The device drops what has no encapsulation, after session_watch has seen that somebody begins: a connection waits for its
+		 * second SYN instead of being told that there is no way. */
+		struct fwd_object o = {.route = {.type = FWD_UNICAST, .oif = tunnel}};
+
+		want_route(set, table, RC_METRIC, &o);
+		return;
+	}
 	if (!at || !at->router)
 		return;
 	if (encapsulate) {

@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* session.c - who uses a home address
  *
- * The kernel's socket tables are read when it matters (at a move, and when a socket of ours was destroyed), never on a
- * timer. A listening socket is not a session: nothing is lost when its address goes. TIME_WAIT is not one either: both
+ * The kernel's socket tables are read when it matters, never on a timer:
+ *   - at a move, because what is in use decides what the anchors hear;
+ *   - when a TCP or UDP socket of ours was destroyed (sock_diag's news);
+ *   - when a packet leaves from an address that had no session (session_watch): sock_diag has no news of sockets that begin;
+ *   - before a binding is renewed or an address given back: protocols of whose end there is no news are noticed there at the latest.
+ *
+ * A listening socket is not a session: nothing is lost when its address goes. TIME_WAIT is not one either: both
  * sides have closed. UDP has no end, so a UDP socket counts as long as it is bound or connected to the address. */
 #include "session.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -17,11 +26,54 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#ifndef IPPROTO_SCTP
+#define IPPROTO_SCTP 132
+#endif
+
+#define TIMER_TIME_WAIT 3  /* idiag_timer of a socket that only its port's reuse waits for */
+#define NEW_SYN_RECV    12 /* of the kernel's tcp_states.h: no socket yet, and no application */
+#define LIVE (0xfffu & ~((1u << TCP_LISTEN) | (1u << TCP_TIME_WAIT) | (1u << TCP_CLOSE) | (1u << NEW_SYN_RECV)))
+
+static const struct table {
+	uint8_t protocol;
+	bool optional; /* a kernel without it has no such sockets either */
+	uint32_t states;
+	const char *name;
+} tables[] = {
+	{IPPROTO_TCP, false, LIVE, "tcp"},
+	{IPPROTO_UDP, false, ~0u, "udp"},
+	{IPPROTO_UDPLITE, true, ~0u, "udplite"},
+	{IPPROTO_SCTP, true, LIVE, "sctp"},
+	{IPPROTO_RAW, true, ~0u, "raw"},
+};
+#define TABLES (sizeof(tables) / sizeof(tables[0]))
+
 struct session {
 	struct mnl_socket *news;
 	struct mnl_socket *dump;
 	unsigned seq;
+	struct session_seen *seen; /* sorted by cookie */
+	unsigned n_seen;
 };
+
+/* One session_list at work. */
+struct walk {
+	struct session *s;
+	session_cb *cb;
+	void *ctx;
+	uint64_t now_s;
+	struct session_seen *found;
+	unsigned n, size;
+	struct session_info last; /* given to cb */
+};
+
+const char *session_protocol_name(uint8_t protocol)
+{
+	for (unsigned i = 0; i < TABLES; i++)
+		if (tables[i].protocol == protocol)
+			return tables[i].name;
+	return "?";
+}
 
 static int open_diag(unsigned groups, struct mnl_socket **ret)
 {
@@ -65,6 +117,7 @@ void session_free(struct session *s)
 		(void)mnl_socket_close(s->news);
 	if (s->dump)
 		(void)mnl_socket_close(s->dump);
+	free(s->seen);
 	free(s);
 }
 
@@ -108,8 +161,89 @@ bool session_read_news(struct session *s, bool (*is_ours)(void *ctx, const struc
 	}
 }
 
-static int list_protocol(struct session *s, uint8_t protocol, uint32_t states, session_cb *cb, void *ctx)
+/* --- the tables ------------------------------------------------------------------------------------------------ */
+
+static int compare(const void *a, const void *b)
 {
+	uint64_t x = ((const struct session_seen *)a)->cookie, y = ((const struct session_seen *)b)->cookie;
+
+	return x < y ? -1 : x > y;
+}
+
+static int found(struct walk *w, struct session_info *info)
+{
+	struct session_seen key = {.cookie = info->cookie, .since_s = w->now_s}, *old = NULL;
+
+	if (w->s->n_seen)
+		old = bsearch(&key, w->s->seen, w->s->n_seen, sizeof(key), compare);
+	if (old)
+		key.since_s = old->since_s;
+	info->since_s = key.since_s;
+	/* an SCTP association may come several times, once a path */
+	if (info->protocol == IPPROTO_SCTP && !memcmp(info, &w->last, sizeof(*info)))
+		return 0;
+	memcpy(&w->last, info, sizeof(*info));
+	if (IN6_IS_ADDR_UNSPECIFIED(&info->home_address) || !w->cb(w->ctx, info))
+		return 0;
+	if (w->n == w->size) {
+		unsigned size = w->size ? 2 * w->size : 64;
+		struct session_seen *more = realloc(w->found, size * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		w->found = more;
+		w->size = size;
+	}
+	w->found[w->n++] = key;
+	return 0;
+}
+
+/* The addresses of an SCTP association: all of them, in an attribute. */
+static const struct nlattr *locals_of(const struct nlmsghdr *nlh)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each(a, nlh, sizeof(struct inet_diag_msg)) if (mnl_attr_get_type(a) == INET_DIAG_LOCALS) return a;
+	return NULL;
+}
+
+static int one_socket(struct walk *w, const struct table *t, const struct nlmsghdr *nlh)
+{
+	const struct inet_diag_msg *m = diag_of(nlh);
+	struct session_info info;
+	const struct nlattr *locals;
+	int r = 0;
+
+	memset(&info, 0, sizeof(info)); /* compared with the next one as bytes */
+	info.protocol = t->protocol;
+	/* FIN_WAIT2 may be a TIME_WAIT in all but name: the application is gone, and of its end there will be no news */
+	if (!m || m->idiag_family != AF_INET6 || m->idiag_timer == TIMER_TIME_WAIT)
+		return 0;
+	memcpy(&info.home_address, m->id.idiag_src, sizeof(info.home_address));
+	memcpy(&info.peer, m->id.idiag_dst, sizeof(info.peer));
+	info.port = ntohs(m->id.idiag_sport);
+	info.peer_port = ntohs(m->id.idiag_dport);
+	info.uid = m->idiag_uid;
+	info.inode = m->idiag_inode;
+	info.cookie = m->id.idiag_cookie[0] | (uint64_t)m->id.idiag_cookie[1] << 32;
+	locals = t->protocol == IPPROTO_SCTP ? locals_of(nlh) : NULL;
+	if (!locals)
+		return found(w, &info);
+	for (size_t at = 0; r == 0 && at + sizeof(struct sockaddr_storage) <= mnl_attr_get_payload_len(locals);
+		at += sizeof(struct sockaddr_storage)) {
+		struct sockaddr_in6 a;
+
+		memcpy(&a, (const char *)mnl_attr_get_payload(locals) + at, sizeof(a));
+		info.home_address = a.sin6_addr;
+		if (a.sin6_family == AF_INET6)
+			r = found(w, &info);
+	}
+	return r;
+}
+
+static int list_protocol(struct walk *w, const struct table *t)
+{
+	struct session *s = w->s;
 	char buf[32768];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct inet_diag_req_v2 *req;
@@ -119,49 +253,111 @@ static int list_protocol(struct session *s, uint8_t protocol, uint32_t states, s
 	nlh->nlmsg_seq = ++s->seq;
 	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
 	req->sdiag_family = AF_INET6;
-	req->sdiag_protocol = protocol;
-	req->idiag_states = states;
+	req->sdiag_protocol = t->protocol;
+	req->idiag_states = t->states;
 	if (mnl_socket_sendto(s->dump, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
 	for (;;) {
 		ssize_t n = mnl_socket_recvfrom(s->dump, buf, sizeof(buf));
 		const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
-		int left = (int)n;
+		int left = (int)n, r, e;
 
 		if (n < 0)
 			return -errno;
 		for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
-			const struct inet_diag_msg *m;
-			struct session_info info = {.protocol = protocol};
-
 			if (h->nlmsg_seq != s->seq)
 				continue; /* left over from a dump that was given up */
-			if (h->nlmsg_type == NLMSG_DONE)
-				return 0;
-			if (h->nlmsg_type == NLMSG_ERROR) {
-				const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
-
-				return mnl_nlmsg_get_payload_len(h) < sizeof(*e) ? -EBADMSG : e->error;
+			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) {
+				/* both begin with the error; a dump that fails may end in either */
+				if (mnl_nlmsg_get_payload_len(h) < sizeof(e))
+					return h->nlmsg_type == NLMSG_DONE ? 0 : -EBADMSG;
+				memcpy(&e, mnl_nlmsg_get_payload(h), sizeof(e));
+				return e == -ENOENT && t->optional ? 0 : e;
 			}
-			m = diag_of(h);
-			if (!m || m->idiag_family != AF_INET6)
-				continue;
-			memcpy(&info.home_address, m->id.idiag_src, sizeof(info.home_address));
-			memcpy(&info.peer, m->id.idiag_dst, sizeof(info.peer));
-			info.port = ntohs(m->id.idiag_sport);
-			info.peer_port = ntohs(m->id.idiag_dport);
-			info.uid = m->idiag_uid;
-			info.inode = m->idiag_inode;
-			if (!IN6_IS_ADDR_UNSPECIFIED(&info.home_address))
-				cb(ctx, &info);
+			r = one_socket(w, t, h);
+			if (r < 0)
+				return r;
 		}
 	}
 }
 
-int session_list(struct session *s, session_cb *cb, void *ctx)
+int session_list(struct session *s, uint64_t now_s, session_cb *cb, void *ctx)
 {
-	uint32_t tcp = ~((1u << TCP_LISTEN) | (1u << TCP_TIME_WAIT) | (1u << TCP_CLOSE) | (1u << 12 /* NEW_SYN_RECV */)) & 0xfff;
-	int r = list_protocol(s, IPPROTO_TCP, tcp, cb, ctx);
+	struct walk w = {.s = s, .cb = cb, .ctx = ctx, .now_s = now_s};
+	int r = 0;
 
-	return r < 0 ? r : list_protocol(s, IPPROTO_UDP, ~0u, cb, ctx);
+	for (unsigned i = 0; i < TABLES && r == 0; i++)
+		r = list_protocol(&w, &tables[i]);
+	if (r < 0) {
+		free(w.found);
+		return r;
+	}
+	/* those that were not met are gone */
+	if (w.n)
+		qsort(w.found, w.n, sizeof(*w.found), compare);
+	free(s->seen);
+	s->seen = w.found;
+	s->n_seen = w.n;
+	return 0;
+}
+
+unsigned session_seen(const struct session *s, const struct session_seen **ret)
+{
+	*ret = s->seen;
+	return s->n_seen;
+}
+
+int session_remember(struct session *s, const struct session_seen *seen, unsigned n)
+{
+	struct session_seen *copy = n ? malloc(n * sizeof(*copy)) : NULL;
+
+	if (n && !copy)
+		return -ENOMEM;
+	if (n) {
+		memcpy(copy, seen, n * sizeof(*copy));
+		qsort(copy, n, sizeof(*copy), compare);
+	}
+	free(s->seen);
+	s->seen = copy;
+	s->n_seen = n;
+	return 0;
+}
+
+/* --- sessions that begin --------------------------------------------------------------------------------------- */
+
+/* A classic filter: of the packets that leave, those whose source has one of the prefixes (a home network prefix has 64 bits and one node).
+ * Jumps are eight bits wide, so every prefix has its own way out. */
+int session_watch(uint32_t ifindex, const struct in6_addr *addresses, unsigned n)
+{
+	struct sock_filter code[4 + 5 * SESSION_WATCH_MAX];
+	struct sock_fprog program = {.filter = code};
+	struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)ifindex};
+	unsigned short k = 0;
+	int fd, r;
+
+	code[k++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE));
+	code[k++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 1, 0);
+	code[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+	for (unsigned i = 0; i < n && i < SESSION_WATCH_MAX; i++) {
+		uint32_t word[2];
+
+		memcpy(word, &addresses[i], sizeof(word));
+		code[k++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 8);
+		code[k++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(word[0]), 0, 3);
+		code[k++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 12);
+		code[k++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(word[1]), 0, 1);
+		code[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 40);
+	}
+	code[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+	program.len = k;
+	/* protocol 0: nothing comes before filter and device are set */
+	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		r = -errno;
+		(void)close(fd);
+		return r;
+	}
+	return fd;
 }

@@ -32,48 +32,90 @@ static int home_from_json(const json_t *j, struct state_home *ret)
 	return 0;
 }
 
-int state_load(const char *path, struct state_home *homes, char *reterr)
+/* The kernel numbers sockets anew after each start of the machine. */
+static void boot_id(char ret[64])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!f || fscanf(f, "%63s", ret) != 1)
+		(void)snprintf(ret, 64, "unknown");
+	if (f)
+		(void)fclose(f);
+}
+
+/* What is wrong here costs no more than a time shown to people. */
+static void sessions_from_json(const json_t *root, struct state *ret)
+{
+	const char *boot = json_string_value(json_object_get(root, "boot_id"));
+	const json_t *j;
+	char id[64];
+	size_t i;
+
+	boot_id(id);
+	if (!boot || strcmp(boot, id))
+		return;
+	json_array_foreach(json_object_get(root, "sessions"), i, j)
+	{
+		json_int_t cookie, since;
+
+		if (ret->n_sessions == STATE_SESSIONS ||
+			json_unpack((json_t *)j, "{s:I, s:I}", "cookie", &cookie, "since", &since) < 0 || cookie < 0 || since < 0)
+			return;
+		ret->sessions[ret->n_sessions].cookie = (uint64_t)cookie;
+		ret->sessions[ret->n_sessions++].since_s = (uint64_t)since;
+	}
+}
+
+int state_load(const char *path, struct state *ret, char *reterr)
 {
 	json_error_t e;
 	json_t *root, *j;
 	char bad[4096];
 	size_t i;
-	int n = 0;
 
+	ret->n_homes = ret->n_sessions = 0;
 	if (access(path, F_OK) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	root = json_load_file(path, 0, &e);
 	if (json_is_object(root)) {
 		json_array_foreach(json_object_get(root, "home_addresses"), i, j)
 		{
-			if (n == STATE_HOMES || home_from_json(j, &homes[n]) < 0)
+			if (ret->n_homes == STATE_HOMES || home_from_json(j, &ret->homes[ret->n_homes]) < 0)
 				break;
-			n++;
+			ret->n_homes++;
 		}
 		if (i == json_array_size(json_object_get(root, "home_addresses"))) {
+			sessions_from_json(root, ret);
 			json_decref(root);
-			return n;
+			return 0;
 		}
 		(void)snprintf(e.text, sizeof(e.text), "home address %zu is not valid", i + 1);
 	}
 	json_decref(root);
+	ret->n_homes = 0;
 	(void)snprintf(bad, sizeof(bad), "%s.bad", path);
 	(void)rename(path, bad);
 	(void)snprintf(reterr, CREDENTIAL_ERR, "%.200s is damaged (%.100s): moved to %.100s.bad, starting without", path, e.text, path);
 	return -EBADMSG;
 }
 
-int state_store(const char *path, const struct state_home *homes, unsigned n)
+int state_store(const char *path, const struct state *state)
 {
-	json_t *root = json_object(), *list = json_array();
-	char temporary[4096], text[CREDENTIAL_TEXT];
+	json_t *root = json_object(), *list = json_array(), *sessions = json_array();
+	char temporary[4096], text[CREDENTIAL_TEXT], id[64];
 	int fd, r = 0;
 	char *out;
 
 	(void)json_object_set_new(root, "version", json_integer(1));
 	(void)json_object_set_new(root, "home_addresses", list);
-	for (unsigned i = 0; i < n; i++) {
-		const struct state_home *h = &homes[i];
+	boot_id(id);
+	(void)json_object_set_new(root, "boot_id", json_string(id));
+	(void)json_object_set_new(root, "sessions", sessions);
+	for (unsigned i = 0; i < state->n_sessions; i++)
+		(void)json_array_append_new(sessions,
+			json_pack("{s:I, s:I}", "cookie", (json_int_t)state->sessions[i].cookie, "since", (json_int_t)state->sessions[i].since_s));
+	for (unsigned i = 0; i < state->n_homes; i++) {
+		const struct state_home *h = &state->homes[i];
 
 		if (credential_to_text(&h->credential, text) < 0)
 			continue;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* state.h - what mnd keeps over a restart: its home addresses and who anchors them (one small JSON file) */
+/* state.h - what mnd keeps over a restart: its home addresses, who anchors them, since when sessions are known (one small JSON file) */
 #pragma once
 
 #include <netinet/in.h>
@@ -7,6 +7,7 @@
 
 #include "credential.h"
 #include "prefix6.h"
+#include "session.h"
 
 struct state_home {
 	struct in6_addr address;
@@ -19,9 +20,19 @@ struct state_home {
 
 #define STATE_HOMES 64
 
-/* Read path into homes (STATE_HOMES elements). Returns how many, 0 when there is no file, or -errno with a sentence in reterr
- * (CREDENTIAL_ERR bytes); a damaged file is moved aside to path.bad and said so. */
-int state_load(const char *path, struct state_home *homes, char *reterr);
+#define STATE_SESSIONS 1024
+
+/* All of it. About 100 KB: not for a small stack. */
+struct state {
+	struct state_home homes[STATE_HOMES];
+	unsigned n_homes;
+	struct session_seen sessions[STATE_SESSIONS];
+	unsigned n_sessions;
+};
+
+/* Read path. Returns 0, also when there is no file, or -errno with a sentence in reterr (CREDENTIAL_ERR bytes); a damaged file is moved aside
+ * to path.bad and said so. Sessions of another boot of this machine are left out. */
+int state_load(const char *path, struct state *ret, char *reterr);
 
 /* Replace path (0600, temporary file, fsync, rename). Returns 0 or -errno. */
-int state_store(const char *path, const struct state_home *homes, unsigned n);
+int state_store(const char *path, const struct state *state);

@@ -61,7 +61,7 @@ dist_noinst_SCRIPTS += tests/lab/check
 TESTS += tests/lab/check
 AM_TESTS_ENVIRONMENT = DMM_BUILDDIR='$(abs_top_builddir)'; export DMM_BUILDDIR;
 EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/lab/run-tests tests/scenarios tests/demo.py \
-	tests/bench/bench tests/bench/handover.py tests/bench/anchor.py tests/bench/throughput.py
+	tests/bench/bench tests/bench/handover.py tests/bench/signalling.py tests/bench/anchor.py tests/bench/throughput.py
 dist-hook:
 	find $(distdir) -name __pycache__ -prune -exec rm -rf {} +
 # the scenarios, in a kernel that has what they need

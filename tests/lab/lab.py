@@ -190,8 +190,9 @@ class Capture:
     """tcpdump on a device; packets() stops it and decodes."""
 
     def __init__(self, host, dev, filter):
-        self.path = "%s/%s-%s-%d.pcap" % (RESULTS, host.name, dev, len(host.lab.processes))
-        self.process = host.spawn(["tcpdump", "-Z", "root", "-U", "--immediate-mode", "-n", "-i", dev, "-w", self.path] + ([filter] if filter else []), name="tcpdump-" + dev)
+        name = "%s-%d" % (dev, len(host.lab.processes))  # its own log: an earlier one says "listening" already
+        self.path = "%s/%s-%s.pcap" % (RESULTS, host.name, name)
+        self.process = host.spawn(["tcpdump", "-Z", "root", "-U", "--immediate-mode", "-n", "-i", dev, "-w", self.path] + ([filter] if filter else []), name="tcpdump-" + name)
         host.lab.wait(lambda: "listening on" in self.process.output(), "tcpdump", 10)
 
     def stop(self):

@@ -296,6 +296,160 @@ static void never_leased_and_gone(void **state)
 	assert_int_equal(f.h.state, HOMEADDR_RELEASED);
 }
 
+static void is(const struct fixture *f, enum homeaddr_state state, enum homeaddr_reason reason)
+{
+	assert_string_equal(homeaddr_state_name(f->h.state), homeaddr_state_name(state));
+	assert_string_equal(homeaddr_reason_name(f->h.reason), homeaddr_reason_name(reason));
+}
+
+static void acked(struct fixture *f)
+{
+	ack(f, f->h.asked == LU_BIND ? 600 : 0, 86400);
+	(void)step(f);
+}
+
+static void use(struct fixture *f, bool in_use)
+{
+	f->w.in_use = in_use;
+	(void)step(f);
+}
+
+/* The whole life, each transition once, in the order of the drawing in homeaddr.c. */
+static void every_transition_says_why(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start(&f);
+	(void)step(&f);
+	is(&f, HOMEADDR_ALLOCATING, HOMEADDR_NEW);
+	acked(&f);
+	is(&f, HOMEADDR_NATIVE, HOMEADDR_LEASED);
+	move(&f, "2001:db8:a2::10");
+	(void)step(&f);
+	is(&f, HOMEADDR_DEPRECATED, HOMEADDR_MOVED);
+	use(&f, true);
+	is(&f, HOMEADDR_BINDING, HOMEADDR_SESSION_BEGAN);
+	use(&f, false);
+	is(&f, HOMEADDR_DEPRECATED, HOMEADDR_SESSION_ENDED);
+	use(&f, true);
+	acked(&f);
+	is(&f, HOMEADDR_BOUND, HOMEADDR_ACKNOWLEDGED);
+	move(&f, "2001:db8:a3::10");
+	(void)step(&f);
+	is(&f, HOMEADDR_BINDING, HOMEADDR_MOVED);
+	acked(&f);
+	is(&f, HOMEADDR_BOUND, HOMEADDR_ACKNOWLEDGED);
+	use(&f, false);
+	is(&f, HOMEADDR_IDLE, HOMEADDR_SESSION_ENDED);
+	use(&f, true);
+	is(&f, HOMEADDR_BOUND, HOMEADDR_SESSION_BEGAN);
+	f.w.now_us += 700 * SEC;
+	(void)step(&f);
+	is(&f, HOMEADDR_BINDING, HOMEADDR_BINDING_ENDED);
+	acked(&f);
+	move(&f, "2001:db8:a1::10");
+	f.w.at_home = true;
+	(void)step(&f);
+	is(&f, HOMEADDR_RETURNING, HOMEADDR_CAME_BACK);
+	acked(&f);
+	is(&f, HOMEADDR_NATIVE, HOMEADDR_ACKNOWLEDGED);
+	move(&f, "2001:db8:a2::10");
+	(void)step(&f);
+	is(&f, HOMEADDR_BINDING, HOMEADDR_MOVED);
+	acked(&f);
+	use(&f, false);
+	f.w.now_us += policy.grace_us;
+	(void)step(&f);
+	is(&f, HOMEADDR_RELEASING, HOMEADDR_GRACE_OVER);
+	acked(&f);
+	is(&f, HOMEADDR_RELEASED, HOMEADDR_ACKNOWLEDGED);
+
+	/* away and back unused: the anchor still routes natively, nothing was said */
+	start_native(&f);
+	move(&f, "2001:db8:a2::10");
+	(void)step(&f);
+	move(&f, "2001:db8:a1::10");
+	f.w.at_home = true;
+	(void)step(&f);
+	is(&f, HOMEADDR_NATIVE, HOMEADDR_CAME_BACK);
+
+	/* the other ends */
+	homeaddr_refused(&f.h, 133, f.w.now_us);
+	is(&f, HOMEADDR_RELEASED, HOMEADDR_REFUSED);
+	start_native(&f);
+	f.w.now_us += 86400 * SEC;
+	(void)step(&f);
+	is(&f, HOMEADDR_RELEASED, HOMEADDR_LEASE_ENDED);
+	start(&f);
+	(void)step(&f);
+	move(&f, "2001:db8:a2::10");
+	(void)step(&f);
+	is(&f, HOMEADDR_RELEASED, HOMEADDR_NEVER_LEASED);
+	start_native(&f);
+	move(&f, "2001:db8:a2::10");
+	(void)step(&f);
+	f.w.now_us += policy.grace_us;
+	(void)step(&f);
+	homeaddr_unanswered(&f.h, policy.release_try, &policy);
+	is(&f, HOMEADDR_RELEASED, HOMEADDR_NO_ANSWER);
+}
+
+/* After a restart nothing is known but the lease: what is found is not taken for an event. */
+static void after_a_restart(void **state)
+{
+	for (int in_use = 0; in_use < 2; in_use++)
+		for (int at_home = 0; at_home < 2; at_home++) {
+			struct fixture f;
+
+			(void)state;
+			start(&f);
+			homeaddr_init(&f.h, hnp(), &f.hoa, f.w.now_us + 3600 * SEC, f.w.now_us);
+			is(&f, HOMEADDR_DEPRECATED, HOMEADDR_RESTARTED);
+			f.w.in_use = in_use;
+			f.w.at_home = at_home;
+			(void)step(&f);
+			is(&f, at_home ? HOMEADDR_RETURNING : in_use ? HOMEADDR_BINDING : HOMEADDR_DEPRECATED, HOMEADDR_RESTARTED);
+			if (at_home || in_use) {
+				acked(&f);
+				is(&f, at_home ? HOMEADDR_NATIVE : HOMEADDR_BOUND, HOMEADDR_ACKNOWLEDGED);
+			}
+		}
+}
+
+/* Before it acts on a count of sessions that may be old, the owner counts again. */
+static void when_to_count_again(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start_native(&f);
+	assert_false(homeaddr_is_due(&f.h, policy.grace_us, f.w.now_us + 100 * SEC));
+	assert_false(homeaddr_is_unused(&f.h));
+	f.w.in_use = true;
+	move(&f, "2001:db8:a2::10");
+	(void)step(&f);
+	assert_false(homeaddr_is_unused(&f.h));
+	acked(&f);
+	assert_false(homeaddr_is_due(&f.h, policy.grace_us, f.w.now_us + 449 * SEC));
+	assert_true(homeaddr_is_due(&f.h, policy.grace_us, f.w.now_us + 450 * SEC)); /* the renewal */
+	f.w.now_us += 450 * SEC;
+	(void)step(&f);
+	assert_false(homeaddr_is_due(&f.h, policy.grace_us, f.w.now_us)); /* is out */
+	homeaddr_refused(&f.h, 129, f.w.now_us);
+	assert_false(homeaddr_is_due(&f.h, policy.grace_us, f.w.now_us)); /* is held back */
+	f.w.now_us += 40 * SEC;
+	acked(&f);
+	use(&f, false);
+	assert_true(homeaddr_is_unused(&f.h));
+	assert_false(homeaddr_is_due(&f.h, policy.grace_us, f.w.now_us + policy.grace_us - 1));
+	assert_true(homeaddr_is_due(&f.h, policy.grace_us, f.w.now_us + policy.grace_us));
+	f.w.now_us += policy.grace_us;
+	(void)step(&f);
+	assert_false(homeaddr_is_due(&f.h, policy.grace_us, f.w.now_us));
+	assert_false(homeaddr_is_unused(&f.h));
+}
+
 /* Whatever happens in whatever order: an outstanding update always matches the world, states say what is true, and once
  * the world is quiet and the anchor answers, the machine settles. */
 /* Its anchor is being drained: native while a session lasts, released after the grace time, and kept if it is not drained after all. */
@@ -435,6 +589,9 @@ int main(void)
 		cmocka_unit_test(never_leased_and_gone),
 		cmocka_unit_test(an_unwanted_address_is_released_at_home),
 		cmocka_unit_test(revoked_and_asked_to_refresh),
+		cmocka_unit_test(every_transition_says_why),
+		cmocka_unit_test(after_a_restart),
+		cmocka_unit_test(when_to_count_again),
 		cmocka_unit_test(random_walks),
 	};
 

@@ -260,20 +260,27 @@ static void binding_from_home(void **state)
 		VIA_WLAN("7803"), NULL);
 }
 
-/* Nobody may send under it, and packets must not leave by the main table: the unreachable route stays. */
+#define NOTICED "::/0 table 7703 metric 50 dev 9 via :: src :: encap :: from :: mtu 0"
+
+/* Packets must not leave by the main table: the unreachable route stays. Before it, as long as a session may begin, a way into the device
+ * that drops what has no encapsulation, where it is seen. */
 static void deprecated(void **state)
 {
-	static const enum homeaddr_state states[] = {HOMEADDR_DEPRECATED, HOMEADDR_RELEASING};
+	static const enum homeaddr_state states[] = {HOMEADDR_DEPRECATED, HOMEADDR_IDLE, HOMEADDR_RELEASING};
 
 	(void)state;
 	wlan();
 	attach.selected = &attach.at[0];
 	x.deprecated = true;
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
+		static const char main_route[] = "::/0 table 254 metric 50 dev 3 via fe80::2 src 2001:db8:f::5 encap :: from :: mtu 0";
+
 		home.state = states[i];
 		wanted(1, true, true);
-		are(ADDRESS " deprecated", RULE, END, WLAN_RULE, VIA_WLAN("7803"),
-			"::/0 table 254 metric 50 dev 3 via fe80::2 src 2001:db8:f::5 encap :: from :: mtu 0", NULL);
+		if (home.state == HOMEADDR_RELEASING)
+			are(ADDRESS " deprecated", RULE, END, WLAN_RULE, VIA_WLAN("7803"), main_route, NULL);
+		else
+			are(ADDRESS " deprecated", RULE, END, NOTICED, WLAN_RULE, VIA_WLAN("7803"), main_route, NULL);
 	}
 }
 
