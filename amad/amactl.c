@@ -97,6 +97,27 @@ static int cmd_bindings(int argc, char **argv)
 	return list("ListBindings", "bindings", columns, "no binding");
 }
 
+static int cmd_visits(int argc, char **argv)
+{
+	static const struct ctl_column columns[] = {{"hnp", "HOME PREFIX"}, {"mn", "NODE"}, {"anchor_name", "ANCHOR"},
+		{"interface", "INTERFACE"}, {"link_local|forwarded_to", "NEXT HOP"}, {"remaining_s", "REMAINING"}, {"since_s", "SINCE"}, {0}};
+
+	(void)argc;
+	(void)argv;
+	return list("ListVisits", "visits", columns, "no prefix of another anchor is served");
+}
+
+static int cmd_peers(int argc, char **argv)
+{
+	static const struct ctl_column columns[] = {{"name", "AMA"}, {"domain", "DOMAIN"}, {"address", "ADDRESS"}, {"state", "STATE"},
+		{"rtt_ms", "RTT ms"}, {"heard_s", "HEARD"}, {"sent", "SENT"}, {"accepted", "ACCEPTED"}, {"refused", "REFUSED"},
+		{"last_error", "LAST ERROR"}, {0}};
+
+	(void)argc;
+	(void)argv;
+	return list("ListPeers", "peers", columns, "no update was passed on to another AMA");
+}
+
 static int cmd_monitor(int argc, char **argv)
 {
 	(void)argc;
@@ -385,6 +406,8 @@ static const struct command {
 	{"status", "", "pools, leases, bindings, counters, last errors", cmd_status},
 	{"leases", "", "who holds which home network prefix", cmd_leases},
 	{"bindings", "", "the binding cache", cmd_bindings},
+	{"visits", "", "prefixes of other anchors whose nodes are on our links", cmd_visits},
+	{"peers", "", "AMAs that we passed updates on to", cmd_peers},
 	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
 	{"revoke", "WHAT", "take leases back: those in a PREFIX, of a NODE, or all", cmd_revoke},
 	{"drain", "[off]", "no new leases, let sessions run out, tell what is left", cmd_drain},

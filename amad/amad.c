@@ -296,9 +296,32 @@ static void drop_binding(struct amad *a, struct binding *b)
 	lm_delete(a->lm, b);
 }
 
+/* Tell the AMA at which a prefix was until now that it is elsewhere (RFC 5846 with flag P, inter-MAG handover). */
+static void tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix)
+{
+	struct mh_revocation r = {.b_type = MH_REVOCATION_INDICATION,
+		.trigger = MH_REVOCATION_HANDOVER,
+		.flags = MH_REVOCATION_P,
+		.sequence = a->revocations++};
+	struct channel_peer *peer = NULL;
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_revocation(&w, &r);
+
+	for (unsigned i = 0; i < a->n_relays && !peer; i++)
+		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].address, address))
+			peer = channel_find_peer(a->channel, a->relay[i].key);
+	mh_put_prefix(&m, MHOPT_HNP, prefix);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(a->channel, peer, buf, wcur_len(&w)); /* once: without it the visit runs out */
+}
+
 /* native: its route becomes the native one instead of going. */
 static void end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie)
 {
+	if (b->proxied)
+		tell_previous(a, mr_care_of(b->locator), &b->prefix);
 	if (a->srccheck) {
 		srccheck_delete(a->srccheck, &b->prefix);
 		srccheck_leave(a->srccheck, &b->prefix, mr_care_of(b->locator));
@@ -465,27 +488,6 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 	p->lease.lifetime_s = (uint32_t)(granted_us / SEC);
 	p->lease.flags = a->draining ? DMMOPT_LEASE_DRAIN : 0;
 	return MH_STATUS_OK;
-}
-
-/* Tell the AMA at which a prefix was until now that it is elsewhere (RFC 5846 with flag P, inter-MAG handover). */
-static void tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix)
-{
-	struct mh_revocation r = {.b_type = MH_REVOCATION_INDICATION,
-		.trigger = MH_REVOCATION_HANDOVER,
-		.flags = MH_REVOCATION_P,
-		.sequence = a->revocations++};
-	struct channel_peer *peer = NULL;
-	uint8_t buf[64];
-	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct mh_writer m = mh_begin_revocation(&w, &r);
-
-	for (unsigned i = 0; i < a->n_relays && !peer; i++)
-		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].address, address))
-			peer = channel_find_peer(a->channel, a->relay[i].key);
-	mh_put_prefix(&m, MHOPT_HNP, prefix);
-	mh_end(&m);
-	if (peer && wcur_ok(&w))
-		(void)channel_send(a->channel, peer, buf, wcur_len(&w)); /* once: without it the visit runs out */
 }
 
 static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
@@ -1012,6 +1014,13 @@ static void kernel_done(void *ctx, uint64_t cookie, int result, const char *text
 	struct pending *p;
 	unsigned left_out;
 
+	if (cookie == RC_VISIT_COOKIE && result < 0 && result != -ECANCELED) {
+		remember_error(a, "kernel refused a route of a visiting node: %s%s%s", strerror(-result), text ? ": " : "",
+			text ? text : "");
+		if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->loop), 10, 10 * SEC, &left_out))
+			log_warning("nl", "the kernel refused a route of a visiting node: %s%s%s", strerror(-result),
+				text ? ": " : "", text ? text : "");
+	}
 	if (cookie <= a->cookie || cookie > a->cookie + a->n_pending)
 		return;
 	p = &a->pending[cookie - a->cookie - 1];

@@ -149,22 +149,18 @@ static struct fwd_object upstream_route(const struct prefix6 *hnp)
 	return o;
 }
 
-int rc_visit(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local,
-	const struct in6_addr *anchor, const struct in6_addr *self, uint32_t tunnel, struct locator **upstream)
+int rc_visit(struct fwd_set *set, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local,
+	const struct in6_addr *anchor, const struct in6_addr *self, uint32_t tunnel)
 {
 	struct fwd_object down = route_to(hnp), up = upstream_route(hnp);
-	struct locator *l = get_locator(set, mr, anchor, self, tunnel), *old = *upstream;
 
-	if (!l)
-		return -ENOMEM;
-	*upstream = l;
-	up.route.nexthop = mr_id(l);
+	up.route.oif = tunnel;
+	up.route.encap.dst = *anchor;
+	up.route.encap.src = *self;
 	down.route.oif = ifindex;
 	down.route.gateway = *link_local;
-	if (fwd_want(set, &up, 0) < 0 || fwd_want(set, &down, 0) < 0)
+	if (fwd_want(set, &up, RC_VISIT_COOKIE) < 0 || fwd_want(set, &down, RC_VISIT_COOKIE) < 0)
 		return -ENOMEM;
-	if (old)
-		put_locator(set, mr, old);
 	return 0;
 }
 
@@ -178,7 +174,7 @@ int rc_forward(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, co
 		return -ENOMEM;
 	*forward = l;
 	down.route.nexthop = mr_id(l);
-	if (fwd_want(set, &down, 0) < 0)
+	if (fwd_want(set, &down, RC_VISIT_COOKIE) < 0)
 		return -ENOMEM;
 	if (old)
 		put_locator(set, mr, old);
@@ -192,14 +188,12 @@ void rc_stop_forwarding(struct fwd_set *set, struct mr *mr, struct locator **for
 	*forward = NULL;
 }
 
-void rc_leave(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, struct locator *upstream, struct locator *forward)
+void rc_leave(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, struct locator *forward)
 {
 	struct fwd_object up = upstream_route(hnp);
 
 	rc_withdraw(set, hnp, 0);
 	fwd_unwant(set, &up, 0);
-	if (upstream)
-		put_locator(set, mr, upstream);
 	if (forward)
 		put_locator(set, mr, forward);
 }

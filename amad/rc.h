@@ -42,14 +42,16 @@ void rc_withdraw(struct fwd_set *set, const struct prefix6 *prefix, uint64_t coo
 
 /* Packets from nodes on this interface look at the table first. */
 void rc_want_access(struct fwd_set *set, const char *ifname, bool want);
-/* HNP via the node's link-local address, and from the HNP to its anchor. *upstream: the locator, NULL at first; the reference is the
- * caller's until rc_leave. Returns 0 or -ENOMEM. */
-int rc_visit(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local,
-	const struct in6_addr *anchor, const struct in6_addr *self, uint32_t tunnel, struct locator **upstream);
-/* The node has left: its packets that still arrive go to care_of. *forward as upstream. rc_visit takes the route back, after
- * rc_stop_forwarding. */
+/* HNP via the node's link-local address, and from the HNP into the tunnel to its anchor. (Linux has no source-specific routes
+ * by nexthop object: each carries its encapsulation.) Returns 0 or -ENOMEM. */
+int rc_visit(struct fwd_set *set, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local,
+	const struct in6_addr *anchor, const struct in6_addr *self, uint32_t tunnel);
+/* The kernel's word on what rc_visit and rc_forward want comes with this cookie. */
+#define RC_VISIT_COOKIE UINT64_MAX
+/* The node has left: its packets that still arrive go to care_of. *forward: the locator, NULL at first; the reference is the
+ * caller's until rc_leave or rc_stop_forwarding, after which rc_visit takes the route back. */
 int rc_forward(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, const struct in6_addr *care_of,
 	const struct in6_addr *self, uint32_t tunnel, struct locator **forward);
 void rc_stop_forwarding(struct fwd_set *set, struct mr *mr, struct locator **forward);
-/* It is over; gives both references back (either may be NULL). */
-void rc_leave(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, struct locator *upstream, struct locator *forward);
+/* It is over; gives the reference back (forward may be NULL). */
+void rc_leave(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, struct locator *forward);

@@ -62,7 +62,7 @@ struct visit {
 	struct table_entry by_prefix, by_key;
 	struct request *request;
 	struct prefix6 prefix;
-	struct locator *upstream, *forward; /* mr's: to the anchor; to where the node went */
+	struct locator *forward; /* mr's: to where the node went; NULL = it is here */
 	uint32_t ifindex;
 	struct in6_addr link_local;
 	uint64_t since_us;
@@ -255,7 +255,7 @@ static void request_put(struct serving *s, struct request *r)
 static void visit_end(struct serving *s, struct visit *v)
 {
 	tell(s, "visit_ended", v);
-	rc_leave(s->env.set, s->env.mr, &v->prefix, v->upstream, v->forward);
+	rc_leave(s->env.set, s->env.mr, &v->prefix, v->forward);
 	if (s->env.srccheck) {
 		srccheck_visit_end(s->env.srccheck, &v->prefix);
 		srccheck_leave(s->env.srccheck, &v->prefix, &v->request->anchor->address);
@@ -298,8 +298,7 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 	v->ifindex = r->ifindex;
 	v->link_local = r->link_local;
 	if (table_add(&s->by_key, &v->by_key) < 0 ||
-		rc_visit(s->env.set, s->env.mr, prefix, r->ifindex, &r->link_local, &r->anchor->address, &r->self, s->tunnel,
-			&v->upstream) < 0) {
+		rc_visit(s->env.set, prefix, r->ifindex, &r->link_local, &r->anchor->address, &r->self, s->tunnel) < 0) {
 		log_error("lu", "no memory for %s of %s: it is not forwarded", prefix6_text(prefix), r->node);
 		return;
 	}
@@ -325,8 +324,8 @@ void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex
 			rc_stop_forwarding(s->env.set, s->env.mr, &v->forward);
 		v->ifindex = ifindex;
 		v->link_local = *link_local;
-		(void)rc_visit(s->env.set, s->env.mr, &v->prefix, ifindex, link_local, &v->request->anchor->address,
-			&v->request->self, s->tunnel, &v->upstream);
+		(void)rc_visit(s->env.set, &v->prefix, ifindex, link_local, &v->request->anchor->address, &v->request->self,
+			s->tunnel);
 		tell(s, "visit_moved", v);
 	}
 }
@@ -363,10 +362,11 @@ void serving_set_tunnel(struct serving *s, uint32_t tunnel)
 	{
 		struct visit *v = VISIT(e);
 
-		if (v->upstream)
-			rc_retunnel(s->env.set, v->upstream, tunnel);
 		if (v->forward)
 			rc_retunnel(s->env.set, v->forward, tunnel);
+		else
+			(void)rc_visit(s->env.set, &v->prefix, v->ifindex, &v->link_local, &v->request->anchor->address,
+				&v->request->self, tunnel);
 	}
 }
 

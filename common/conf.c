@@ -173,6 +173,19 @@ static void store(struct reader *r, const struct conf_setting *s, uint8_t *base,
 		}
 		(void)snprintf(to, CONF_TEXT, "%s", text);
 		return;
+	case CONF_CHOICE: {
+		const char *at = s->preset;
+
+		*(unsigned *)to = 0;
+		for (unsigned i = 0; r && words_next(&at, word, sizeof(word)); i++) {
+			*(unsigned *)to = i;
+			if (!strcmp(text, word))
+				return;
+		}
+		if (r)
+			fault(r, "'%s' is not a value for %s: one of %s", text, s->key, s->preset);
+		return;
+	}
 	case CONF_ADDRESS:
 		if (inet_pton(AF_INET6, text, to) != 1)
 			fault(r, "'%s' is not a value for %s: an IPv6 address", text, s->key);
@@ -439,6 +452,9 @@ void conf_print_help(FILE *f, const struct conf_setting *settings)
 		if (strcmp(section, s->section))
 			(void)fprintf(f, "%s[%s]\n", *section ? "\n" : "", s->section);
 		section = s->section;
-		(void)fprintf(f, "# %s\n#%s = %s\n", s->help, s->key, s->preset ? s->preset : "");
+		if (s->kind == CONF_CHOICE)
+			(void)fprintf(f, "# %s: one of %s\n#%s = %.*s\n", s->help, s->preset, s->key, (int)strcspn(s->preset, " "), s->preset);
+		else
+			(void)fprintf(f, "# %s\n#%s = %s\n", s->help, s->key, s->preset ? s->preset : "");
 	}
 }

@@ -17,6 +17,7 @@ enum conf_kind {
 	CONF_UINT,     /* uint32_t within min..max */
 	CONF_TIME,     /* uint64_t microseconds within min..max seconds; "90s", "10m", "24h", "500ms" */
 	CONF_STRING,   /* char[CONF_TEXT] */
+	CONF_CHOICE,   /* unsigned: index of the word in preset, which lists them all, the default first: "a b c" */
 	CONF_ADDRESS,  /* struct in6_addr, unset = :: */
 	CONF_PREFIXES, /* struct conf_prefixes: appended to by each line and each word */
 	CONF_WORDS,    /* struct conf_words: likewise */

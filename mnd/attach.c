@@ -47,6 +47,20 @@ const struct in6_addr *attach_ama(const struct attachment *at)
 	return &at->router->ra.ama;
 }
 
+const struct attachment *attach_find_ama(const struct attach *a, const struct in6_addr *ama)
+{
+	const struct in6_addr *there = attach_ama(a->selected);
+
+	if (there && IN6_ARE_ADDR_EQUAL(there, ama))
+		return a->selected;
+	for (unsigned i = 0; i < a->n; i++) {
+		there = a->at[i].usable_us ? attach_ama(&a->at[i]) : NULL;
+		if (there && IN6_ARE_ADDR_EQUAL(there, ama))
+			return &a->at[i];
+	}
+	return NULL;
+}
+
 static void solicit_from(struct attachment *at, uint64_t now_us)
 {
 	at->rs_sent = 0;

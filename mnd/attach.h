@@ -87,3 +87,5 @@ const struct in6_addr *attach_ama(const struct attachment *at);
 struct attachment *attach_find(struct attach *a, uint32_t ifindex);
 /* The usable attachment that has this care-of address, or NULL. */
 const struct attachment *attach_find_care_of(const struct attach *a, const struct in6_addr *care_of);
+/* The usable attachment on the link of this AMA, the selected one first, or NULL. */
+const struct attachment *attach_find_ama(const struct attach *a, const struct in6_addr *ama);

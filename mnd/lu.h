@@ -28,6 +28,7 @@ struct binding_update {
 	uint32_t lifetime_s;        /* binding lifetime to ask for, multiple of 4 */
 	uint32_t lease_s;           /* lease to ask for, 0 with LU_BIND = leave it alone */
 	uint16_t tunnel_mtu;        /* 0 = not measured */
+	bool proxied;               /* sealed, through the AMA whose address is care_of (pLU) */
 	bool first;                 /* no lease yet: InitialBindackTimeoutFirstReg */
 	uint16_t sequence;          /* of the transmission that is out */
 	unsigned tries;

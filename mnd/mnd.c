@@ -58,6 +58,8 @@
 #define SETTLE_US  (20 * MS) /* socket news are coalesced for this long */
 #define WATCH_HOLD_US (1 * SEC) /* after a packet of an unused home address, the next one is looked for no earlier */
 #define DISCOVERY_TRIES 8
+#define INNER      8  /* datagrams inside one */
+#define FORWARD_S  4  /* how long the AMA that served us until now forwards what still arrives there */
 #define HEARTBEATS_MISSED 3 /* RFC 5847 5: MISSING_HEARTBEATS_ALLOWED */
 
 /* An AMA that we know by its credential: the serving one, or one that anchors a home address. */
@@ -76,6 +78,17 @@ struct anchor {
 	bool restart_known;
 	uint32_t restart_counter; /* RFC 5847 3.3; with restart_known */
 	uint32_t restarts;        /* seen */
+	/* proxied updates (pLU); generations of attach, plus one */
+	uint32_t refused_generation; /* as serving AMA: does not pass updates on */
+	uint32_t flipped_generation; /* as anchor: the preferred way failed, the other one is taken */
+	char way[64];                /* why updates to this anchor go the way they go */
+};
+
+/* A datagram of the channel that came inside another one. */
+struct inner {
+	struct channel_rx rx;
+	size_t len;
+	uint8_t bytes[1000];
 };
 
 struct home {
@@ -126,6 +139,8 @@ struct mnd {
 	struct attach attach;
 	struct anchor anchors[ANCHORS];
 	struct home homes[HOMES];
+	struct inner inner[INNER];
+	unsigned n_inner;
 	struct in6_addr discovering; /* :: = not */
 	unsigned discovery_tries;
 	uint64_t discovery_us;
@@ -565,13 +580,147 @@ static void watch_unused(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 	loop_io_start(&m->watch_io, m->loop, m->watch_fd, read_watch, m, "packets of unused home addresses");
 }
 
+/* --- what goes to an anchor ------------------------------------------------------------------------------------ */
+
+static struct in6_addr link_local_of(const struct attachment *at)
+{
+	struct in6_addr a = IN6ADDR_ANY_INIT;
+	FILE *f = fopen("/proc/net/if_inet6", "re");
+	char hex[33], name[32];
+	unsigned ifindex, plen, scope, flags;
+
+	while (f && fscanf(f, "%32s %x %x %x %x %31s", hex, &ifindex, &plen, &scope, &flags, name) == 6) {
+		if (ifindex != at->ifindex || scope != 0x20)
+			continue;
+		for (int i = 0; i < 16; i++) {
+			unsigned b;
+
+			(void)sscanf(hex + 2 * i, "%2x", &b);
+			a.s6_addr[i] = (uint8_t)b;
+		}
+		break;
+	}
+	if (f)
+		(void)fclose(f);
+	return a;
+}
+
+/* Talk to this anchor from the selected attachment. */
+static void set_endpoint(struct mnd *m, struct anchor *a)
+{
+	const struct attachment *at = m->attach.selected;
+	struct channel_endpoint ep = {
+		.remote = a->address, .local = at->care_of, .ifindex = at->ifindex, .port = (uint16_t)m->config.port};
+
+	channel_peer_set_endpoint(a->peer, &ep);
+}
+
+/* An update to this anchor is on its way through an AMA: what else it hears goes with that. */
+static bool is_asking_through(const struct mnd *m, const struct anchor *a)
+{
+	for (unsigned i = 0; i < HOMES; i++)
+		if (m->homes[i].used && m->homes[i].anchor == a && m->homes[i].bu.kind == LU_BIND && m->homes[i].bu.proxied)
+			return true;
+	return false;
+}
+
+/* --- through the serving AMA (pLU) ------------------------------------------------------------------------------ */
+
+/* Wrap what is sealed for an anchor into a request to the AMA we are with: a proxy registration of all our prefixes there. */
+static void send_through(struct mnd *m, const struct channel_endpoint *ep, const uint8_t *buf, size_t len)
+{
+	struct anchor *a = anchor_by_address(m, &ep->remote), *serving = &m->anchors[ep->relay - 1];
+	struct mh_bu head = {
+		.flags = MH_BU_A | MH_BU_P, .sequence = ++serving->sequence, .lifetime_s = (uint32_t)(m->config.binding_us / SEC)};
+	struct in6_addr link_local;
+	uint8_t out[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(out, sizeof(out));
+	struct mh_writer mw = mh_begin_bu(&w, &head);
+
+	if (!a || !serving->used || !m->attach.selected)
+		return;
+	link_local = link_local_of(m->attach.selected);
+	mh_put_anchor(&mw, &a->address);
+	for (unsigned i = 0; i < HOMES; i++)
+		if (m->homes[i].used && m->homes[i].anchor == a && m->homes[i].bu.kind == LU_BIND && m->homes[i].bu.proxied)
+			mh_put_prefix(&mw, MHOPT_HNP, &m->homes[i].h.prefix);
+	mh_put_address(&mw, MHOPT_LINK_LOCAL, &link_local);
+	mh_put_sealed(&mw, (uint32_t)(a - m->anchors) + 1, buf, len);
+	mh_end(&mw);
+	set_endpoint(m, serving);
+	if (wcur_ok(&w))
+		(void)channel_send(m->channel, serving->peer, out, wcur_len(&w));
+}
+
+/* The AMA hands over what an anchor sealed for us. It is read when the datagram around it has been. */
+static void on_relay(struct mnd *m, const struct anchor *serving, const struct mh_msg *msg)
+{
+	struct inner *in = &m->inner[m->n_inner];
+	uint32_t cookie = 0;
+
+	if (m->n_inner == INNER)
+		return;
+	in->len = dmmopt_sealed(msg, &cookie, in->bytes, sizeof(in->bytes));
+	if (in->len == 0 || cookie == 0 || cookie > ANCHORS || !m->anchors[cookie - 1].used)
+		return;
+	in->rx = (struct channel_rx){.ep = {.remote = m->anchors[cookie - 1].address,
+					     .port = (uint16_t)m->config.port,
+					     .relay = (uint16_t)(serving - m->anchors + 1)}};
+	m->n_inner++;
+}
+
+static void read_inner(struct mnd *m)
+{
+	for (unsigned i = 0; i < m->n_inner; i++)
+		(void)channel_input(m->channel, &m->inner[i].rx, m->inner[i].bytes, m->inner[i].len, loop_now_us(m->loop));
+	m->n_inner = 0;
+}
+
+/* The AMA does not pass the update on, and says why: straight to the anchor, then. */
+static void on_proxy_refused(struct mnd *m, struct anchor *serving, const struct mh_msg *msg)
+{
+	struct prefix6 prefix;
+
+	if (msg->ba.status < 128 || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix))
+		return;
+	log_info("lu", "%s does not pass updates for %s on: %u (%s)", serving->credential.node, prefix6_text(&prefix),
+		msg->ba.status, mh_status_name(msg->ba.status));
+	if (msg->ba.status == MH_STATUS_PROHIBITED)
+		serving->refused_generation = m->attach.generation + 1;
+	for (unsigned i = 0; i < HOMES; i++) {
+		struct home *x = &m->homes[i];
+
+		if (!x->used || !x->h.known || !prefix6_equal(&x->h.prefix, &prefix) || !x->bu.proxied)
+			continue;
+		(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "the AMA refused: %s", mh_status_name(msg->ba.status));
+		x->anchor->flipped_generation = m->attach.generation + 1;
+	}
+	touch(m);
+}
+
+/* The AMA of this network, if updates to that anchor go through it now. */
+static struct anchor *serving_for(struct mnd *m, struct anchor *a)
+{
+	const struct in6_addr *ama = attach_ama(m->attach.selected);
+	struct anchor *serving = ama ? anchor_by_address(m, ama) : NULL;
+	bool flipped = a->flipped_generation == m->attach.generation + 1;
+
+	if (m->config.updates == MND_DIRECT_ONLY || !serving || serving == a ||
+		serving->refused_generation == m->attach.generation + 1)
+		return NULL;
+	return (m->config.updates == MND_PREFER_PROXY) != flipped ? serving : NULL;
+}
+
 /* --- input: the channel ---------------------------------------------------------------------------------------- */
 
 static void channel_tx(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
 {
 	struct mnd *m = ctx;
 
-	transport_send(m->transport, ep, buf, len, flags);
+	if (ep->relay)
+		send_through(m, ep, buf, len);
+	else
+		transport_send(m->transport, ep, buf, len, flags);
 }
 
 static int channel_accept(void *ctx, const struct credential *cred)
@@ -627,6 +776,7 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 	struct dmmopt_lease lease = {0};
 	uint16_t advice = 0;
 	enum lu_kind kind = x->bu.kind;
+	bool proxied = x->bu.proxied;
 
 	if (!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix) || prefix.len != 64) {
 		log_warning("lu", "%s acknowledged without a /64 home network prefix: ignoring it", x->anchor->credential.node);
@@ -662,7 +812,7 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 	x->bu.kind = LU_NONE;
 	if (kind == LU_BIND) {
 		x->told_mtu = x->bu.tunnel_mtu;
-		if (x->anchor->pmtu.state == PMTU_OFF)
+		if (x->anchor->pmtu.state == PMTU_OFF && !proxied)
 			pmtu_start(&x->anchor->pmtu, (uint16_t)(m->config.tunnel_mtu + PMTU_TUNNEL), x->anchor->rtt_us, now_us);
 	}
 	save(m);
@@ -758,6 +908,8 @@ static void on_revocation(struct mnd *m, struct anchor *a, const struct mh_msg *
 	mw = mh_begin_revocation(&w, &ack);
 	mh_put_prefix(&mw, MHOPT_HNP, &prefix);
 	mh_end(&mw);
+	if (m->attach.selected && !is_asking_through(m, a))
+		set_endpoint(m, a);
 	if (wcur_ok(&w))
 		(void)channel_send(m->channel, a->peer, buf, wcur_len(&w));
 	if (!x)
@@ -806,9 +958,16 @@ static void channel_recv(void *ctx, struct channel_peer *peer, const struct chan
 				return;
 			continue;
 		}
+		if (mh_is_relay(&msg)) {
+			on_relay(m, a, &msg);
+			continue;
+		}
 		switch (msg.type) {
 		case MH_BA:
-			on_ba(m, a, &msg);
+			if (msg.ba.flags & MH_BA_P)
+				on_proxy_refused(m, a, &msg);
+			else
+				on_ba(m, a, &msg);
 			break;
 		case MH_HEARTBEAT:
 			on_heartbeat(m, a, &msg);
@@ -836,6 +995,7 @@ static void datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf,
 	struct mnd *m = ctx;
 
 	(void)channel_input(m->channel, rx, buf, len, loop_now_us(m->loop));
+	read_inner(m);
 }
 
 /* --- decisions of a turn --------------------------------------------------------------------------------------- */
@@ -908,29 +1068,6 @@ static void seek_ama(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 		*wake_us = m->discovery_us;
 }
 
-static struct in6_addr link_local_of(const struct attachment *at)
-{
-	struct in6_addr a = IN6ADDR_ANY_INIT;
-	FILE *f = fopen("/proc/net/if_inet6", "re");
-	char hex[33], name[32];
-	unsigned ifindex, plen, scope, flags;
-
-	while (f && fscanf(f, "%32s %x %x %x %x %31s", hex, &ifindex, &plen, &scope, &flags, name) == 6) {
-		if (ifindex != at->ifindex || scope != 0x20)
-			continue;
-		for (int i = 0; i < 16; i++) {
-			unsigned b;
-
-			(void)sscanf(hex + 2 * i, "%2x", &b);
-			a.s6_addr[i] = (uint8_t)b;
-		}
-		break;
-	}
-	if (f)
-		(void)fclose(f);
-	return a;
-}
-
 static void begin_update(struct mnd *m, struct home *x, uint64_t now_us)
 {
 	const struct attachment *at = m->attach.selected;
@@ -942,7 +1079,8 @@ static void begin_update(struct mnd *m, struct home *x, uint64_t now_us)
 	bu->prefix.len = 64;
 	if (x->h.known)
 		bu->prefix = x->h.prefix;
-	bu->care_of = at->care_of;
+	bu->proxied = bu->kind == LU_BIND && serving_for(m, x->anchor);
+	bu->care_of = bu->proxied ? *attach_ama(at) : at->care_of;
 	bu->lifetime_s = (uint32_t)(m->config.binding_us / SEC);
 	bu->next_us = now_us;
 	bu->first = !x->h.known;
@@ -953,18 +1091,8 @@ static void begin_update(struct mnd *m, struct home *x, uint64_t now_us)
 	/* a renewal is a synchronous write at the anchor: only when half of the lease is over */
 	if (bu->kind == LU_BIND && x->h.lease_until_us && x->h.lease_until_us - now_us < lease_s * SEC / 2)
 		bu->lease_s = (uint32_t)lease_s;
-	if (bu->kind == LU_BIND)
+	if (bu->kind == LU_BIND && !bu->proxied)
 		bu->tunnel_mtu = pmtu_inner_mtu(&x->anchor->pmtu);
-}
-
-/* Talk to this anchor from the selected attachment. */
-static void set_endpoint(struct mnd *m, struct anchor *a)
-{
-	const struct attachment *at = m->attach.selected;
-	struct channel_endpoint ep = {
-		.remote = a->address, .local = at->care_of, .ifindex = at->ifindex, .port = (uint16_t)m->config.port};
-
-	channel_peer_set_endpoint(a->peer, &ep);
 }
 
 static void send_update(struct mnd *m, struct home *x, uint64_t now_us)
@@ -975,9 +1103,16 @@ static void send_update(struct mnd *m, struct home *x, uint64_t now_us)
 	/* no answer, or long asleep: the anchor may have lost the session; a handshake costs no more time */
 	bool handshake = x->bu.tries > 0 || x->anchor->doubt;
 
-	x->bu.care_of = at->care_of;
+	x->bu.care_of = x->bu.proxied ? *attach_ama(at) : at->care_of;
 	lu_write(&x->bu, ++x->anchor->sequence, &w);
 	set_endpoint(m, x->anchor);
+	if (x->bu.proxied) {
+		struct channel_endpoint ep = {.remote = x->anchor->address,
+			.port = (uint16_t)m->config.port,
+			.relay = (uint16_t)(serving_for(m, x->anchor) - m->anchors + 1)};
+
+		channel_peer_set_endpoint(x->anchor->peer, &ep);
+	}
 	if (wcur_ok(&w))
 		(void)channel_send_flags(m->channel, x->anchor->peer, buf, wcur_len(&w), handshake ? CHANNEL_FORCE_HANDSHAKE : 0);
 	lu_sent(&x->bu, x->anchor->sequence, now_us);
@@ -1009,7 +1144,11 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 	uint64_t home_wake_us;
 
 	if (at)
-		w.care_of = at->care_of;
+		w.care_of = serving_for(m, x->anchor) ? *ama : at->care_of;
+	/* the first answer of an AMA that we do not know is worth waiting for: else its anchors would hear twice */
+	if (ama && m->config.updates == MND_PREFER_PROXY && !w.at_home && !anchor_by_address(m, ama) &&
+		IN6_ARE_ADDR_EQUAL(&m->discovering, ama) && m->discovery_tries <= 1)
+		w.path = false;
 	switch (homeaddr_step(&x->h, &w, &policy, &home_wake_us)) {
 	case HOMEADDR_SEND:
 		begin_update(m, x, now_us);
@@ -1021,11 +1160,19 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 		break;
 	}
 	/* a black hole was found, or the path grew: the anchor sets it on the prefix's route */
-	if (x->h.state == HOMEADDR_BOUND && x->bu.kind == LU_NONE && x->told_mtu != mtu && at) {
+	if (x->h.state == HOMEADDR_BOUND && x->bu.kind == LU_NONE && x->told_mtu != mtu && at && !serving_for(m, x->anchor)) {
 		x->h.asked = LU_BIND;
 		x->h.asked_care_of = at->care_of;
 		x->h.asked_generation = generation(m, x);
 		begin_update(m, x, now_us);
+	}
+	/* one way did not work: the other, if there is one */
+	if (at && x->bu.kind == LU_BIND && lu_is_due(&x->bu, now_us) && x->anchor->flipped_generation != m->attach.generation + 1 &&
+		((x->bu.proxied && x->bu.tries >= 1) || (!x->bu.proxied && x->bu.tries >= 3 && m->config.updates == MND_PREFER_DIRECT))) {
+		x->anchor->flipped_generation = m->attach.generation + 1;
+		(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "no answer %s", x->bu.proxied ? "through the AMA" : "to direct updates");
+		touch(m);
+		return;
 	}
 	if (at && lu_is_due(&x->bu, now_us)) {
 		homeaddr_unanswered(&x->h, x->bu.tries, &policy);
@@ -1077,7 +1224,8 @@ static void ask_heartbeat(struct mnd *m, struct anchor *a, uint64_t now_us, uint
 		hb = (struct mh_heartbeat){.sequence = ++a->heartbeat};
 		mw = mh_begin_heartbeat(&w, &hb);
 		mh_end(&mw);
-		set_endpoint(m, a);
+		if (!is_asking_through(m, a))
+			set_endpoint(m, a);
 		/* unanswered: the anchor may have lost the session as well */
 		(void)channel_send_flags(m->channel, a->peer, buf, wcur_len(&w), a->unheard ? CHANNEL_FORCE_HANDSHAKE : 0);
 		a->heartbeat_us = now_us + (SEC << (a->unheard < 5 ? a->unheard : 5));
@@ -1145,7 +1293,7 @@ static void learn_source(struct mnd *m)
 
 static void want_kernel_state(struct mnd *m)
 {
-	struct rc_home homes[HOMES];
+	struct rc_home homes[HOMES] = {0};
 	const struct in6_addr *ama = attach_ama(m->attach.selected);
 	unsigned n = 0;
 
@@ -1162,6 +1310,7 @@ static void want_kernel_state(struct mnd *m)
 		homes[n].deprecated = m->attach.selected ? !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address))
 							 : x->h.state != HOMEADDR_NATIVE;
 		homes[n].deprecated |= x->draining || x->given_up;
+		homes[n].through = x->bu.kind == LU_BIND && x->bu.proxied;
 		n++;
 		if (m->srccheck && x->h.known)
 			(void)srccheck_set(m->srccheck, &x->h.prefix, &x->anchor->address);
@@ -1413,21 +1562,36 @@ static double left_s(uint64_t until_us, uint64_t now_us)
 	return until_us > now_us ? (double)(until_us - now_us) / SEC : 0;
 }
 
+/* How updates go to this anchor, and why. */
+static const char *way_text(const struct mnd *m, const struct home *x, bool proxied)
+{
+	static char text[128];
+	const char *why = x->anchor->flipped_generation == m->attach.generation + 1 ? x->anchor->way
+			  : m->config.updates == MND_DIRECT_ONLY		   ? "configured"
+			  : proxied == (m->config.updates == MND_PREFER_PROXY)	   ? "preferred"
+									   : "no AMA here that passes updates on";
+
+	(void)snprintf(text, sizeof(text), "%s (%s)", proxied ? "proxied" : "direct", why);
+	return text;
+}
+
 static json_t *home_json(struct mnd *m, const struct home *x)
 {
 	uint64_t now_us = loop_now_us(m->loop);
 	bool encapsulate = false;
 	const struct attachment *at = rc_path(&m->attach, &x->h, &x->anchor->address, &encapsulate);
 	const struct in6_addr *ama = attach_ama(m->attach.selected);
+	bool proxied = at && !encapsulate && x->h.confirmed == LU_BIND;
 
-	return json_pack("{s:s?, s:s?, s:s, s:s, s:s, s:b, s:i, s:s, s:s?, s:f, s:f, s:f}", "address",
+	return json_pack("{s:s?, s:s?, s:s, s:s, s:s, s:b, s:i, s:s, s:s?, s:f, s:f, s:f, s:s?}", "address",
 		x->h.known ? in6_text(&x->h.address) : NULL, "prefix", x->h.known ? prefix6_text(&x->h.prefix) : NULL, "anchor",
 		in6_text(&x->anchor->address), "anchor_name", x->anchor->credential.node, "state", homeaddr_state_name(x->h.state),
 		"deprecated", x->draining || x->given_up || !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address)), "sessions", (int)x->sessions, "path",
-		!at ? "none" : encapsulate ? "tunnel" : "native", "care_of",
-		at && encapsulate ? in6_text(&at->care_of) : NULL, "since_s", (double)(now_us - x->h.since_us) / SEC, "lease_remaining_s",
+		!at ? "none" : encapsulate ? "tunnel" : proxied ? "proxied" : "native", "care_of",
+		!at ? NULL : encapsulate ? in6_text(&at->care_of) : proxied ? in6_text(&x->h.confirmed_care_of) : NULL, "since_s", (double)(now_us - x->h.since_us) / SEC, "lease_remaining_s",
 		left_s(x->h.lease_until_us, now_us), "binding_remaining_s",
-		x->h.confirmed == LU_BIND ? left_s(x->h.confirmed_until_us, now_us) : 0.0);
+		x->h.confirmed == LU_BIND ? left_s(x->h.confirmed_until_us, now_us) : 0.0, "way",
+		x->h.state == HOMEADDR_BOUND || x->h.state == HOMEADDR_IDLE ? way_text(m, x, proxied) : NULL);
 }
 
 static json_t *homes_json(struct mnd *m)

@@ -37,6 +37,19 @@ static void want_rule(struct fwd_set *set, const struct prefix6 *from, uint32_t 
 	(void)fwd_want(set, &o, 0);
 }
 
+/* The way to the care-of address that the anchor knows: our own on some link, or that of the AMA on some link. NULL: lost. */
+static const struct attachment *acknowledged(const struct attach *attach, const struct home_address *h, bool *ret_tunnel)
+{
+	const struct attachment *at = attach_find_care_of(attach, &h->confirmed_care_of);
+
+	if (at)
+		return at;
+	at = attach_find_ama(attach, &h->confirmed_care_of);
+	if (at)
+		*ret_tunnel = false;
+	return at;
+}
+
 const struct attachment *rc_path(const struct attach *attach, const struct home_address *h, const struct in6_addr *anchor,
 	bool *ret_tunnel)
 {
@@ -49,21 +62,17 @@ const struct attachment *rc_path(const struct attach *attach, const struct home_
 		return attach->selected;
 	case HOMEADDR_BINDING:
 		/* until the anchor has answered, the way it knows is the better one, as long as it is there */
+		at = NULL;
 		if (h->confirmed == LU_ATTACH) {
-			for (unsigned i = 0; i < attach->n; i++) {
-				const struct in6_addr *ama = attach_ama(&attach->at[i]);
-
-				if (attach->at[i].usable_us && ama && IN6_ARE_ADDR_EQUAL(ama, anchor)) {
-					*ret_tunnel = false;
-					return &attach->at[i];
-				}
-			}
+			at = attach_find_ama(attach, anchor);
+			*ret_tunnel = !at;
+		} else if (h->confirmed == LU_BIND) {
+			at = acknowledged(attach, h, ret_tunnel);
 		}
-		at = attach_find_care_of(attach, &h->confirmed_care_of);
-		return h->confirmed == LU_BIND && at ? at : attach->selected;
+		return at ? at : attach->selected;
 	case HOMEADDR_BOUND:
 	case HOMEADDR_IDLE:
-		return attach_find_care_of(attach, &h->confirmed_care_of);
+		return acknowledged(attach, h, ret_tunnel);
 	case HOMEADDR_ALLOCATING:
 	case HOMEADDR_DEPRECATED:
 	case HOMEADDR_RELEASING:
@@ -87,7 +96,8 @@ static void want_home(struct fwd_set *set, const struct attach *attach, const st
 	want_rule(set, &h->prefix, table, RC_RULE_HOME);
 	want_route(set, table, UINT32_MAX, &end);
 	at = rc_path(attach, h, &x->anchor, &encapsulate);
-	if ((!at || !at->router) && homeaddr_is_unused(h) && attach->selected) {
+	if (attach->selected && (((!at || !at->router) && homeaddr_is_unused(h)) ||
+					(x->through && encapsulate && !attach_find_care_of(attach, &h->confirmed_care_of)))) {
 		/* The device drops what has no encapsulation, after session_watch has seen that somebody begins: a connection waits for its
 		 * second SYN instead of being told that there is no way. */
 		struct fwd_object o = {.route = {.type = FWD_UNICAST, .oif = tunnel}};

@@ -22,6 +22,7 @@ struct rc_home {
 	struct in6_addr anchor;    /* locator of its anchor */
 	uint16_t mtu;              /* of the tunnel, 0 = the device's */
 	bool deprecated;           /* not of the present network: new sessions take another */
+	bool through;              /* its anchor is being told through the AMA (pLU): no tunnel of our own meanwhile */
 };
 
 /* Say to set, between fwd_begin and fwd_end, what is wanted for the attachments and home addresses.
@@ -32,7 +33,8 @@ void rc_want(struct fwd_set *set, const struct attach *attach, const struct rc_h
 	bool default_route, bool need_source);
 
 /* The attachment whose link is the path of this home address: for a native one its anchor's link, for a tunnelled one that of
- * the care-of address the anchor has acknowledged as long as it is usable (make before break), else the selected one.
+ * the care-of address the anchor has acknowledged as long as it is usable (make before break), else the selected one. A care-of
+ * address that is an AMA's (pLU) is reached natively on that AMA's link.
  * NULL = none. *ret_tunnel says whether packets are encapsulated there. */
 const struct attachment *rc_path(const struct attach *attach, const struct home_address *h, const struct in6_addr *anchor,
 	bool *ret_tunnel);

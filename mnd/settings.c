@@ -26,6 +26,8 @@ const struct conf_setting mnd_settings[] = {
 	{"mnd", "binding-lifetime", CONF_TIME, AT(binding_us), "10m", 4, 262140, "lifetime of a binding to ask for"},
 	{"mnd", "heartbeat", CONF_TIME, AT(heartbeat_us), "60s", 0, 86400,
 		"how often an anchor with a binding is asked whether it lives, 0 = never"},
+	{"mnd", "updates", CONF_CHOICE, AT(updates), "prefer-direct prefer-proxy direct-only", 0, 0, /* as enum mnd_proxy */
+		"straight to the anchor, or through the AMA that the node is with"},
 	{"mnd", "tunnel-device", CONF_STRING, AT(tunnel_device), "mnd0", 0, 0, "name of the tunnel device"},
 	{"mnd", "tunnel-mtu", CONF_UINT, AT(tunnel_mtu), "1460", 1280, 65000, "its MTU in bytes"},
 	{"mnd", "default-route", CONF_BOOL, AT(default_route), "yes", 0, 0,

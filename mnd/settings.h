@@ -15,6 +15,9 @@ struct mnd_interface {
 	bool ignore;
 };
 
+/* How location updates go while the node is with an AMA that could pass them on. */
+enum mnd_proxy { MND_PREFER_DIRECT, MND_PREFER_PROXY, MND_DIRECT_ONLY };
+
 struct mnd_config {
 	char identity[CONF_TEXT], trusted_domains[CONF_TEXT], state[CONF_TEXT], control_socket[CONF_TEXT], user[CONF_TEXT];
 	char tunnel_device[CONF_TEXT];
@@ -22,6 +25,7 @@ struct mnd_config {
 	uint64_t grace_us, lease_us, binding_us, heartbeat_us;
 	uint32_t tunnel_mtu, port;
 	bool default_route, flush_on_exit;
+	unsigned updates; /* enum mnd_proxy */
 	unsigned n_interface;
 	struct mnd_interface interface[MND_INTERFACES];
 };
