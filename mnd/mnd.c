@@ -82,6 +82,8 @@ struct anchor {
 	uint32_t refused_generation; /* as serving AMA: does not pass updates on */
 	uint32_t flipped_generation; /* as anchor: the preferred way failed, the other one is taken */
 	char way[64];                /* why updates to this anchor go the way they go */
+	bool forwards;               /* as the AMA that served us before: was asked to, with this sequence number */
+	uint16_t forward_sequence;
 };
 
 /* A datagram of the channel that came inside another one. */
@@ -145,6 +147,8 @@ struct mnd {
 	unsigned discovery_tries;
 	uint64_t discovery_us;
 	uint32_t seen_generation;
+	uint32_t ama_generation; /* that of attach when the node came to the AMA it is with: its other links are no news to anchors */
+	struct in6_addr ama;     /* ... which is this one, :: = none */
 	uint64_t session_due_us; /* when the socket tables are to be read, UINT64_MAX = not */
 	int watch_fd;            /* session_watch on the device watch_tunnel for the slots in watched, -1 = not open */
 	uint32_t watch_tunnel;
@@ -652,6 +656,30 @@ static void send_through(struct mnd *m, const struct channel_endpoint *ep, const
 		(void)channel_send(m->channel, serving->peer, out, wcur_len(&w));
 }
 
+/* The AMA that served this home address until now sends on what still arrives there: a binding of a few seconds, straight to
+ * where we are, while its anchor is being told. Once: without it what is in the air is lost, as on any move. */
+static void ask_previous(struct mnd *m, const struct home *x)
+{
+	struct binding_update bu = {.kind = LU_BIND, .prefix = x->h.prefix, .lifetime_s = FORWARD_S};
+	struct anchor *previous = x->h.confirmed == LU_BIND ? anchor_by_address(m, &x->h.confirmed_care_of) : NULL;
+	const struct in6_addr *ama = attach_ama(m->attach.selected);
+	uint8_t buf[LU_MAX_LEN];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+
+	if (!previous || !m->attach.selected || (ama && IN6_ARE_ADDR_EQUAL(ama, &previous->address)))
+		return;
+	bu.care_of = m->attach.selected->care_of;
+	previous->forwards = true;
+	previous->forward_sequence = ++previous->sequence;
+	lu_write(&bu, previous->forward_sequence, &w);
+	set_endpoint(m, previous);
+	if (wcur_ok(&w))
+		(void)channel_send(m->channel, previous->peer, buf, wcur_len(&w));
+	if (m->srccheck)
+		srccheck_leave(m->srccheck, &x->h.prefix, &previous->address);
+	log_debug("lu", "asked %s to send on what still arrives for %s", previous->credential.node, prefix6_text(&x->h.prefix));
+}
+
 /* The AMA hands over what an anchor sealed for us. It is read when the datagram around it has been. */
 static void on_relay(struct mnd *m, const struct anchor *serving, const struct mh_msg *msg)
 {
@@ -821,6 +849,11 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 static void on_ba(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 {
 	uint64_t now_us = loop_clock_us();
+
+	if (a->forwards && msg->ba.sequence == a->forward_sequence) { /* or not: no more can be done */
+		a->forwards = false;
+		return;
+	}
 
 	for (unsigned i = 0; i < HOMES; i++) {
 		struct home *x = &m->homes[i];
@@ -1006,6 +1039,10 @@ static void moved(struct mnd *m, uint64_t now_us)
 	struct handover *last = m->n_history ? &m->history[(m->n_history - 1) % HISTORY] : NULL, *ho;
 	const struct in6_addr *ama = attach_ama(at);
 
+	if (at && (!ama || !IN6_ARE_ADDR_EQUAL(ama, &m->ama))) {
+		m->ama = ama ? *ama : in6addr_any;
+		m->ama_generation = m->attach.generation;
+	}
 	m->session_due_us = now_us; /* what is in use decides what the anchors hear */
 	for (unsigned i = 0; i < ANCHORS; i++)
 		if (m->anchors[i].used)
@@ -1121,9 +1158,9 @@ static void send_update(struct mnd *m, struct home *x, uint64_t now_us)
 }
 
 /* Changes when this anchor has to hear from us although nothing else changed. */
-static uint32_t generation(const struct mnd *m, const struct home *x)
+static uint32_t generation(struct mnd *m, const struct home *x)
 {
-	return m->attach.generation + x->anchor->restarts;
+	return (serving_for(m, x->anchor) ? m->ama_generation : m->attach.generation) + x->anchor->restarts;
 }
 
 static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *wake_us)
@@ -1151,6 +1188,8 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 		w.path = false;
 	switch (homeaddr_step(&x->h, &w, &policy, &home_wake_us)) {
 	case HOMEADDR_SEND:
+		if (x->h.asked != LU_RELEASE)
+			ask_previous(m, x);
 		begin_update(m, x, now_us);
 		break;
 	case HOMEADDR_CANCEL:

@@ -438,6 +438,7 @@ class Roaming:
                  mnd_config="", amad_config="", radvd=True, fastra=False):
         self.lab, self.n, self.without_ama, self.ra = lab, networks, set(without_ama), ra
         self.mnd_config, self.amad_config, self.radvd_wanted, self.fastra = mnd_config, amad_config, radvd, fastra
+        self.second = {}
         lab.add_hosts("core", "cn", "radio", "mn", *("ar%d" % i for i in range(1, networks + 1)))
         with lab.together():
             self.make_topology()
@@ -475,6 +476,19 @@ class Roaming:
             self.radio.ip("link set p%d master lan%d" % (i, i))
             ar.address("lan0", "2001:db8:a%d::1/64" % i)
 
+    def second_link(self, i, number):
+        """Another access link of router i, lan1 in network number, whose advertisements name the same AMA. Before start()."""
+        ar = self.ar[i]
+        self.radio.ip("link add lan%d type bridge mcast_snooping 0 forward_delay 0" % number)
+        self.radio.ip("link set lan%d up" % number)
+        self.lab.link(ar, "lan1", self.radio, "p%d" % number)
+        self.radio.ip("link set p%d master lan%d" % (number, number))
+        ar.address("lan1", "2001:db8:a%d::1/64" % number)
+        self.core.route("2001:db8:a%d::/64 via 2001:db8:f:%d::2" % (number, i))
+        self.second[i] = ("interface lan1 { AdvSendAdvert on; %s MinDelayBetweenRAs 0.03; AdvHomeAgentFlag on;\n"
+                          "prefix 2001:db8:a%d::/64 { AdvOnLink on; AdvAutonomous on; AdvValidLifetime 600; AdvPreferredLifetime 300; };\n"
+                          "prefix 2001:db8:a%d::1/64 { AdvOnLink off; AdvAutonomous off; AdvRouterAddr on; }; };\n" % (self.ra, number, i))
+
     def delay(self, i, rtt_ms):
         """Round trip between the core and access router i."""
         half = "delay %.3fms" % (rtt_ms / 2)
@@ -511,6 +525,7 @@ class Roaming:
             f.write("interface lan0 { AdvSendAdvert on; %s AdvHomeAgentFlag %s;\n"
                     "prefix 2001:db8:a%d::1/64 { AdvOnLink on; AdvAutonomous on; AdvRouterAddr %s; AdvValidLifetime 600; AdvPreferredLifetime 300; }; };\n"
                     % (self.ra + " MinDelayBetweenRAs 0.03;" if ama else "MinRtrAdvInterval 3; MaxRtrAdvInterval 4;", "on" if ama else "off", i, "on" if ama else "off"))
+            f.write(self.second.get(i, ""))
         self.radvd[i] = self.ar[i].spawn(["radvd", "-n", "-C", path, "-p", "/tmp/lab/radvd%d.pid" % i, "-m", "stderr", "-u", "root"])
 
     def start_fastra(self, i):
