@@ -69,12 +69,14 @@ const char *homeaddr_reason_name(enum homeaddr_reason reason)
 		return "binding expired";
 	case HOMEADDR_GRACE_OVER:
 		return "grace time over";
+	case HOMEADDR_GIVEN_UP:
+		return "given up";
+	case HOMEADDR_REVOKED:
+		return "revoked";
 	case HOMEADDR_LEASE_ENDED:
 		return "lease expired";
 	case HOMEADDR_NEVER_LEASED:
 		return "never leased";
-	case HOMEADDR_REVOKED:
-		return "revoked";
 	case HOMEADDR_REFUSED:
 		return "refused";
 	case HOMEADDR_NO_ANSWER:
@@ -164,6 +166,8 @@ static enum homeaddr_reason reason_for(const struct home_address *h, enum homead
 	case HOMEADDR_NATIVE:
 		if (h->state == HOMEADDR_ALLOCATING)
 			return HOMEADDR_LEASED;
+		if (h->state == HOMEADDR_RELEASING && w->in_use)
+			return HOMEADDR_SESSION_BEGAN;
 		return h->state == HOMEADDR_RETURNING ? HOMEADDR_ACKNOWLEDGED : HOMEADDR_CAME_BACK;
 	case HOMEADDR_RETURNING:
 		return HOMEADDR_CAME_BACK;
@@ -181,7 +185,7 @@ static enum homeaddr_reason reason_for(const struct home_address *h, enum homead
 	case HOMEADDR_IDLE:
 		return HOMEADDR_SESSION_ENDED;
 	case HOMEADDR_RELEASING:
-		return HOMEADDR_GRACE_OVER;
+		return w->unwanted ? HOMEADDR_GIVEN_UP : HOMEADDR_GRACE_OVER;
 	case HOMEADDR_RELEASED:
 		break; /* not by this way */
 	}

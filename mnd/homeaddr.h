@@ -34,9 +34,10 @@ enum homeaddr_reason {
 	HOMEADDR_SESSION_ENDED, /* the last one */
 	HOMEADDR_BINDING_ENDED, /* the binding's lifetime passed without a renewal */
 	HOMEADDR_GRACE_OVER,
+	HOMEADDR_GIVEN_UP,      /* its anchor is being drained and it is unused, or somebody told mnd to release it */
+	HOMEADDR_REVOKED,       /* the anchor took the lease back */
 	HOMEADDR_LEASE_ENDED,   /* the lease's time passed without a renewal */
 	HOMEADDR_NEVER_LEASED,  /* the node left before the anchor granted anything */
-	HOMEADDR_REVOKED,       /* the anchor took it back (RFC 5846) */
 	HOMEADDR_REFUSED,       /* the anchor says that it is not, or no longer, ours */
 	HOMEADDR_NO_ANSWER,     /* to the release: given up, the lease runs out by itself */
 };

@@ -393,6 +393,16 @@ static void every_transition_says_why(void **state)
 	(void)step(&f);
 	homeaddr_unanswered(&f.h, policy.release_try, &policy);
 	is(&f, HOMEADDR_RELEASED, HOMEADDR_NO_ANSWER);
+	start_native(&f);
+	f.w.unwanted = true;
+	(void)step(&f);
+	f.w.now_us += policy.grace_us;
+	(void)step(&f);
+	is(&f, HOMEADDR_RELEASING, HOMEADDR_GIVEN_UP);
+	use(&f, true);
+	is(&f, HOMEADDR_NATIVE, HOMEADDR_SESSION_BEGAN);
+	homeaddr_revoked(&f.h, f.w.now_us);
+	is(&f, HOMEADDR_RELEASED, HOMEADDR_REVOKED);
 }
 
 /* After a restart nothing is known but the lease: what is found is not taken for an event. */
@@ -450,8 +460,6 @@ static void when_to_count_again(void **state)
 	assert_false(homeaddr_is_unused(&f.h));
 }
 
-/* Whatever happens in whatever order: an outstanding update always matches the world, states say what is true, and once
- * the world is quiet and the anchor answers, the machine settles. */
 /* Its anchor is being drained: native while a session lasts, released after the grace time, and kept if it is not drained after all. */
 static void an_unwanted_address_is_released_at_home(void **state)
 {
@@ -500,6 +508,8 @@ static void revoked_and_asked_to_refresh(void **state)
 	assert_true(f.h.refresh_us > f.w.now_us);
 }
 
+/* Whatever happens in whatever order: an outstanding update always matches the world, states say what is true, and once
+ * the world is quiet and the anchor answers, the machine settles. */
 static void random_walks(void **state)
 {
 	unsigned seed = (unsigned)time(NULL);

@@ -142,9 +142,32 @@ static void table(void **state)
 	table_done(&t);
 }
 
+/* What a pool hands out differs in few bits, and in the last bytes of the key: no bucket may get much more than its share. */
+static void spread(void **state)
+{
+	static const uint8_t at[] = {7, 6, 5, 3, 0}; /* the byte of the key that counts */
+	static uint16_t bucket[16384];
+
+	(void)state;
+	for (unsigned k = 0; k < sizeof(at); k++) {
+		memset(bucket, 0, sizeof(bucket));
+		for (unsigned i = 0; i < 65536; i++) {
+			uint8_t key[32] = {0x20, 0x01, 0x0d, 0xb8, 0x10};
+			uint64_t h;
+
+			key[at[k]] ^= (uint8_t)i;
+			key[(at[k] + 7) % 8] ^= (uint8_t)(i >> 8);
+			h = table_hash_bytes(key, k % 2 ? 32 : 8);
+			bucket[h % 16384]++;
+		}
+		for (unsigned i = 0; i < 16384; i++) /* 4 each */
+			assert_in_range(bucket[i], 0, 24);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(grows)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(table), cmocka_unit_test(spread), cmocka_unit_test(grows)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
