@@ -39,8 +39,11 @@ struct node {
 	struct prefix6 prefix;
 	struct dmmopt_lease lease;
 	bool has_lease;
-	unsigned n_ba, n_heartbeat;
+	unsigned n_ba, n_heartbeat, n_revoked;
 	size_t probe_len;
+	size_t sealed_len; /* what it sent to go through an AMA; as an AMA, what it got to hand on */
+	uint32_t cookie;
+	uint8_t sealed[1000];
 };
 
 static struct amad *a;
@@ -91,6 +94,15 @@ static void node_recv(void *ctx, struct channel_peer *peer, const struct channel
 			assert_true(m.heartbeat.flags & MH_HEARTBEAT_R);
 			continue;
 		}
+		if (mh_is_relay(&m)) {
+			n->sealed_len = dmmopt_sealed(&m, &n->cookie, n->sealed, sizeof(n->sealed));
+			assert_true(n->sealed_len > 0);
+			continue;
+		}
+		if (n->id.role == CREDENTIAL_AMA && (m.type == MH_BU || m.type == MH_REVOCATION)) {
+			n->n_revoked += m.type == MH_REVOCATION;
+			continue;
+		}
 		assert_int_equal(m.type, MH_BA);
 		n->ba = m.ba;
 		assert_true(mhopt_prefix(mh_find(&m, MHOPT_HNP, NULL), &n->prefix));
@@ -110,7 +122,14 @@ static void node_send(void *ctx, const struct channel_endpoint *ep, const uint8_
 		.hoplimit = hoplimit};
 
 	(void)flags;
+	if (ep->relay) {
+		assert_true(len <= sizeof(n->sealed));
+		memcpy(n->sealed, buf, len);
+		n->sealed_len = len;
+		return;
+	}
 	assert_int_equal(channel_input(a->channel, &rx, buf, len, now_us), CHANNEL_OK);
+	read_inner(a);
 }
 
 /* What the anchor sends goes to the node with that address. */
@@ -131,8 +150,17 @@ static void anchor_send(void *ctx, const struct channel_endpoint *ep, const uint
 }
 
 static const struct channel_ops node_ops = {.send = node_send, .recv = node_recv, .wall_ns = channel_wall};
+/* What leaves to a node behind an AMA is wrapped by the daemon. */
+static void anchor_tx(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
+{
+	if (ep->relay)
+		channel_tx(ctx, ep, buf, len, flags);
+	else
+		anchor_send(ctx, ep, buf, len, flags);
+}
+
 static const struct channel_ops anchor_ops = {
-	.send = anchor_send, .recv = channel_recv, .accept = channel_accept, .wall_ns = channel_wall};
+	.send = anchor_tx, .recv = channel_recv, .accept = channel_accept, .wall_ns = channel_wall};
 
 static void take_changes(void)
 {
@@ -213,6 +241,17 @@ static void start_anchor(void)
 	assert_int_equal(store_open(dir, &a->store, err), 0);
 	assert_int_equal(transport_new(a->loop, 0, datagram, a, &a->transport, err), 0);
 	assert_int_equal(channel_new(&channel, &a->channel), 0);
+	a->serving = serving_new(&(struct serving_env){.set = a->set,
+					 .mr = a->mr,
+					 .channel = a->channel,
+					 .port = CHANNEL_PORT,
+					 .max_visits = 16,
+					 .event = on_visit,
+					 .ctx = a},
+		now_us);
+	assert_non_null(a->serving);
+	serving_set_tunnel(a->serving, a->tunnel);
+	loop_timer_init(&a->revoke, a->loop, on_revoke_timer, a, "revoke");
 	loop_timer_init(&a->tick, a->loop, tick, a, "tick");
 	loop_timer_init(&a->sync, a->loop, on_sync, a, "sync");
 	loop_timer_init(&a->retry, a->loop, on_retry, a, "retry");
@@ -814,7 +853,7 @@ static void interface_comes_and_goes(void **state)
 	link.ifindex = LAN;
 	on_link(a, &link, true);
 	turn();
-	assert_int_equal(kernel.n, 0);
+	assert_int_equal(kernel.n, changes_of(FWD_RULE, FWD_ADD)); /* that of the interface, nothing of the node */
 	assert_int_equal(ASK(n, .prefix = P0, ATTACH), 0);
 	on_link(a, &link, false);
 	/* stored while it is not there */
@@ -872,11 +911,234 @@ static void heartbeats(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* --- through another AMA (pLU) ----------------------------------------------------------------------------------- */
+
+#define AMA2 "2001:db8:a2::1"
+#define AMA3 "2001:db8:a3::1"
+
+static void become_ama(struct node *n, const char *name, const char *covers, const char *at)
+{
+	channel_free(n->channel);
+	identity_done(&n->id);
+	memset(n, 0, sizeof(*n));
+	identify(&n->id, CREDENTIAL_AMA, name, covers);
+	start_node(n, name, at);
+}
+
+/* What the node would send through an AMA at care_of. */
+static void seal(struct node *n, const char *prefix_text, const char *care_of, int sequence)
+{
+	struct channel_endpoint through = {.remote = address(SELF), .port = CHANNEL_PORT, .relay = 1},
+				direct = {.remote = address(SELF), .port = CHANNEL_PORT};
+
+	channel_peer_set_endpoint(n->peer, &through);
+	queue(n, &(struct ask){.prefix = prefix_text, .lifetime_s = 300, .care_of = care_of, .sequence = sequence});
+	channel_flush(n->channel, now_us);
+	channel_peer_set_endpoint(n->peer, &direct);
+}
+
+/* An AMA passes bytes on; returns the status of its PBA, 255 = none. */
+static unsigned pass_on_sealed(struct node *ama, const char *prefix_text, const uint8_t *bytes, size_t len, uint32_t cookie)
+{
+	uint8_t buf[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_bu bu = {.sequence = ++ama->sequence, .flags = MH_BU_A | MH_BU_H | MH_BU_P, .lifetime_s = 300};
+	struct mh_writer m = mh_begin_bu(&w, &bu);
+	struct prefix6 p = prefix(prefix_text);
+	unsigned before = ama->n_ba;
+
+	mh_put_nai(&m, "laptop");
+	mh_put_bytes(&m, MHOPT_HANDOFF, (uint8_t[]){0, 4}, 2);
+	mh_put_bytes(&m, MHOPT_ACCESS_TECH, (uint8_t[]){0, 0}, 2);
+	mh_put_prefix(&m, MHOPT_HNP, &p);
+	if (len)
+		mh_put_sealed(&m, cookie, bytes, len);
+	mh_end(&m);
+	assert_true(wcur_ok(&w));
+	ama->sealed_len = 0;
+	assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
+	channel_flush(ama->channel, now_us);
+	turn();
+	if (ama->n_ba == before)
+		return 255;
+	assert_true(ama->ba.flags & MH_BA_P);
+	assert_int_equal(ama->ba.sequence, bu.sequence);
+	assert_true(prefix6_equal(&ama->prefix, &p));
+	return ama->ba.status;
+}
+
+/* What the anchor sealed for the node reaches it. */
+static void hand_over(const struct node *ama, struct node *n)
+{
+	struct channel_rx rx = {.ep = {.remote = address(SELF), .local = n->at, .port = CHANNEL_PORT, .relay = 1}};
+
+	assert_true(ama->sealed_len > 0);
+	assert_int_equal(channel_input(n->channel, &rx, ama->sealed, ama->sealed_len, now_us), CHANNEL_OK);
+}
+
+static void is_at(const char *prefix_text, const char *care_of, bool proxied)
+{
+	struct prefix6 p = prefix(prefix_text);
+	const struct binding *b = lm_find(a->lm, &p);
+	struct in6_addr x = address(care_of);
+
+	assert_non_null(b);
+	assert_memory_equal(mr_care_of(b->locator), &x, sizeof(x));
+	assert_int_equal(b->proxied, proxied);
+}
+
+static void through_an_ama(void **state)
+{
+	struct node *n = &nodes[0], *ama = &nodes[2];
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	seal(n, P0, AMA2, 0);
+	n->n_ba = 0;
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 99), 0);
+	assert_int_equal(ama->ba.lifetime_s, 300);
+	assert_int_equal(ama->cookie, 99);
+	hand_over(ama, n);
+	assert_int_equal(n->n_ba, 1);
+	assert_int_equal(n->ba.status, 0);
+	assert_int_equal(n->ba.sequence, n->sequence);
+	is_at(P0, AMA2, true);
+	assert_int_equal(a->count_proxied, 1);
+	/* straight again */
+	n->at = address(AWAY);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 300), 0);
+	is_at(P0, AWAY, false);
+	assert_int_equal(ama->n_revoked, 1); /* the AMA is told that it is not the locator any more */
+	/* and in a handshake, when the session is gone at one side */
+	kill_anchor();
+	start_anchor();
+	is_at(P0, AWAY, false);
+	channel_free(n->channel);
+	start_node(n, "laptop", AWAY);
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	seal(n, P0, AMA2, n->sequence + 1);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 100), 0);
+	hand_over(ama, n);
+	assert_int_equal(n->ba.status, 0);
+	is_at(P0, AMA2, true);
+}
+
+/* Whatever an AMA makes up changes nothing, and is counted. */
+static void an_ama_that_lies(void **state)
+{
+	struct node *n = &nodes[0], *ama = &nodes[2], *other = &nodes[1];
+	uint8_t first[1000], second[1000], forged[200] = {0x80, 1, 2, 3};
+	size_t first_len, second_len;
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	become_ama(other, "ama3", "2001:db8:103::/48", AMA3);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	n->at = address(AWAY);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 300), 0);
+	is_at(P0, AWAY, false);
+
+	/* a PBU that nobody's update is in: for a prefix that nobody gave it */
+	assert_int_equal(pass_on_sealed(ama, P0, NULL, 0, 1), MH_STATUS_NOT_AUTHORISED_HNP);
+	assert_int_equal(a->count_unsealed, 1);
+	/* forged */
+	assert_int_equal(pass_on_sealed(ama, P0, forged, sizeof(forged), 1), MH_STATUS_NOT_AUTHORISED_HNP);
+	assert_int_equal(a->count_sealed_bad, 1);
+	is_at(P0, AWAY, false);
+	/* redirected: sealed for ama2, passed on by ama3, which would get the traffic */
+	seal(n, P0, AMA2, 0);
+	memcpy(first, n->sealed, first_len = n->sealed_len);
+	assert_int_equal(pass_on_sealed(other, P0, first, first_len, 1), MH_STATUS_INVALID_COA);
+	is_at(P0, AWAY, false);
+	/* and now it is known: a replay */
+	assert_int_equal(pass_on_sealed(ama, P0, first, first_len, 1), MH_STATUS_NOT_AUTHORISED_HNP);
+	assert_int_equal(a->count_sealed_bad, 2);
+	is_at(P0, AWAY, false);
+	/* re-ordered: the older one is kept back and comes last */
+	seal(n, P0, AMA2, 0);
+	memcpy(first, n->sealed, first_len = n->sealed_len);
+	seal(n, P0, AMA3, 0);
+	memcpy(second, n->sealed, second_len = n->sealed_len);
+	assert_int_equal(pass_on_sealed(other, P0, second, second_len, 1), 0);
+	is_at(P0, AMA3, true);
+	assert_int_equal(pass_on_sealed(ama, P0, first, first_len, 1), MH_STATUS_SEQUENCE);
+	is_at(P0, AMA3, true);
+	/* replayed after it was taken */
+	assert_int_equal(pass_on_sealed(other, P0, second, second_len, 1), MH_STATUS_NOT_AUTHORISED_HNP);
+	assert_int_equal(a->count_sealed_bad, 3);
+	/* one byte of it is another */
+	seal(n, P0, AMA2, 0);
+	n->sealed[n->sealed_len - 20] ^= 1;
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), MH_STATUS_NOT_AUTHORISED_HNP);
+	is_at(P0, AMA3, true);
+	/* not asked to: switched off */
+	a->config.accept_proxies = false;
+	seal(n, P0, AMA2, 0);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), MH_STATUS_PROHIBITED);
+	is_at(P0, AMA3, true);
+}
+
+/* As serving AMA: an anchor is asked only about prefixes that its credential covers, and believed only when it was asked. */
+static void an_anchor_that_lies(void **state)
+{
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2), link_local = address("fe80::11");
+	const struct serving_counters *counters;
+	uint8_t buf[CHANNEL_MESSAGE_MAX];
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	counters = serving_counters(a->serving);
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	for (int covered = 0; covered < 2; covered++) {
+		struct wcur w = wcur_make(buf, sizeof(buf));
+		struct mh_bu bu = {.sequence = 1, .flags = MH_BU_A | MH_BU_P, .lifetime_s = 300};
+		struct mh_writer m = mh_begin_bu(&w, &bu);
+		struct prefix6 p = prefix(covered ? "2001:db8:102:5::/64" : "2001:db8:999:5::/64");
+
+		mh_put_anchor(&m, &anchor);
+		mh_put_prefix(&m, MHOPT_HNP, &p);
+		mh_put_address(&m, MHOPT_LINK_LOCAL, &link_local);
+		mh_put_sealed(&m, 7, (const uint8_t *)"for the anchor alone", 20);
+		mh_end(&m);
+		n->n_ba = 0;
+		hoplimit = 255;
+		ifindex = LAN;
+		assert_int_equal(channel_send(n->channel, n->peer, buf, wcur_len(&w)), 0);
+		channel_flush(n->channel, now_us);
+		turn();
+		assert_int_equal(n->n_ba, !covered);
+		if (!covered)
+			assert_int_equal(n->ba.status, MH_STATUS_NOT_AUTHORISED_HNP);
+		assert_int_equal(counters->not_covered, 1);
+		assert_int_equal(counters->passed, covered);
+		assert_int_equal(kernel.n, 0); /* nothing is forwarded before the anchor has said yes */
+	}
+	/* an AMA that was not asked says yes */
+	for (uint16_t sequence = 0; sequence < 4; sequence++) {
+		struct wcur w = wcur_make(buf, sizeof(buf));
+		struct mh_ba ba = {.flags = MH_BA_P, .sequence = sequence, .lifetime_s = 300};
+		struct mh_writer m = mh_begin_ba(&w, &ba);
+		struct prefix6 p = prefix("2001:db8:999:5::/64");
+
+		mh_put_prefix(&m, MHOPT_HNP, &p);
+		mh_end(&m);
+		assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
+		channel_flush(ama->channel, now_us);
+		turn();
+		assert_int_equal(counters->unmatched, sequence + 1);
+		assert_int_equal(serving_count(a->serving), 0);
+		assert_int_equal(kernel.n, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(life), TEST(statuses), TEST(pool_full), TEST(lost_acknowledgement),
 		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
-		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats)};
+		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats),
+		TEST(through_an_ama), TEST(an_ama_that_lies), TEST(an_anchor_that_lies)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
