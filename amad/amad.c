@@ -1326,6 +1326,7 @@ static void drop_over(struct amad *a)
 		if (!anchoring_find(a->anchoring, &a->over[i]))
 			stored(a, store_delete_lease(a->store, &a->over[i]));
 		stored(a, store_delete_binding(a->store, &a->over[i]));
+		stored(a, store_delete_visit(a->store, &a->over[i]));
 	}
 	free(a->over);
 	a->over = NULL;
@@ -1386,6 +1387,46 @@ static void load_binding(void *ctx, const struct store_binding *s)
 	}
 	if (a->srccheck)
 		(void)srccheck_set(a->srccheck, &s->prefix, &s->care_of);
+}
+
+static void load_visit(void *ctx, const struct store_visit *s)
+{
+	struct amad *a = ctx;
+	uint64_t now_us = loop_now_us(a->loop);
+	struct serving_visit v = {.prefix = s->prefix,
+		.node = s->node,
+		.anchor = s->anchor,
+		.self = s->self,
+		.ifindex = if_nametoindex(s->ifname),
+		.link_local = s->link_local,
+		.until_us = from_wall_s(a, s->until_s)};
+
+	if (v.until_us <= now_us || !v.ifindex || !a->config.proxy ||
+		serving_restore(a->serving, &v, s->key, s->node_cookie, now_us) < 0)
+		add_over(a, &s->prefix);
+}
+
+static void keep_visit(void *ctx, const struct serving_visit *v, const uint8_t key[32], uint32_t node_cookie)
+{
+	struct amad *a = ctx;
+	struct store_visit s = {.prefix = v->prefix,
+		.anchor = v->anchor,
+		.self = v->self,
+		.link_local = v->link_local,
+		.until_s = to_wall_s(a, v->until_us),
+		.node_cookie = node_cookie};
+
+	memcpy(s.key, key, sizeof(s.key));
+	(void)snprintf(s.node, sizeof(s.node), "%s", v->node);
+	(void)if_indextoname(v->ifindex, s.ifname);
+	stored(a, store_put_visit(a->store, &s));
+}
+
+static void forget_visit(void *ctx, const struct prefix6 *prefix)
+{
+	struct amad *a = ctx;
+
+	stored(a, store_delete_visit(a->store, prefix));
 }
 
 static void want_native(void *ctx, struct lease *l)
@@ -1882,7 +1923,8 @@ static void on_visit(void *ctx, const char *event, const struct serving_visit *v
 
 static int open_all(struct amad *a, char *reterr)
 {
-	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits, .event = on_visit, .ctx = a};
+	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits,
+		.keep = keep_visit, .forget = forget_visit, .event = on_visit, .ctx = a};
 	struct channel_config channel = {.ops = &channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
 	struct control_config control = {.path = a->config.control_socket,
 		.interface = "org.dmm.amad",
@@ -1994,6 +2036,8 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 	for (unsigned i = anchoring_pools(a->anchoring, &pool); i > 0; i--)
 		rc_want_pool(a->set, &pool[i - 1]);
 	r = store_load(a->store, load_lease, load_binding, a, &a->meta);
+	if (r == 0)
+		r = store_load_visits(a->store, load_visit, a);
 	if (r < 0) {
 		(void)snprintf(reterr, AMAD_ERR,
 			"the store in %s is damaged (%s): it was left as it is; move it away to start empty",

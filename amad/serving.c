@@ -6,6 +6,7 @@
  * each answer is acted on when it comes. */
 #include "serving.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +30,10 @@
 struct ama {
 	struct table_entry by_address;
 	struct in6_addr address;
-	bool known;
+	bool known, restored; /* restored: it has bindings of ours from before we were restarted */
 	struct credential credential;
 	struct channel_peer *peer;
+	struct in6_addr self; /* with restored */
 	uint64_t asked_us, rtt_us;
 	uint64_t sent, accepted, refused;
 	char last_error[96];
@@ -236,6 +238,15 @@ static void tell(struct serving *s, const char *event, const struct visit *v)
 	s->env.event(s->env.ctx, event, &d);
 }
 
+static void keep(struct serving *s, const struct visit *v)
+{
+	struct serving_visit d;
+
+	describe(v, &d);
+	if (s->env.keep)
+		s->env.keep(s->env.ctx, &d, v->request->key, v->request->node_cookie);
+}
+
 /* --- visits ---------------------------------------------------------------------------------------------------- */
 
 static void request_put(struct serving *s, struct request *r)
@@ -255,6 +266,8 @@ static void request_put(struct serving *s, struct request *r)
 static void visit_end(struct serving *s, struct visit *v)
 {
 	tell(s, "visit_ended", v);
+	if (s->env.forget)
+		s->env.forget(s->env.ctx, &v->prefix);
 	rc_leave(s->env.set, s->env.mr, &v->prefix, v->forward);
 	if (s->env.srccheck) {
 		srccheck_visit_end(s->env.srccheck, &v->prefix);
@@ -305,6 +318,7 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 	if (s->env.srccheck && srccheck_visit(s->env.srccheck, prefix, &r->anchor->address) < 0)
 		log_warning("lu", "cannot allow packets for %s from %s", prefix6_text(prefix), in6_text(&r->anchor->address));
 	wheel_set(&s->visits, &v->expiry, now_us + lifetime_s * SEC);
+	keep(s, v);
 	if (is_new)
 		log_info("lu", "serving %s of %s, anchored at %s", prefix6_text(prefix), r->node, r->anchor->credential.node);
 	tell(s, is_new ? "visit_began" : "visit_refreshed", v);
@@ -326,6 +340,7 @@ void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex
 		v->link_local = *link_local;
 		(void)rc_visit(s->env.set, &v->prefix, ifindex, link_local, &v->request->anchor->address, &v->request->self,
 			s->tunnel);
+		keep(s, v);
 		tell(s, "visit_moved", v);
 	}
 }
@@ -351,6 +366,40 @@ void serving_revoked(struct serving *s, struct channel_peer *anchor, const struc
 
 	if (v && v->request->anchor->peer == anchor && v->expiry.at_s * SEC > end_us)
 		wheel_set(&s->visits, &v->expiry, end_us);
+}
+
+int serving_restore(struct serving *s, const struct serving_visit *d, const uint8_t key[32], uint32_t node_cookie, uint64_t now_us)
+{
+	struct request *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->anchor = ama_get(s, &d->anchor);
+	r->refs = 1;
+	r->over = true; /* answered long ago */
+	r->cookie = ++s->cookie;
+	r->node_cookie = node_cookie;
+	memcpy(r->key, key, sizeof(r->key));
+	(void)snprintf(r->node, sizeof(r->node), "%s", d->node);
+	r->ifindex = d->ifindex;
+	r->link_local = d->link_local;
+	r->self = d->self;
+	if (r->anchor && !r->anchor->restored) {
+		/* it speaks to us in a session that is gone: begin another */
+		struct channel_endpoint ep = {.remote = d->anchor, .local = d->self, .port = s->env.port};
+
+		r->anchor->restored = true;
+		r->anchor->self = d->self;
+		r->anchor->asked_us = now_us;
+		channel_discover(s->env.channel, &ep, now_us);
+	}
+	if (!r->anchor || table_add(&s->by_cookie, &r->by_cookie) < 0) {
+		free(r);
+		return -ENOMEM;
+	}
+	visit_begin(s, r, &d->prefix, (uint32_t)((d->until_us - now_us + SEC - 1) / SEC), now_us);
+	request_put(s, r);
+	return 0;
 }
 
 void serving_set_tunnel(struct serving *s, uint32_t tunnel)
@@ -510,6 +559,20 @@ uint8_t serving_request(
 	return 0;
 }
 
+/* A heartbeat, for the session that it makes. */
+static void greet(struct serving *s, const struct ama *a)
+{
+	struct channel_endpoint ep = {.remote = a->address, .local = a->self, .port = s->env.port};
+	struct mh_heartbeat hb = {.sequence = 1};
+	uint8_t buf[32];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_heartbeat(&w, &hb);
+
+	mh_end(&m);
+	channel_peer_set_endpoint(a->peer, &ep);
+	(void)channel_send(s->env.channel, a->peer, buf, wcur_len(&w));
+}
+
 void serving_discovered(struct serving *s, const struct in6_addr *from, const struct credential *cred, uint64_t now_us)
 {
 	struct ama *a = ama_get(s, from);
@@ -522,6 +585,8 @@ void serving_discovered(struct serving *s, const struct in6_addr *from, const st
 	if (channel_peer_add(s->env.channel, cred, &a->peer) < 0)
 		return;
 	a->credential = *cred;
+	if (a->restored && !a->known)
+		greet(s, a);
 	a->known = true;
 	DL_FOREACH_SAFE(s->waiting, r, tmp)
 	{

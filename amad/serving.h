@@ -47,6 +47,9 @@ struct serving_env {
 	struct srccheck *srccheck; /* NULL = no source check */
 	uint16_t port;
 	uint32_t max_visits;
+	/* A visit is to be kept over a restart (with what serving_restore takes), or no longer. */
+	void (*keep)(void *ctx, const struct serving_visit *v, const uint8_t key[32], uint32_t node_cookie);
+	void (*forget)(void *ctx, const struct prefix6 *prefix);
 	/* Something happened to a visit: visit_began, visit_moved, visit_ended, visit_forwarded. */
 	void (*event)(void *ctx, const char *event, const struct serving_visit *v);
 	void *ctx;
@@ -62,6 +65,9 @@ struct serving_counters {
 struct serving *serving_new(const struct serving_env *env, uint64_t now_us); /* NULL = no memory */
 void serving_free(struct serving *s);
 void serving_set_tunnel(struct serving *s, uint32_t tunnel); /* at the start, and when the device is another one */
+
+/* A visit of an earlier run, until until_us. 0 or -ENOMEM. */
+int serving_restore(struct serving *s, const struct serving_visit *v, const uint8_t key[32], uint32_t node_cookie, uint64_t now_us);
 
 /* A node's request (BU with flag P) to pass its sealed update on; it came in on access interface rx->ep.ifindex. The answer, if
  * there is one to give at once, is a status >= 128; 0 = passed on, or waiting to be. */

@@ -33,6 +33,16 @@ struct store_binding {
 	uint16_t sequence; /* of the update that made it: newer than the one in the lease */
 	uint32_t nexthop;  /* id of its nexthop object */
 };
+/* A prefix of another anchor whose node is on a link of ours (serving.h). */
+struct store_visit {
+	struct prefix6 prefix;
+	uint8_t key[32];
+	char node[64];
+	struct in6_addr anchor, self, link_local;
+	char ifname[IF_NAMESIZE];
+	uint64_t until_s;
+	uint32_t node_cookie;
+};
 struct store_meta {
 	uint32_t restart_counter; /* RFC 5847: another one than before means that bindings may have been lost */
 	char boot_id[40];	  /* of the machine while the daemon runs; "" = it stopped by itself */
@@ -48,12 +58,17 @@ void store_close(struct store *s);
 int store_load(struct store *s, void (*lease)(void *ctx, const struct store_lease *l),
 	void (*binding)(void *ctx, const struct store_binding *b), void *ctx, struct store_meta *ret_meta);
 
+/* The visits, likewise. */
+int store_load_visits(struct store *s, void (*visit)(void *ctx, const struct store_visit *v), void *ctx);
+
 /* Changes of a turn; they are committed together by store_commit. now: must be on disk when that returns. 0 or -errno.
  */
 int store_put_lease(struct store *s, const struct store_lease *l, bool now);
 int store_delete_lease(struct store *s, const struct prefix6 *prefix);
 int store_put_binding(struct store *s, const struct store_binding *b);
 int store_delete_binding(struct store *s, const struct prefix6 *prefix);
+int store_put_visit(struct store *s, const struct store_visit *v);
+int store_delete_visit(struct store *s, const struct prefix6 *prefix);
 int store_put_meta(struct store *s, const struct store_meta *m); /* on disk at store_commit */
 
 /* Commit: what was put survives the death of the process; it is on disk when something of it had to be, else after the

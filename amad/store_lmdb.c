@@ -28,7 +28,7 @@
 #define VERSION	     1
 #define JOURNAL_MOST 1000000 /* records: reached only when LMDB cannot commit for a long time */
 #define KEY	     8
-#define VALUE	     144
+#define VALUE	     192
 
 /* flags of a lease */
 #define HAS_SEQUENCE 1
@@ -37,8 +37,8 @@
 /* Journal record: checksum u64 | generation u64 | database u8 | value length u8, 0 = deleted | key 8 | value */
 #define HEADER (8 + 8 + 1 + 1 + KEY)
 
-enum database { LEASES, BINDINGS, META, DATABASES };
-static const char *const database_name[DATABASES] = {"leases", "bindings", "meta"};
+enum database { LEASES, BINDINGS, META, VISITS, DATABASES };
+static const char *const database_name[DATABASES] = {"leases", "bindings", "meta", "visits"};
 static const uint8_t key_restart[KEY] = "restart", key_generation[KEY] = "generat";
 
 struct record {
@@ -144,6 +144,28 @@ int store_delete_binding(struct store *s, const struct prefix6 *prefix)
 	return add_record(s, BINDINGS, &prefix->addr, "", 0);
 }
 
+int store_put_visit(struct store *s, const struct store_visit *v)
+{
+	uint8_t buf[VALUE];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+
+	wcur_u8(&w, VERSION);
+	wcur_bytes(&w, v->key, 32);
+	wcur_u64(&w, v->until_s);
+	wcur_in6(&w, &v->anchor);
+	wcur_in6(&w, &v->self);
+	wcur_bytes(&w, v->ifname, sizeof(v->ifname));
+	wcur_in6(&w, &v->link_local);
+	wcur_u32(&w, v->node_cookie);
+	wcur_bytes(&w, v->node, sizeof(v->node));
+	return add_record(s, VISITS, &v->prefix.addr, buf, wcur_len(&w));
+}
+
+int store_delete_visit(struct store *s, const struct prefix6 *prefix)
+{
+	return add_record(s, VISITS, &prefix->addr, "", 0);
+}
+
 int store_put_meta(struct store *s, const struct store_meta *m)
 {
 	uint8_t buf[VALUE];
@@ -198,6 +220,24 @@ static bool read_binding(const MDB_val *k, const MDB_val *v, struct store_bindin
 	ret->mtu = rcur_u16(&c);
 	ret->sequence = rcur_u16(&c);
 	ret->nexthop = rcur_u32(&c);
+	return rcur_ok(&c) && rcur_left(&c) == 0;
+}
+
+static bool read_visit(const MDB_val *k, const MDB_val *v, struct store_visit *ret)
+{
+	struct rcur c = rcur_make(v->mv_data, v->mv_size);
+
+	if (!read_key(k, &ret->prefix) || rcur_u8(&c) != VERSION)
+		return false;
+	rcur_bytes(&c, ret->key, 32);
+	ret->until_s = rcur_u64(&c);
+	rcur_in6(&c, &ret->anchor);
+	rcur_in6(&c, &ret->self);
+	rcur_bytes(&c, ret->ifname, sizeof(ret->ifname));
+	rcur_in6(&c, &ret->link_local);
+	ret->node_cookie = rcur_u32(&c);
+	rcur_bytes(&c, ret->node, sizeof(ret->node));
+	ret->ifname[sizeof(ret->ifname) - 1] = ret->node[sizeof(ret->node) - 1] = '\0';
 	return rcur_ok(&c) && rcur_left(&c) == 0;
 }
 
@@ -498,4 +538,27 @@ int store_load(struct store *s, void (*lease)(void *ctx, const struct store_leas
 		load_meta(s, txn, ret_meta);
 	mdb_txn_abort(txn);
 	return to_errno(r);
+}
+
+int store_load_visits(struct store *s, void (*visit)(void *ctx, const struct store_visit *v), void *ctx)
+{
+	MDB_cursor *cursor;
+	MDB_val k, v;
+	MDB_txn *txn;
+	int r = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+
+	if (r != 0)
+		return to_errno(r);
+	r = mdb_cursor_open(txn, s->dbi[VISITS], &cursor);
+	while (r == 0 && (r = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+		struct store_visit x;
+
+		if (read_visit(&k, &v, &x))
+			visit(ctx, &x);
+		else
+			r = MDB_CORRUPTED;
+	}
+	mdb_cursor_close(cursor);
+	mdb_txn_abort(txn);
+	return r == MDB_NOTFOUND ? 0 : to_errno(r);
 }

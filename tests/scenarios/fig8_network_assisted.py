@@ -10,8 +10,8 @@ radio = {i: net.ar[i].capture("lan0") for i in (2, 3)}
 hoa1 = net.attach(1)
 prefix1 = net.home(1)["prefix"]
 before = {i: net.ar[i].kernel_state() for i in net.ar}
-stream = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9001, 10000, 8)
-back = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9002, 10000, 8)
+stream = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9001, 10000, 10)
+back = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9002, 10000, 10)
 lab.wait(lambda: len(stream.packets()) > 50 and len(back.packets()) > 50, "the streams")
 
 net.attach(2)
@@ -29,14 +29,24 @@ lab.check(len(net.ar[2].ip("-6 rule show").split("lookup 7790")) == 2, "by one r
 p = net.amactl(2, "peers")["peers"]
 lab.check(len(p) == 1 and p[0]["name"] == "ama1" and p[0]["state"] == "connected", "AMA2 knows its peer: %s, round trip %s ms" % (p[0]["name"], p[0]["rtt_ms"]))
 
+# the serving AMA is killed and started again: it goes on serving
+state = net.ar[2].kernel_state()
+net.amad[2].kill(9)
+got = len(back.packets())
+net.start_amad(2)
+lab.check(len(net.amactl(2, "visits")["visits"]) == 1 and net.amactl(2, "visits")["visits"][0]["hnp"] == prefix1, "AMA2 killed and started: it knows its visitor")
+lab.wait(lambda: net.ar[2].kernel_state() == state, "the same kernel state")
+lab.check(net.amactl(2, "status")["counters"]["kernel-requests"] == 0, "without one change")
+lab.wait(lambda: len(back.packets()) > got + 50, "the stream to go on")
+
 net.attach(3)
 lab.wait(lambda: net.bindings(1)[0]["care_of"] == "2001:db8:a3::1", "the binding at AMA3")
-lab.wait(lambda: net.amactl(2, "visits")["visits"] == [], "AMA2 to forget the node", 10)
+lab.wait(lambda: net.amactl(2, "visits")["visits"] == [], "AMA2 to forget the node", 20)
 net.radios[0].move(1)
 lab.wait(lambda: net.home(1)["state"] == "native", "native again")
 lab.check(net.bindings(1) == [], "back at home the binding is gone")
 r, rb = stream.result(), back.result()
-lab.check(r["received"] > 550 and rb["received"] > 550, "the streams went on: up %d of %d, down %d of %d" % (r["received"], r["sent"], rb["received"], rb["sent"]))
+lab.check(r["received"] > 850 and rb["received"] > 850, "the streams went on: up %d of %d, down %d of %d" % (r["received"], r["sent"], rb["received"], rb["sent"]))
 print("# gaps: up %.0f ms, down %.0f ms" % (r["gap_ms"], rb["gap_ms"]))
 lab.wait(lambda: net.amactl(3, "visits")["visits"] == [], "AMA3 to forget the node", 10)
 lab.wait(lambda: all(net.leases(i) == [] for i in (2, 3)), "the release of the unused addresses", 40)

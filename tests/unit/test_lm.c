@@ -306,7 +306,7 @@ static void restart(void **state)
 static void another_tunnel_device(void **state)
 {
 	struct lease *l = lease(1), *m = lease(2);
-	struct binding *b = bind_to(l, &there, 0), *c = bind_to(m, &there, 0), unbound = {0};
+	struct binding *b = bind_to(l, &there, 0), *c = bind_to(m, &there, 0);
 
 	(void)state;
 	(void)changes();
