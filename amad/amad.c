@@ -2004,10 +2004,11 @@ static int open_all(struct amad *a, char *reterr)
 	return 0;
 }
 
+/* The identity stays root's, who reads it at each start. */
 static int give_up_privileges(struct amad *a, char *reterr)
 {
 	char data[CONF_TEXT + 16], lock[CONF_TEXT + 16];
-	const char *own[] = {a->config.identity, a->config.state_dir, data, lock, NULL};
+	const char *own[] = {a->config.state_dir, data, lock, NULL};
 
 	(void)snprintf(data, sizeof(data), "%s/data.mdb", a->config.state_dir);
 	(void)snprintf(lock, sizeof(lock), "%s/lock.mdb", a->config.state_dir);

@@ -1961,11 +1961,11 @@ static int open_all(struct mnd *m, char *reterr)
 	return 0;
 }
 
-/* The directory of the state file is the user's: the file is replaced in it. */
+/* The directory of the state file is the user's: the file is replaced in it. The identity stays root's, who reads it at each start. */
 static int give_up_privileges(struct mnd *m, char *reterr)
 {
 	char dir[CONF_TEXT];
-	const char *own[] = {m->config.identity, m->config.state, dir, NULL};
+	const char *own[] = {m->config.state, dir, NULL};
 	char *slash;
 
 	(void)snprintf(dir, sizeof(dir), "%s", m->config.state);

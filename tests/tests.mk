@@ -35,7 +35,10 @@ tests_unit_test_lu_SOURCES = tests/unit/test_lu.c mnd/lu.c
 tests_unit_test_lu_LDADD = libcommon.a $(CMOCKA_LIBS)
 tests_unit_test_pmtu_SOURCES = tests/unit/test_pmtu.c mnd/pmtu.c
 tests_unit_test_pmtu_LDADD = $(CMOCKA_LIBS)
-TESTS += tests/unit/test_attach tests/unit/test_homeaddr tests/unit/test_lu tests/unit/test_pmtu
+check_PROGRAMS += tests/unit/test_session
+tests_unit_test_session_SOURCES = tests/unit/test_session.c mnd/session.c
+tests_unit_test_session_LDADD = $(MNL_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_attach tests/unit/test_homeaddr tests/unit/test_lu tests/unit/test_pmtu tests/unit/test_session
 endif
 
 # --- the lab -----------------------------------------------------------------

@@ -6,7 +6,7 @@ from lab import Lab, inside, now
 
 GRACE = 4
 lab = Lab()
-net = lab.roaming(networks=3, mnd_config="grace = %ds" % GRACE)
+net = lab.roaming(networks=3, mnd_config="grace = %ds\nuser = nobody" % GRACE)
 
 
 def echo_server(port):

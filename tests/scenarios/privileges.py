@@ -26,6 +26,14 @@ net.ar[1].ip("link del amad0")
 lab.wait(lambda: "PING" in net.mn.run("ping -6 -c 1 -W 1 -I %s 2001:db8:c::2" % hoa1), "both tunnel devices to be back")
 lab.check(True, "both tunnel devices were put back")
 
+# started again by root: what was given to the user at the first start is no obstacle at the second
+for p in (net.mnd, net.amad[1]):
+    p.kill(signal.SIGKILL)
+net.start_amad(1)
+net.start_mnd()
+lab.wait(lambda: net.home(1)["state"] == "bound" and net.bindings(1), "the session after the restart of both")
+lab.check(status(net.mnd)["Uid"].split()[1] != "0" and status(net.amad[1])["Uid"].split()[1] != "0", "both were killed and started again, with the same user")
+
 # reload: a bad file is refused whole, a good one is taken, the session stays
 with open(net.mn_dir + "/mnd.conf") as f:
     good = f.read()
