@@ -145,6 +145,7 @@ static void tcp(void **state)
 	assert_true(news(2000));
 	assert_int_equal(count(port, 13), 0); /* TIME_WAIT */
 	(void)close(listener);
+	assert_true(news(2000)); /* not to be met by the next test */
 }
 
 static void udp(void **state)
