@@ -48,12 +48,13 @@ tests_lab_labstream_SOURCES = tests/lab/labstream.c
 # --- the anchor --------------------------------------------------------------
 if HAVE_CMOCKA
 # test_amad includes amad.c: it makes the turns of the loop itself.
-check_PROGRAMS += tests/unit/test_amad tests/unit/test_anchoring tests/unit/test_store tests/unit/test_table
+check_PROGRAMS += tests/unit/test_amad tests/unit/test_anchoring tests/unit/test_store tests/unit/test_powercut tests/unit/test_table
 tests_unit_test_amad_LDADD = libamadcore.a $(DAEMON_LIBS) $(LMDB_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_anchoring_LDADD = libamadcore.a libcommon.a $(CMOCKA_LIBS)
+tests_unit_test_powercut_LDADD = libamadcore.a libcommon.a $(LMDB_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_store_LDADD = libamadcore.a libcommon.a $(LMDB_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_table_LDADD = libcommon.a $(CMOCKA_LIBS)
-TESTS += tests/unit/test_amad tests/unit/test_anchoring tests/unit/test_store tests/unit/test_table
+TESTS += tests/unit/test_amad tests/unit/test_anchoring tests/unit/test_store tests/unit/test_powercut tests/unit/test_table
 endif
 
 # --- load --------------------------------------------------------------------
