@@ -49,6 +49,7 @@ struct node {
 	uint16_t waits; /* updates without an answer */
 	uint8_t tries;
 	bool attaching, waiting;
+	char kind; /* of what is out: a attach, b bind, u unbind, r release */
 	unsigned n_hnp;
 	struct prefix6 hnp[];
 };
@@ -58,6 +59,8 @@ static struct {
 	const char *domain_key, *interface;
 	unsigned nodes, prefixes, window, port, anchor_port;
 	uint64_t moves;
+	unsigned mix;
+	FILE *journal;
 	double rate, seconds;
 	uint32_t lifetime_s, lease_s, first;
 	bool json, no_bind, quiet;
@@ -236,6 +239,11 @@ static void op_recv(void *ctx, struct channel_peer *peer, const struct channel_r
 		if ((uint16_t)(n->sequence - m.ba.sequence) >= n->waits && m.ba.status != MH_STATUS_SEQUENCE)
 			continue; /* to an earlier one, sent twice */
 		count_status[m.ba.status]++;
+		if (option.journal)
+			(void)fprintf(option.journal, "A %u %u %u %s\n", n->number, m.ba.sequence, m.ba.status,
+				mhopt_prefix(mh_find(&m, MHOPT_HNP, NULL), &hnp) ? prefix6_text(&hnp) : "-");
+		if (m.ba.status == MH_STATUS_NOT_HOME_AGENT)
+			n->n_hnp = 0; /* the release was taken, its answer lost */
 		if (m.ba.status == MH_STATUS_SEQUENCE)
 			n->sequence = (uint16_t)(m.ba.sequence + option.prefixes);
 		if (m.ba.status < 128) {
@@ -245,13 +253,15 @@ static void op_recv(void *ctx, struct channel_peer *peer, const struct channel_r
 			if (n->attaching && n->n_hnp < option.prefixes &&
 				mhopt_prefix(mh_find(&m, MHOPT_HNP, NULL), &hnp))
 				n->hnp[n->n_hnp++] = hnp;
+			if (n->kind == 'r')
+				n->n_hnp = 0;
 		}
 		if (--n->waits > 0)
 			continue;
 		n->waiting = false;
 		n_waiting--;
 		DL_DELETE(waiting, n);
-		if (n->attaching && n->n_hnp == option.prefixes)
+		if (n->attaching && n->n_hnp == option.prefixes && !option.mix)
 			DL_APPEND(attached, n);
 		else
 			DL_APPEND(idle, n);
@@ -330,7 +340,7 @@ static void send_updates(struct node *n, bool again)
 			(void)channel_send_flags(n->channel, n->peer, buf, wcur_len(&w), flags);
 			w = wcur_make(buf, sizeof(buf));
 		}
-		if (!n->attaching)
+		if (n->kind == 'b')
 			bu.lifetime_s = option.lifetime_s;
 		m = mh_begin_bu(&w, &bu);
 		mh_put_prefix(&m, MHOPT_HNP, n->attaching ? &any : &n->hnp[i]);
@@ -338,10 +348,18 @@ static void send_updates(struct node *n, bool again)
 			mh_put_address(&m, MHOPT_LINK_LOCAL, &option.link_local);
 			mh_put_lease(&m, &(struct dmmopt_lease){option.lease_s,
 						 DMMOPT_LEASE_ATTACH | (n->n_hnp ? DMMOPT_LEASE_NEW : 0)});
-		} else {
+		} else if (n->kind == 'b') {
 			mh_put_address(&m, MHOPT_ALT_COA, &at);
+		} else if (n->kind == 'r') {
+			mh_put_lease(&m, &(struct dmmopt_lease){0, 0});
 		}
 		mh_end(&m);
+		if (option.journal) {
+			char text[INET6_ADDRSTRLEN];
+
+			(void)fprintf(option.journal, "S %u %u %c %s %s\n", n->number, bu.sequence, n->kind,
+				n->attaching ? "-" : prefix6_text(&n->hnp[i]), inet_ntop(AF_INET6, &at, text, sizeof(text)));
+		}
 	}
 	(void)channel_send_flags(n->channel, n->peer, buf, wcur_len(&w), flags);
 	channel_flush(n->channel, now_us);
@@ -426,12 +444,17 @@ static struct phase run(bool attaching, uint64_t todo, uint64_t until_us)
 
 			if (option.rate > 0 && (double)began > (double)(now_us - begin_us) / 1e6 * option.rate)
 				break;
-			n->attaching = attaching;
-			if (!attaching && n->n_hnp == 0) { /* never attached */
+			n->attaching = attaching || (option.mix && n->n_hnp == 0);
+			n->kind = 'b';
+			if (n->attaching)
+				n->kind = 'a';
+			else if ((unsigned)(random() % 100) < option.mix)
+				n->kind = random() % 2 ? 'u' : 'r';
+			if (!n->attaching && n->n_hnp == 0) { /* never attached */
 				DL_DELETE(idle, n);
 				continue;
 			}
-			if (!attaching) {
+			if (!n->attaching) {
 				n->place++;
 				set_place(n);
 			}
@@ -504,6 +527,9 @@ static void usage(FILE *f)
 		"  --lifetime S    of a binding (3600)     --lease S      of a lease (86400)\n"
 		"  --interface IF  if ANCHOR is link-local --no-bind      attach only\n"
 		"  --port N        source port (any)       --anchor-port N  (7872)\n"
+		"  --journal FILE  write down what is sent and answered: S NODE SEQUENCE KIND PREFIX CARE-OF, A NODE SEQUENCE STATUS PREFIX;\n"
+		"                  kinds are a attach, b bind, u unbind, r release\n"
+		"  --mix PERCENT   of moves are unbindings and releases (0), with --prefixes 1\n"
 		"  --json          one object a line\n");
 }
 
@@ -524,7 +550,9 @@ int main(int argc, char **argv)
 		LEASE,
 		INTERFACE,
 		PORT,
-		ANCHOR_PORT
+		ANCHOR_PORT,
+		JOURNAL,
+		MIX
 	};
 	const struct option options[] = {{"domain-key", 1, NULL, KEY}, {"prefix", 1, NULL, PREFIX},
 		{"link-local", 1, NULL, LINK_LOCAL}, {"nodes", 1, NULL, NODES}, {"first", 1, NULL, FIRST},
@@ -532,7 +560,7 @@ int main(int argc, char **argv)
 		{"seconds", 1, NULL, SECONDS}, {"rate", 1, NULL, RATE}, {"lifetime", 1, NULL, LIFETIME},
 		{"lease", 1, NULL, LEASE}, {"interface", 1, NULL, INTERFACE}, {"port", 1, NULL, PORT},
 		{"anchor-port", 1, NULL, ANCHOR_PORT}, {"json", 0, NULL, 'j'}, {"no-bind", 0, NULL, 'n'},
-		{"help", 0, NULL, 'h'}, {0}};
+		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"help", 0, NULL, 'h'}, {0}};
 	struct prefix6 prefix = {0};
 	struct domain_key key;
 	char err[CREDENTIAL_ERR];
@@ -587,6 +615,15 @@ int main(int argc, char **argv)
 			break;
 		case ANCHOR_PORT:
 			option.anchor_port = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case JOURNAL:
+			option.journal = fopen(optarg, "we");
+			if (!option.journal)
+				die(optarg, errno);
+			(void)setvbuf(option.journal, NULL, _IOLBF, 0);
+			break;
+		case MIX:
+			option.mix = (unsigned)strtoul(optarg, NULL, 10);
 			break;
 		case 'j':
 			option.json = true;
