@@ -15,6 +15,7 @@
 
 #include "credential.h"
 #include "ctl.h"
+#include "storectl.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -24,7 +25,7 @@
 
 static struct ctl ctl = {
 	.program = "amactl", .daemon = "amad", .interface = "org.dmm.amad", .socket = RUNSTATEDIR "/dmm/amad.sock"};
-static const char *dir = SYSCONFDIR "/dmm", *key_token, *out_path;
+static const char *dir = SYSCONFDIR "/dmm", *key_token, *out_path, *state_dir = LOCALSTATEDIR "/lib/dmm/amad";
 static struct prefix6 prefixes[CREDENTIAL_PREFIXES_MAX];
 static unsigned n_prefixes, days = DEFAULT_DAYS;
 static bool force, yes;
@@ -399,6 +400,18 @@ static int cmd_domain(int argc, char **argv)
 	return CTL_USAGE;
 }
 
+static int cmd_store(int argc, char **argv)
+{
+	if (argc == 1 && !strcmp(argv[0], "check"))
+		return storectl_check(state_dir, ctl.json);
+	if (argc == 1 && !strcmp(argv[0], "export"))
+		return storectl_export(state_dir);
+	if (argc == 2 && !strcmp(argv[0], "import"))
+		return storectl_import(state_dir, argv[1], force);
+	(void)fprintf(stderr, "usage: amactl store [--state-dir DIR] check | export | import [--force] FILE\n");
+	return CTL_USAGE;
+}
+
 static const struct command {
 	const char *name, *args, *help;
 	int (*run)(int argc, char **argv);
@@ -412,6 +425,9 @@ static const struct command {
 	{"revoke", "WHAT", "take leases back: those in a PREFIX, of a NODE, or all", cmd_revoke},
 	{"drain", "[off]", "no new leases, let sessions run out, tell what is left", cmd_drain},
 	{"reload", "", "read the configuration again", cmd_reload},
+	{"store check", "", "is the store of a stopped amad whole?", NULL},
+	{"store export", "", "write it as JSON", NULL},
+	{"store import", "FILE", "make one of that", NULL},
 	{"domain init", "NAME", "make a domain's signing key", NULL},
 	{"domain add-ama", "NAME", "an anchor's identity, with --prefix PREFIX for each it may anchor", NULL},
 	{"domain add-mn", "NAME", "a node's identity, or with --key TOKEN its credential on one line", NULL},
@@ -425,6 +441,7 @@ static void usage(FILE *f)
 	for (const struct command *c = commands; c->name; c++)
 		(void)fprintf(f, "  %-14s %-6s %s\n", c->name, c->args, c->help);
 	(void)fprintf(f, "\n  --dir DIR (" SYSCONFDIR "/dmm), --prefix PREFIX, --key TOKEN, --out FILE, --days N (%d), --force: of domain\n"
+			 "  --state-dir DIR (" LOCALSTATEDIR "/lib/dmm/amad), --force: of store\n"
 			 "  --yes: do not ask\n\n"
 			 "Exit status: 0 done, 1 failed, 2 wrong usage, 3 amad cannot be reached. See amactl(1).\n",
 		DEFAULT_DAYS);
@@ -432,9 +449,9 @@ static void usage(FILE *f)
 
 int main(int argc, char **argv)
 {
-	enum { SHOW_VERSION = 256, DIR_OPTION, PREFIX, KEY, OUT, DAYS };
+	enum { SHOW_VERSION = 256, DIR_OPTION, STATE_DIR, PREFIX, KEY, OUT, DAYS };
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"socket", required_argument, NULL, 's'},
-		{"dir", required_argument, NULL, DIR_OPTION}, {"prefix", required_argument, NULL, PREFIX},
+		{"dir", required_argument, NULL, DIR_OPTION}, {"state-dir", required_argument, NULL, STATE_DIR}, {"prefix", required_argument, NULL, PREFIX},
 		{"key", required_argument, NULL, KEY}, {"out", required_argument, NULL, OUT}, {"days", required_argument, NULL, DAYS},
 		{"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	int o;
@@ -450,6 +467,9 @@ int main(int argc, char **argv)
 			break;
 		case DIR_OPTION:
 			dir = optarg;
+			break;
+		case STATE_DIR:
+			state_dir = optarg;
 			break;
 		case PREFIX:
 			if (n_prefixes == CREDENTIAL_PREFIXES_MAX || prefix6_parse(optarg, &prefixes[n_prefixes]) < 0) {
@@ -493,6 +513,8 @@ int main(int argc, char **argv)
 	argv += optind;
 	if (argc == 0)
 		return cmd_status(0, NULL);
+	if (!strcmp(argv[0], "store"))
+		return cmd_store(argc - 1, argv + 1);
 	if (!strcmp(argv[0], "domain"))
 		return cmd_domain(argc - 1, argv + 1);
 	for (const struct command *c = commands; c->name; c++)

@@ -1921,6 +1921,24 @@ static void on_visit(void *ctx, const char *event, const struct serving_visit *v
 				"care_of", v->ifindex ? NULL : in6_text(&v->care_of)));
 }
 
+/* A store that cannot be read is put aside, and the anchor begins anew: its nodes register again. What it had leased it leases again to
+ * whoever asks first; 'amactl store import' of an export is better. */
+static int open_store(struct amad *a, char *reterr)
+{
+	char path[CONF_TEXT + 64];
+	int r = store_open(a->config.state_dir, &a->store, reterr);
+
+	if (r != -EBADMSG)
+		return r;
+	log_error("store", "%s", reterr);
+	r = store_put_aside(a->config.state_dir, path, sizeof(path), reterr);
+	if (r < 0)
+		return r;
+	log_error("store", "it was moved to %s, and all leases and bindings are forgotten; 'amactl store import' takes an export", path);
+	remember_error(a, "the store was damaged and is in %s", path);
+	return store_open(a->config.state_dir, &a->store, reterr);
+}
+
 static int open_all(struct amad *a, char *reterr)
 {
 	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits,
@@ -1968,7 +1986,7 @@ static int open_all(struct amad *a, char *reterr)
 	r = control_new(a->loop, &control, &a->control, reterr);
 	if (r < 0)
 		return r;
-	r = store_open(a->config.state_dir, &a->store, reterr);
+	r = open_store(a, reterr);
 	if (r < 0)
 		return r;
 	r = nl_new(&nl_ops, a, &a->nl, reterr);

@@ -48,10 +48,23 @@ struct store_meta {
 	char boot_id[40];	  /* of the machine while the daemon runs; "" = it stopped by itself */
 };
 
-/* Open or make the store in a directory. Returns 0, or -errno with a sentence in reterr; a damaged store is left alone.
- */
+#define STORE_NONE "none" /* in place of a directory: keep nothing, to measure what keeping costs */
+
+/* Open or make the store in a directory, and look at every record. One process has it at a time. Returns 0, or -errno with a
+ * sentence in reterr: -EBUSY in use, -EBADMSG damaged or of another version (it is left alone: store_put_aside). */
 int store_open(const char *directory, struct store **ret, char *reterr);
 void store_close(struct store *s);
+/* Move a store that cannot be opened into directory/damaged-TIME, whose name is in ret_path. Returns 0, or -errno with a
+ * sentence in reterr. */
+int store_put_aside(const char *directory, char *ret_path, size_t size, char *reterr);
+
+/* What was there when it was opened. */
+struct store_summary {
+	uint64_t records[3]; /* leases, bindings, visits */
+	uint64_t resting;    /* leases that ended, whose prefixes rest */
+	uint64_t bad, other_version;
+};
+int store_summary(struct store *s, struct store_summary *ret);
 
 /* Read everything; the callbacks must not call store functions. ret_meta is zeroed when there is none yet. Returns 0 or
  * -errno. */

@@ -19,7 +19,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "wire.h"
@@ -53,6 +55,7 @@ struct store {
 	uint64_t generation;   /* of the last LMDB commit */
 	struct record *record; /* [0, n_waiting) are in the journal, the rest is of this turn */
 	size_t n, n_waiting, room;
+	struct store_summary summary; /* of what was there when it was opened */
 	bool now;  /* the turn has to be on disk */
 	int error; /* of a put in this turn */
 };
@@ -79,6 +82,8 @@ static int add_record(struct store *s, enum database db, const void *key, const 
 {
 	struct record *r = NULL;
 
+	if (!s->env)
+		return 0;
 	if (s->n == s->room && s->n < JOURNAL_MOST) {
 		size_t room = s->room ? 2 * s->room : 256;
 
@@ -336,6 +341,8 @@ int store_commit(struct store *s)
 	off_t before = s->journal_len;
 	int r = s->error;
 
+	if (!s->env)
+		return 0;
 	if (r == 0 && s->now)
 		r = commit_all(s);
 	else if (r == 0 && s->n > s->n_waiting)
@@ -435,14 +442,98 @@ static int open_databases(struct store *s)
 	return mdb_txn_commit(txn);
 }
 
+/* Every record can be read: a start finds damage before anything is believed. */
+static int check_records(struct store *s, struct store_summary *sum)
+{
+	MDB_cursor *cursor;
+	MDB_txn *txn;
+	MDB_val k, v;
+	int r = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+
+	if (r != 0)
+		return r;
+	for (int db = 0; r == 0 && db < DATABASES; db++) {
+		r = mdb_cursor_open(txn, s->dbi[db], &cursor);
+		if (r != 0)
+			break;
+		while ((r = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+			struct store_lease l;
+			struct store_binding b;
+			struct store_visit x;
+			bool ok = db == LEASES	 ? read_lease(&k, &v, &l)
+				  : db == BINDINGS ? read_binding(&k, &v, &b)
+				  : db == VISITS   ? read_visit(&k, &v, &x)
+						   : k.mv_size == KEY;
+
+			if (!ok && v.mv_size > 0 && *(const uint8_t *)v.mv_data != VERSION)
+				sum->other_version++;
+			if (!ok)
+				sum->bad++;
+			else if (db == LEASES && l.resting)
+				sum->resting++;
+			else if (db != META)
+				sum->records[db == VISITS ? 2 : db]++;
+		}
+		mdb_cursor_close(cursor);
+		if (r == MDB_NOTFOUND)
+			r = 0;
+	}
+	mdb_txn_abort(txn);
+	return r == 0 && sum->bad ? MDB_CORRUPTED : r;
+}
+
+int store_put_aside(const char *directory, char *ret_path, size_t size, char *reterr)
+{
+	static const char *const files[] = {"data.mdb", "journal"};
+	char from[4200], to[4300];
+	time_t t = time(NULL);
+	struct tm tm;
+	char stamp[32] = "";
+
+	if (gmtime_r(&t, &tm))
+		(void)strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
+	(void)snprintf(ret_path, size, "%.4000s/damaged-%s", directory, stamp);
+	if (mkdir(ret_path, 0700) < 0 && errno != EEXIST) {
+		int r = -errno;
+
+		(void)snprintf(reterr, STORE_ERR, "cannot make %.300s: %s", ret_path, strerror(-r));
+		return r;
+	}
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		(void)snprintf(from, sizeof(from), "%.4000s/%s", directory, files[i]);
+		(void)snprintf(to, sizeof(to), "%.4200s/%s", ret_path, files[i]);
+		if (rename(from, to) < 0 && errno != ENOENT) {
+			int r = -errno;
+
+			(void)snprintf(reterr, STORE_ERR, "cannot move %.300s aside: %s", from, strerror(-r));
+			return r;
+		}
+	}
+	(void)snprintf(from, sizeof(from), "%.4000s/lock.mdb", directory);
+	(void)unlink(from);
+	return 0;
+}
+
+int store_summary(struct store *s, struct store_summary *ret)
+{
+	*ret = s->summary;
+	return 0;
+}
+
 int store_open(const char *directory, struct store **ret, char *reterr)
 {
 	struct store *s = calloc(1, sizeof(*s));
 	char path[4096];
 	int r;
 
+	*ret = NULL;
 	if (!s)
 		return -ENOMEM;
+	s->journal = -1;
+	if (!strcmp(directory, STORE_NONE)) {
+		*ret = s;
+		return 0;
+	}
 	/* the last two levels are ours to make: LOCALSTATEDIR/lib/dmm/amad */
 	(void)snprintf(path, sizeof(path), "%s", directory);
 	if (strrchr(path, '/'))
@@ -451,7 +542,16 @@ int store_open(const char *directory, struct store **ret, char *reterr)
 	(void)mkdir(directory, 0700);
 	(void)snprintf(path, sizeof(path), "%.4000s/journal", directory);
 	s->journal = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	r = s->journal < 0 ? errno : mdb_env_create(&s->env);
+	r = s->journal < 0 ? errno : 0;
+	if (r == 0 && flock(s->journal, LOCK_EX | LOCK_NB) < 0) {
+		r = errno == EWOULDBLOCK ? EBUSY : errno;
+		(void)snprintf(reterr, STORE_ERR, r == EBUSY ? "the store in %.200s is in use by a running amad: stop it first" : "cannot lock the store in %.200s",
+			directory);
+		store_close(s);
+		return -r;
+	}
+	if (r == 0)
+		r = mdb_env_create(&s->env);
 	if (r == 0)
 		r = mdb_env_set_maxdbs(s->env, DATABASES);
 	if (r == 0)
@@ -464,11 +564,15 @@ int store_open(const char *directory, struct store **ret, char *reterr)
 		r = open_databases(s);
 	if (r == 0)
 		r = -read_journal(s);
+	if (r == 0)
+		r = check_records(s, &s->summary);
 	if (r != 0) {
-		(void)snprintf(reterr, STORE_ERR, "cannot open the store in %.200s: %.100s%s", directory,
-			mdb_strerror(r), r < 0 ? "; it was left as it is: move it away to start empty" : "");
+		(void)snprintf(reterr, STORE_ERR, "cannot open the store in %.200s: %s", directory,
+			s->summary.other_version ? "it was written by another version of amad"
+			: s->summary.bad	 ? "it has records that cannot be read"
+						 : mdb_strerror(r));
 		store_close(s);
-		return to_errno(r);
+		return r < 0 && r != MDB_MAP_FULL ? -EBADMSG : to_errno(r);
 	}
 	*ret = s;
 	return 0;
@@ -508,8 +612,13 @@ int store_load(struct store *s, void (*lease)(void *ctx, const struct store_leas
 	MDB_cursor *cursor;
 	MDB_val k, v;
 	MDB_txn *txn;
-	int r = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+	int r;
 
+	if (!s->env) {
+		*ret_meta = (struct store_meta){0};
+		return 0;
+	}
+	r = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
 	if (r != 0)
 		return to_errno(r);
 	for (enum database db = LEASES; db <= BINDINGS; db++) {
@@ -545,8 +654,11 @@ int store_load_visits(struct store *s, void (*visit)(void *ctx, const struct sto
 	MDB_cursor *cursor;
 	MDB_val k, v;
 	MDB_txn *txn;
-	int r = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+	int r;
 
+	if (!s->env)
+		return 0;
+	r = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
 	if (r != 0)
 		return to_errno(r);
 	r = mdb_cursor_open(txn, s->dbi[VISITS], &cursor);

@@ -337,7 +337,9 @@ static void killed(void **state)
 static void refuses_damage(void **state)
 {
 	struct store *s = reopen();
-	char err[STORE_ERR] = "";
+	struct store *other;
+	char err[STORE_ERR] = "", path[256], copy[300];
+	struct stat st;
 	off_t size;
 	int fd;
 
@@ -352,16 +354,81 @@ static void refuses_damage(void **state)
 	store_close(s);
 	size = size_of("data.mdb");
 	assert_int_equal(truncate(file("data.mdb"), size / 2), 0);
-	assert_true(store_open(dir, &s, err) < 0);
+	assert_int_equal(store_open(dir, &s, err), -EBADMSG);
 	assert_non_null(strstr(err, dir));
-	assert_non_null(strstr(err, "left as it is"));
-	assert_int_equal(size_of("data.mdb"), size / 2);
+	assert_int_equal(size_of("data.mdb"), size / 2); /* left as it is */
 	fd = open(file("data.mdb"), O_WRONLY);
 	for (int i = 0; i < 2; i++) /* both meta pages */
 		assert_int_equal(pwrite(fd, "this is not a store at all, sorry", 34, i * 4096), 34);
 	(void)close(fd);
-	assert_true(store_open(dir, &s, err) < 0);
-	assert_non_null(strstr(err, "left as it is"));
+	assert_int_equal(store_open(dir, &s, err), -EBADMSG);
+	/* put aside whole, and a new one takes its place */
+	assert_int_equal(store_put_aside(dir, path, sizeof(path), err), 0);
+	assert_int_equal(access(file("data.mdb"), F_OK), -1);
+	(void)snprintf(copy, sizeof(copy), "%s/data.mdb", path);
+	assert_int_equal(stat(copy, &st), 0);
+	assert_int_equal(st.st_size, size / 2);
+	assert_int_equal(store_open(dir, &s, err), 0);
+	/* one at a time */
+	assert_int_equal(store_open(dir, &other, err), -EBUSY);
+	assert_non_null(strstr(err, "running amad"));
+	store_close(s);
+	(void)unlink(copy);
+	(void)snprintf(copy, sizeof(copy), "%s/journal", path);
+	(void)unlink(copy);
+	(void)rmdir(path);
+}
+
+/* A record of another version refuses the store, and says so. */
+static void another_version(void **state)
+{
+	struct store *s = reopen();
+	char err[STORE_ERR];
+	uint8_t *image;
+	unsigned opened = 0, refused = 0;
+	off_t size;
+	int fd;
+
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		struct store_lease l = lease(i);
+		struct store_binding b = binding(i, 1);
+
+		(void)store_put_lease(s, &l, false);
+		(void)store_put_binding(s, &b);
+	}
+	(void)store_commit(s);
+	assert_int_equal(store_sync(s), 0);
+	store_close(s);
+	size = size_of("data.mdb");
+	image = malloc((size_t)size);
+	fd = open(file("data.mdb"), O_RDWR);
+	assert_int_equal(pread(fd, image, (size_t)size, 0), size);
+	/* where a record's version stands: another version is refused with that reason */
+	for (off_t at = 8192, versions = 0; at < size && versions < 20; at++) {
+		if (memcmp(image + at, "node", 4) != 0)
+			continue;
+		at -= 1 + 32 + 8 + 1 + 2 + 16 + 16;
+		versions++;
+		image[at] ^= 0x40;
+		assert_int_equal(pwrite(fd, image + at, 1, at), 1);
+		err[0] = '\0';
+		if (store_open(dir, &s, err) == 0) { /* an old page */
+			opened++;
+			store_close(s);
+		} else {
+			refused++;
+			assert_non_null(strstr(err, "another version"));
+		}
+		image[at] ^= 0x40;
+		assert_int_equal(pwrite(fd, image + at, 1, at), 1);
+		at += 1 + 32 + 8 + 1 + 2 + 16 + 16 + 64;
+	}
+	assert_true(refused > 0);
+	assert_int_equal(store_open(dir, &s, err), 0);
+	store_close(s);
+	(void)close(fd);
+	free(image);
 }
 
 /* Where the journal cannot be written the turn is refused whole, and the next works. */
@@ -405,6 +472,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(old_journal, setup, teardown),
 		cmocka_unit_test_setup_teardown(killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(refuses_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(another_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(journal_fails, setup, teardown)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One anchor and a host that acts as many nodes, for the benchmarks of the store and of a restart."""
+import json, os, time
+from lab import Lab, now, sh
+
+
+class Anchor:
+    def __init__(self, lab):
+        self.lab, self.ar, self.load = lab, lab.host("ar"), lab.host("load")
+        lab.link(self.ar, "lan0", self.load, "eth0")
+        self.ar.sysctl("net.ipv6.conf.all.forwarding", 1)
+        for h in (self.ar, self.load):
+            h.sysctl("net.ipv6.route.max_size", 4000000)
+        self.ar.address("lan0", "2001:db8:a1::1/64")
+        self.load.address("eth0", "2001:db8:a1::2/64")
+        lab.wait(lambda: "fe80" in self.load.ip("-6 addr show dev eth0"), "a link-local address")
+        self.ll = self.load.ip("-6 addr show dev eth0 scope link").split("inet6 ")[1].split("/")[0]
+        self.ar.route("2001:db8:bb::/64 via %s dev lan0" % self.ll)
+        self.load.ip("-6 route add local 2001:db8:bb::/64 dev lo")
+        self.d = "/tmp/lab/domain"
+        os.makedirs(self.d)
+        sh(["amactl", "domain", "init", "--dir", self.d, "lab"])
+        sh(["amactl", "domain", "add-ama", "--dir", self.d, "ama", "--prefix", "2001:db8:1000::/40"])
+
+    def start(self, state, timeout=60):
+        """Returns the seconds until it is ready."""
+        with open("/tmp/lab/amad.conf", "w") as f:
+            f.write("[ama]\naccess = lan0\nidentity = %s/ama.identity\ntrusted-domains = %s/trusted-domains\nstate-dir = %s\ncontrol-socket = /tmp/lab/sock\n"
+                    "leases-a-node = 1000\n" % (self.d, self.d, state))
+        t = now()
+        self.p = self.ar.spawn(["amad", "-c", "/tmp/lab/amad.conf"])
+        while "is ready" not in self.p.output():
+            if not self.p.alive() or now() - t > timeout:
+                self.lab.fail_now("amad does not start: " + self.p.output())
+            time.sleep(0.005)
+        return now() - t
+
+    def stop(self, sig=15):
+        self.p.kill(sig)
+        os.unlink(self.p.log)  # the next start looks for its own word
+
+    def status(self):
+        return json.loads(sh(["amactl", "--json", "--socket", "/tmp/lab/sock", "status"]))
+
+    def cpu(self):
+        stat = open("/proc/%d/stat" % self.p.popen.pid).read().split()
+        return (int(stat[13]) + int(stat[14])) / 100
+
+    def mnload(self, nodes, *more):
+        out = self.load.run(["mnload", "--json", "--domain-key", self.d + "/domain.key", "--prefix", "2001:db8:bb::/64", "--link-local", self.ll, "--nodes", str(nodes)] +
+                            list(more) + ["2001:db8:a1::1"], timeout=1500)
+        return {j["phase"]: j for j in (json.loads(l) for l in out.splitlines() if l.startswith("{"))}
+
+
+def out(name, value, unit, limit, ratio, target):
+    print("BENCH " + json.dumps({"name": name, "value": round(value, 3), "unit": unit, "limit": round(limit, 3), "ratio": round(ratio, 3), "target": target}))
