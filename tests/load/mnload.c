@@ -60,7 +60,7 @@ static struct {
 	uint64_t moves;
 	double rate, seconds;
 	uint32_t lifetime_s, lease_s, first;
-	bool json, no_bind, quiet;
+	bool json, no_bind, step;
 } option = {
 	.nodes = 100, .prefixes = 1, .window = 64, .anchor_port = CHANNEL_PORT, .lifetime_s = 3600, .lease_s = 86400};
 
@@ -487,6 +487,15 @@ static void print(const char *name, const struct phase *p)
 	(void)fflush(stdout);
 }
 
+/* Between the phases somebody measures. */
+static void step(void)
+{
+	char line[80];
+
+	if (option.step && !fgets(line, sizeof(line), stdin))
+		die("standard input ended", 0);
+}
+
 static void usage(FILE *f)
 {
 	(void)fprintf(f,
@@ -504,7 +513,8 @@ static void usage(FILE *f)
 		"  --lifetime S    of a binding (3600)     --lease S      of a lease (86400)\n"
 		"  --interface IF  if ANCHOR is link-local --no-bind      attach only\n"
 		"  --port N        source port (any)       --anchor-port N  (7872)\n"
-		"  --json          one object a line\n");
+		"  --json          one object a line       --step         wait for a line of input before binds and "
+		"moves\n");
 }
 
 int main(int argc, char **argv)
@@ -532,6 +542,7 @@ int main(int argc, char **argv)
 		{"seconds", 1, NULL, SECONDS}, {"rate", 1, NULL, RATE}, {"lifetime", 1, NULL, LIFETIME},
 		{"lease", 1, NULL, LEASE}, {"interface", 1, NULL, INTERFACE}, {"port", 1, NULL, PORT},
 		{"anchor-port", 1, NULL, ANCHOR_PORT}, {"json", 0, NULL, 'j'}, {"no-bind", 0, NULL, 'n'},
+		{"step", 0, NULL, 's'},
 		{"help", 0, NULL, 'h'}, {0}};
 	struct prefix6 prefix = {0};
 	struct domain_key key;
@@ -591,6 +602,9 @@ int main(int argc, char **argv)
 		case 'j':
 			option.json = true;
 			break;
+		case 's':
+			option.step = true;
+			break;
 		case 'n':
 			option.no_bind = true;
 			break;
@@ -629,10 +643,12 @@ int main(int argc, char **argv)
 	p = run(true, (uint64_t)option.nodes * option.prefixes, UINT64_MAX);
 	print("attach", &p);
 	if (!option.no_bind) {
+		step();
 		p = run(false, option.nodes, UINT64_MAX);
 		print("bind", &p);
 	}
 	if (option.moves || option.seconds > 0) {
+		step();
 		p = run(false, option.moves ? option.moves : UINT64_MAX,
 			option.seconds > 0 ? clock_us(CLOCK_MONOTONIC) + (uint64_t)(option.seconds * 1e6) : UINT64_MAX);
 		print("move", &p);
