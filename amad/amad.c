@@ -182,12 +182,13 @@ static void remember_error(struct amad *a, const char *format, ...)
 	va_end(ap);
 }
 
-static void emit(struct amad *a, const char *event, const struct lease *l, const char *care_of)
+static void emit(struct amad *a, const char *event, const struct lease *l, const struct in6_addr *care_of)
 {
 	if (!control_is_monitored(a->control))
 		return;
 	control_emit(a->control, event,
-		json_pack("{s:s, s:s, s:s?}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "care_of", care_of));
+		json_pack("{s:s, s:s, s:s?}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "care_of",
+			care_of ? in6_text(care_of) : NULL));
 }
 
 static bool is_access(const struct amad *a, uint32_t ifindex)
@@ -399,7 +400,7 @@ static void tick(void *ctx)
 		log_info("lm", "binding of %s (%s) to %s expired", prefix6_text(&b->prefix), l ? l->node : "?",
 			in6_text(mr_care_of(b->locator)));
 		if (l)
-			emit(a, "binding_expired", l, in6_text(mr_care_of(b->locator)));
+			emit(a, "binding_expired", l, mr_care_of(b->locator));
 		end_binding(a, b, false, 0);
 	}
 	while ((l = anchoring_expired(a->anchoring, now_us))) {
@@ -555,7 +556,7 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 		is_new	   ? "binding_created"
 		: is_moved ? "binding_moved"
 			   : "binding_refreshed",
-		l, in6_text(&u->care_of));
+		l, &u->care_of);
 	return MH_STATUS_OK;
 }
 
