@@ -139,7 +139,6 @@ struct chunk {
 struct channel_peer {
 	struct table_entry in_table; /* channel.peers, by key */
 	uint8_t key[32];
-	void *ctx;
 	struct channel_endpoint ep;
 	struct session *cur, *prev, *next;
 	struct pending *pending;
@@ -973,16 +972,6 @@ const char *channel_peer_name(const struct channel_peer *peer)
 enum credential_role channel_peer_role(const struct channel_peer *peer)
 {
 	return peer->is_ama ? CREDENTIAL_AMA : CREDENTIAL_MN;
-}
-
-void *channel_peer_ctx(const struct channel_peer *peer)
-{
-	return peer->ctx;
-}
-
-void channel_peer_set_ctx(struct channel_peer *peer, void *ctx)
-{
-	peer->ctx = ctx;
 }
 
 void channel_peer_info(const struct channel_peer *peer, struct channel_peer_info *ret)
