@@ -182,12 +182,13 @@ static void remember_error(struct amad *a, const char *format, ...)
 	va_end(ap);
 }
 
-static void emit(struct amad *a, const char *event, const struct lease *l, const char *care_of)
+static void emit(struct amad *a, const char *event, const struct lease *l, const struct in6_addr *care_of)
 {
 	if (!control_is_monitored(a->control))
 		return;
 	control_emit(a->control, event,
-		json_pack("{s:s, s:s, s:s?}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "care_of", care_of));
+		json_pack("{s:s, s:s, s:s?}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "care_of",
+			care_of ? in6_text(care_of) : NULL));
 }
 
 static bool is_access(const struct amad *a, uint32_t ifindex)
@@ -278,7 +279,7 @@ static void put_binding(struct amad *a, const struct binding *b, const struct le
 	struct store_binding s = {.prefix = b->prefix,
 		.care_of = *mr_care_of(b->locator),
 		.self = *mr_self(b->locator),
-		.until_s = to_wall_s(a, b->until_us),
+		.until_s = to_wall_s(a, binding_until_us(b)),
 		.mtu = b->mtu,
 		.sequence = l->sequence,
 		.nexthop = b->nexthop};
@@ -399,7 +400,7 @@ static void tick(void *ctx)
 		log_info("lm", "binding of %s (%s) to %s expired", prefix6_text(&b->prefix), l ? l->node : "?",
 			in6_text(mr_care_of(b->locator)));
 		if (l)
-			emit(a, "binding_expired", l, in6_text(mr_care_of(b->locator)));
+			emit(a, "binding_expired", l, mr_care_of(b->locator));
 		end_binding(a, b, false, 0);
 	}
 	while ((l = anchoring_expired(a->anchoring, now_us))) {
@@ -535,7 +536,7 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 		until_us = lease_until_us(l);
 	lm_set_until(a->lm, b, until_us);
 	if (is_new || is_moved)
-		b->since_us = now_us;
+		b->since_s = (uint32_t)(now_us / SEC);
 	b->proxied = u->rx->ep.relay;
 	if (!IN6_IS_ADDR_UNSPECIFIED(&was))
 		tell_previous(a, &was, &l->prefix);
@@ -555,7 +556,7 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 		is_new	   ? "binding_created"
 		: is_moved ? "binding_moved"
 			   : "binding_refreshed",
-		l, in6_text(&u->care_of));
+		l, &u->care_of);
 	return MH_STATUS_OK;
 }
 
@@ -604,7 +605,7 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 			p->before.bound = true;
 			p->before.care_of = *mr_care_of(b->locator);
 			p->before.self = *mr_self(b->locator);
-			p->before.until_us = b->until_us;
+			p->before.until_us = binding_until_us(b);
 			p->before.mtu = b->mtu;
 			p->before.proxied = b->proxied;
 		}
@@ -1374,7 +1375,7 @@ static void load_binding(void *ctx, const struct store_binding *s)
 		return;
 	b->mtu = s->mtu;
 	b->nexthop = s->nexthop;
-	b->since_us = loop_now_us(a->loop);
+	b->since_s = (uint32_t)(loop_now_us(a->loop) / SEC);
 	if (rc_bind(a->set, a->mr, b, &s->care_of, &s->self, a->tunnel, 0) < 0) {
 		drop_binding(a, b);
 		return;
@@ -1494,7 +1495,7 @@ static void binding_json(void *ctx, struct binding *b)
 		json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "mn", l ? l->node : "?", "hnp",
 			prefix6_text(&b->prefix), "care_of", in6_text(mr_care_of(b->locator)), "self",
 			in6_text(mr_self(b->locator)), "type", b->proxied ? "proxied" : "direct", "sequence", l ? l->sequence : 0, "remaining_s",
-			left_s(c->a, b->until_us), "since_s", (double)(loop_now_us(c->a->loop) - b->since_us) / SEC,
+			left_s(c->a, binding_until_us(b)), "since_s", (double)loop_now_us(c->a->loop) / SEC - b->since_s,
 			"mtu", b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
 }
 

@@ -71,7 +71,6 @@ struct binding *lm_get(struct lm *lm, const struct prefix6 *prefix)
 
 void lm_set_until(struct lm *lm, struct binding *b, uint64_t until_us)
 {
-	b->until_us = until_us;
 	wheel_set(&lm->wheel, &b->expiry, until_us);
 }
 

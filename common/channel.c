@@ -139,22 +139,21 @@ struct chunk {
 struct channel_peer {
 	struct table_entry in_table; /* channel.peers, by key */
 	uint8_t key[32];
-	void *ctx;
 	struct channel_endpoint ep;
 	struct session *cur, *prev, *next;
 	struct pending *pending;
 	struct reply *reply;
 	struct cookie *cookie;
-	struct chunk *head, *tail;
-	struct channel_peer *dirty_next, **dirty_pprev; /* pprev NULL: not in the list */
-	uint64_t timestamp;				/* of its last initiation */
+	struct chunk *queue; /* a few */
+	struct channel_peer *dirty_next;
+	uint64_t timestamp;		 /* of its last initiation */
 	uint64_t heard_us, completed_us; /* last authentic datagram; last handshake of ours that was answered */
-	uint64_t until_s;		 /* its credential's end */
 	char *name;			 /* in its credential; own_name, or allocated */
 	uint8_t digest[16];		 /* of its credential, to know it again; keyed with channel.hash_key */
+	uint32_t until_s;		 /* its credential's end */
 	uint32_t trust; /* generation of channel.trusted that its credential was verified under; 0: by the owner */
 	uint8_t n_chunks;
-	bool added : 1, pinned : 1, has_ep : 1, force : 1, confirm : 1, is_ama : 1;
+	bool added : 1, pinned : 1, has_ep : 1, force : 1, confirm : 1, is_ama : 1, dirty : 1;
 	char own_name[]; /* the first that it had */
 };
 
@@ -520,24 +519,24 @@ static bool install_as_initiator(struct channel *ch, struct channel_peer *peer, 
 
 static void mark_dirty(struct channel *ch, struct channel_peer *peer)
 {
-	if (peer->dirty_pprev)
+	if (peer->dirty)
 		return;
+	peer->dirty = true;
 	peer->dirty_next = ch->dirty;
-	if (ch->dirty)
-		ch->dirty->dirty_pprev = &peer->dirty_next;
 	ch->dirty = peer;
-	peer->dirty_pprev = &ch->dirty;
 }
 
-static void unmark_dirty(struct channel_peer *peer)
+/* Rare but at the head of the list. */
+static void unmark_dirty(struct channel *ch, struct channel_peer *peer)
 {
-	if (!peer->dirty_pprev)
+	struct channel_peer **at = &ch->dirty;
+
+	if (!peer->dirty)
 		return;
-	*peer->dirty_pprev = peer->dirty_next;
-	if (peer->dirty_next)
-		peer->dirty_next->dirty_pprev = peer->dirty_pprev;
-	peer->dirty_pprev = NULL;
-	peer->dirty_next = NULL;
+	while (*at != peer)
+		at = &(*at)->dirty_next;
+	*at = peer->dirty_next;
+	peer->dirty = false;
 }
 
 static struct chunk *chunk_new(struct channel *ch)
@@ -560,11 +559,9 @@ static struct chunk *chunk_new(struct channel *ch)
 /* Take the first chunk out of the queue. */
 static void chunk_drop(struct channel *ch, struct channel_peer *peer)
 {
-	struct chunk *c = peer->head;
+	struct chunk *c = peer->queue;
 
-	peer->head = c->next;
-	if (!peer->head)
-		peer->tail = NULL;
+	peer->queue = c->next;
 	peer->n_chunks--;
 	if (ch->n_pool < POOL_CHUNKS) {
 		c->next = ch->pool;
@@ -578,8 +575,8 @@ static void chunk_drop(struct channel *ch, struct channel_peer *peer)
 /* Give up what waits. */
 static void queue_drop(struct channel *ch, struct channel_peer *peer)
 {
-	while (peer->head) {
-		for (size_t at = 0; at < peer->head->len; at += first_mh_len(peer->head->data + at))
+	while (peer->queue) {
+		for (size_t at = 0; at < peer->queue->len; at += first_mh_len(peer->queue->data + at))
 			ch->counters.tx_dropped++;
 		chunk_drop(ch, peer);
 	}
@@ -588,8 +585,8 @@ static void queue_drop(struct channel *ch, struct channel_peer *peer)
 /* Move as many messages from the queue to w as fit, in order. */
 static void queue_take(struct channel *ch, struct channel_peer *peer, struct wcur *w, size_t room)
 {
-	while (peer->head) {
-		struct chunk *c = peer->head;
+	while (peer->queue) {
+		struct chunk *c = peer->queue;
 		size_t take = 0, len;
 
 		while (take < c->len && (len = first_mh_len(c->data + take)) <= room) {
@@ -613,7 +610,7 @@ int channel_send(struct channel *ch, struct channel_peer *peer, const uint8_t *m
 
 int channel_send_flags(struct channel *ch, struct channel_peer *peer, const uint8_t *mh, size_t len, unsigned int flags)
 {
-	struct chunk *c = peer->tail;
+	struct chunk **at = &peer->queue, *c;
 
 	if (!len || !is_mh_run(mh, len))
 		return -EINVAL;
@@ -621,17 +618,16 @@ int channel_send_flags(struct channel *ch, struct channel_peer *peer, const uint
 		return -EMSGSIZE;
 	if (!peer->has_ep)
 		return -EDESTADDRREQ;
+	while (*at && (*at)->next)
+		at = &(*at)->next;
+	c = *at;
 	if (!c || c->len + len > CHANNEL_MESSAGE_MAX) {
 		if (peer->n_chunks == QUEUE_CHUNKS)
 			return -ENOBUFS;
 		c = chunk_new(ch);
 		if (!c)
 			return -ENOMEM;
-		if (peer->tail)
-			peer->tail->next = c;
-		else
-			peer->head = c;
-		peer->tail = c;
+		*(*at ? &(*at)->next : at) = c;
 		peer->n_chunks++;
 	}
 	memcpy(c->data + c->len, mh, len);
@@ -717,7 +713,7 @@ static void initiate(struct channel *ch, struct channel_peer *peer, bool forced,
 	size_t len = 0;
 
 	pending_free(ch, peer);
-	if (wall_ns / 1000000000 > peer->until_s) {
+	if (wall_ns / 1000000000 > peer->until_s && peer->until_s < UINT32_MAX) {
 		ch->counters.why[CHANNEL_EXPIRED]++;
 		queue_drop(ch, peer);
 		return;
@@ -805,7 +801,7 @@ static void flush_peer(struct channel *ch, struct channel_peer *peer, uint64_t n
 		respond(ch, peer, now_us);
 		force = false; /* the peer has just shown that it is there */
 	}
-	if (peer->head) {
+	if (peer->queue) {
 		s = usable(ch, peer, now_us);
 		if (force) {
 			bool recent = (peer->pending && now_us - peer->pending->born_us < JOIN_US) ||
@@ -822,12 +818,12 @@ static void flush_peer(struct channel *ch, struct channel_peer *peer, uint64_t n
 	s = usable(ch, peer, now_us);
 	if (!s || (peer->pending && peer->pending->forced))
 		return; /* the rest waits for the answer */
-	if (peer->confirm && !peer->head)
+	if (peer->confirm && !peer->queue)
 		send_transport(ch, s, NULL, 0, 2, 0);
 	peer->confirm = false;
-	while (peer->head && s->send_next <= LAST_SEQUENCE) {
+	while (peer->queue && s->send_next <= LAST_SEQUENCE) {
 		/* pad to a multiple of 4 (RFC 4303 2.4); mobility headers are multiples of 8 */
-		send_transport(ch, s, peer->head->data, peer->head->len, 2, 0);
+		send_transport(ch, s, peer->queue->data, peer->queue->len, 2, 0);
 		chunk_drop(ch, peer);
 	}
 }
@@ -837,7 +833,7 @@ void channel_flush(struct channel *ch, uint64_t now_us)
 	while (ch->dirty) {
 		struct channel_peer *peer = ch->dirty;
 
-		unmark_dirty(peer);
+		unmark_dirty(ch, peer);
 		flush_peer(ch, peer, now_us);
 	}
 }
@@ -886,7 +882,7 @@ static int set_cred(const struct channel *ch, struct channel_peer *peer, const u
 		peer->name = copy;
 	}
 	digest(ch, raw, len, peer->digest);
-	peer->until_s = cred->until_s;
+	peer->until_s = cred->until_s < UINT32_MAX ? (uint32_t)cred->until_s : UINT32_MAX; /* 2106 */
 	peer->is_ama = cred->role == CREDENTIAL_AMA;
 	return 0;
 }
@@ -933,7 +929,7 @@ int channel_peer_add(struct channel *ch, const struct credential *remote, struct
 
 void channel_peer_remove(struct channel *ch, struct channel_peer *peer)
 {
-	unmark_dirty(peer);
+	unmark_dirty(ch, peer);
 	queue_drop(ch, peer);
 	session_free(ch, &peer->cur);
 	session_free(ch, &peer->prev);
@@ -978,16 +974,6 @@ enum credential_role channel_peer_role(const struct channel_peer *peer)
 	return peer->is_ama ? CREDENTIAL_AMA : CREDENTIAL_MN;
 }
 
-void *channel_peer_ctx(const struct channel_peer *peer)
-{
-	return peer->ctx;
-}
-
-void channel_peer_set_ctx(struct channel_peer *peer, void *ctx)
-{
-	peer->ctx = ctx;
-}
-
 void channel_peer_info(const struct channel_peer *peer, struct channel_peer_info *ret)
 {
 	const struct session *s = peer->cur ? peer->cur : peer->next;
@@ -1001,7 +987,7 @@ void channel_peer_info(const struct channel_peer *peer, struct channel_peer_info
 		.born_us = s ? s->born_us : 0,
 		.heard_us = peer->heard_us,
 	};
-	for (const struct chunk *c = peer->head; c; c = c->next)
+	for (const struct chunk *c = peer->queue; c; c = c->next)
 		ret->queued += c->len;
 }
 
@@ -1280,7 +1266,7 @@ static enum channel_why input_response(
 	ch->counters.sessions++;
 	peer->completed_us = peer->heard_us = now_us;
 	follow(peer, &rx->ep);
-	if (peer->head || peer->confirm)
+	if (peer->queue || peer->confirm)
 		mark_dirty(ch, peer);
 	ch->counters.rx_response++;
 	deliver(ch, peer, rx, true, mh, mh_len);
@@ -1500,7 +1486,7 @@ void channel_expire(struct channel *ch, uint64_t now_us)
 			free(peer->cookie);
 			peer->cookie = NULL;
 		}
-		if (peer->pending || peer->reply || peer->dirty_pprev)
+		if (peer->pending || peer->reply || peer->dirty)
 			continue;
 		queue_drop(ch, peer); /* it waited for an answer that did not come */
 		if (!peer->added && !peer->cur && !peer->next && !peer->prev) {

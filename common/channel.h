@@ -156,8 +156,6 @@ void channel_peer_set_endpoint(struct channel_peer *peer, const struct channel_e
 const uint8_t *channel_peer_key(const struct channel_peer *peer); /* 32 bytes, its X25519 static public key */
 const char *channel_peer_name(const struct channel_peer *peer);	  /* in its credential */
 enum credential_role channel_peer_role(const struct channel_peer *peer);
-void *channel_peer_ctx(const struct channel_peer *peer);	  /* the owner's pointer, NULL at first */
-void channel_peer_set_ctx(struct channel_peer *peer, void *ctx);
 
 /* For display. */
 struct channel_peer_info {

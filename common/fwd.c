@@ -41,18 +41,17 @@ struct fwd_key {
 struct fwd_entry {
 	struct table_entry in_table;
 	struct fwd_entry *prev, *next; /* in its queue */
-	struct fwd_object *object;     /* own, or larger */
 	uint64_t cookie;
-	uint32_t wish;	    /* hash of object */
+	uint32_t wish;	    /* hash of its object */
 	uint32_t installed; /* hash of what the kernel has, 0 = nothing */
 	uint32_t asked;	    /* with busy: hash of what it was asked for, 0 = to delete it */
 	uint32_t window_s;  /* begin of the present window of restores */
 	int16_t error;
 	int8_t queue; /* -1 = in none */
 	uint8_t restores, generation;
-	bool wanted : 1, busy : 1, replacing : 1, stale : 1, lost : 1, held : 1, failed : 1;
-	uint8_t size; /* of object */
-	_Alignas(struct fwd_object) uint8_t own[];
+	bool wanted : 1, busy : 1, replacing : 1, stale : 1, lost : 1, held : 1, failed : 1, moved : 1;
+	uint8_t size;			   /* of the object */
+	_Alignas(void *) uint8_t own[]; /* the object, or with moved: where it is */
 };
 
 struct fwd_set {
@@ -229,11 +228,20 @@ static uint32_t hash_of(const struct fwd_object *o)
 	return h > UNKNOWN ? h : UNKNOWN + 1;
 }
 
+static struct fwd_object *object_of(const struct fwd_entry *e)
+{
+	struct fwd_object *o = (struct fwd_object *)(void *)(uintptr_t)e->own;
+
+	if (e->moved)
+		memcpy(&o, e->own, sizeof(struct fwd_object *));
+	return o;
+}
+
 #define ENTRY(e) TABLE_OBJECT(e, struct fwd_entry, in_table)
 
 static uint64_t hash_key(const void *ctx, const struct table_entry *e)
 {
-	struct fwd_key k = key_of(ENTRY(e)->object);
+	struct fwd_key k = key_of(object_of(ENTRY(e)));
 
 	(void)ctx;
 	return table_hash_bytes(&k, sizeof(k));
@@ -241,8 +249,8 @@ static uint64_t hash_key(const void *ctx, const struct table_entry *e)
 
 static void entry_free(struct fwd_entry *e)
 {
-	if ((void *)e->object != (void *)e->own)
-		free(e->object);
+	if (e->moved)
+		free(object_of(e));
 	free(e);
 }
 
@@ -256,13 +264,14 @@ static int entry_set(struct fwd_entry *e, const struct fwd_object *o)
 
 		if (!larger)
 			return -ENOMEM;
-		e->object = larger;
+		memcpy(e->own, &larger, sizeof(struct fwd_object *));
+		e->moved = true;
 		e->size = sizeof(*larger);
 	}
-	memcpy(e->object, o, size);
+	memcpy(object_of(e), o, size);
 	e->wish = hash_of(o);
 	if (o->kind == FWD_ROUTE)
-		e->object->route.brief = size < sizeof(*o);
+		object_of(e)->route.brief = size < sizeof(*o);
 	return 0;
 }
 
@@ -309,7 +318,7 @@ static struct fwd_entry *entry_find(const struct fwd_set *s, const struct fwd_ob
 	struct table_entry *e = table_first(&s->entries, table_hash_bytes(&k, sizeof(k)));
 
 	for (; e; e = e->next) {
-		struct fwd_key other = key_of(ENTRY(e)->object);
+		struct fwd_key other = key_of(object_of(ENTRY(e)));
 
 		if (memcmp(&other, &k, sizeof(k)) == 0)
 			return ENTRY(e);
@@ -326,7 +335,6 @@ static struct fwd_entry *entry_get(struct fwd_set *s, const struct fwd_object *o
 	e = calloc(1, offsetof(struct fwd_entry, own) + size_of(o));
 	if (!e)
 		return NULL;
-	e->object = (struct fwd_object *)(void *)e->own;
 	e->size = (uint8_t)size_of(o);
 	(void)entry_set(e, o);
 	e->queue = -1;
@@ -361,7 +369,7 @@ static uint32_t wish_of(const struct fwd_entry *e)
 
 static void set_stale(struct fwd_set *s, struct fwd_entry *e, bool stale)
 {
-	unsigned *n = e->object->kind == FWD_NEXTHOP ? &s->stale_nexthops : &s->stale_others;
+	unsigned *n = object_of(e)->kind == FWD_NEXTHOP ? &s->stale_nexthops : &s->stale_others;
 
 	*n += (unsigned)stale - (unsigned)e->stale;
 	e->stale = stale;
@@ -377,9 +385,9 @@ static void settle(struct fwd_set *s, struct fwd_entry *e)
 		return;
 	}
 	if (e->wanted && !e->held && !e->failed && e->installed != e->wish)
-		queue = e->object->kind == FWD_NEXTHOP ? 0 : 1;
+		queue = object_of(e)->kind == FWD_NEXTHOP ? 0 : 1;
 	else if (!e->wanted && e->installed)
-		queue = e->object->kind == FWD_NEXTHOP ? 3 : 2;
+		queue = object_of(e)->kind == FWD_NEXTHOP ? 3 : 2;
 	if (queue != e->queue) {
 		dequeue(s, e);
 		if (queue >= 0)
@@ -589,8 +597,8 @@ struct fwd_entry *fwd_next(struct fwd_set *s, enum fwd_op *ret_op, const struct 
 		e->busy = true;
 		e->replacing = e->wanted && e->installed;
 		*ret_op = !e->wanted ? FWD_DELETE : e->installed ? FWD_REPLACE : FWD_ADD;
-		*ret_object = e->object;
-		s->counters.changes[e->object->kind]++;
+		*ret_object = object_of(e);
+		s->counters.changes[object_of(e)->kind]++;
 		/* what was asked for; if the wish changes before the answer, settle sees the difference */
 		e->error = 0;
 		e->installed = e->asked = wish_of(e);
@@ -610,12 +618,12 @@ void fwd_result(struct fwd_set *s, struct fwd_entry *e, int result, const char *
 	e->error = (int16_t)result;
 	if (result == 0) {
 		if (e->wanted && e->lost)
-			s->counters.restored[e->object->kind]++;
+			s->counters.restored[object_of(e)->kind]++;
 		e->lost = false;
 		settle(s, e);
 		return;
 	}
-	s->counters.failures[e->object->kind]++;
+	s->counters.failures[object_of(e)->kind]++;
 	/* What the kernel keeps against our will (a nexthop in use) is forgotten here, found by the next dump. What it
 	 * did not replace is there still. */
 	e->installed = e->replacing && !gone ? UNKNOWN : 0;
@@ -636,6 +644,6 @@ void fwd_each(const struct fwd_set *s, void (*cb)(void *ctx, const struct fwd_ob
 		const struct fwd_entry *e = ENTRY(at);
 
 		if (e->wanted)
-			cb(ctx, e->object, e->failed ? e->error : 0);
+			cb(ctx, object_of(e), e->failed ? e->error : 0);
 	}
 }

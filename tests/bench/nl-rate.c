@@ -16,11 +16,11 @@ static struct fwd_set *set;
 static struct nl *nl;
 static unsigned n_batch, n_failed;
 
-static double now_s(void)
+static double now_s(clockid_t id)
 {
 	struct timespec ts;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	(void)clock_gettime(id, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
@@ -94,7 +94,7 @@ static void want_route(unsigned i, unsigned id, unsigned batch)
 int main(int argc, char **argv)
 {
 	unsigned n, changes, batch, oif, prefixes;
-	double begin_s, took;
+	double wall_s, cpu_s;
 	char err[NL_ERR];
 
 	if (argc < 5 || argc > 6 || !(oif = if_nametoindex(argv[1]))) {
@@ -113,7 +113,8 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < n * prefixes; i++)
 		want_route(i, FIRST_ID + 2 * (i / prefixes), 512);
 	flush();
-	begin_s = now_s();
+	wall_s = now_s(CLOCK_MONOTONIC);
+	cpu_s = now_s(CLOCK_PROCESS_CPUTIME_ID);
 	for (unsigned i = 0; prefixes == 1 && i < changes; i++)
 		want_nexthop(FIRST_ID + 2 * (i % n), 1 + i / n, i % n, oif, batch);
 	for (unsigned i = 0; prefixes > 1 && i < changes / prefixes; i++) {
@@ -127,9 +128,9 @@ int main(int argc, char **argv)
 		end(batch);
 	}
 	flush();
-	took = now_s() - begin_s;
-	(void)printf("%.0f changes/s (%u changes, %u nodes with %u prefixes, batches of %u)\n", changes / took, changes,
-		n, prefixes, batch);
+	changes = changes / prefixes * prefixes;
+	(void)printf("{\"phase\": \"moves\", \"changes\": %u, \"per_s\": %.0f, \"per_cpu_s\": %.0f}\n", changes,
+		changes / (now_s(CLOCK_MONOTONIC) - wall_s), changes / (now_s(CLOCK_PROCESS_CPUTIME_ID) - cpu_s));
 	fwd_begin(set); /* leave the kernel as it was */
 	fwd_end(set);
 	flush();

@@ -4,10 +4,14 @@
  *
  *   plain-netlink DEVICE N CHANGES BATCH [PREFIXES]
  *
- * Makes N nexthop objects with encapsulation on DEVICE and a route to each, then replaces nexthops (another tunnel
- * end), which is the change that a moving binding causes. With PREFIXES more than 1 each of N nodes has as many routes
- * behind its nexthop, and moves as amad moves it: a new nexthop, its routes replaced one by one, the old nexthop
- * deleted; the routes are counted. Knows nothing of nl.c: libmnl and as little as possible. */
+ * new:   for each of N nodes a nexthop object with encapsulation on DEVICE, and its PREFIXES (1) routes to it, which is
+ *        what a new binding causes; the routes are counted.
+ * moves: nexthops are replaced (another tunnel end), which is what a moving binding causes. With PREFIXES more than 1 a
+ *        node moves as amad moves it: a new nexthop, its routes replaced one by one, the old nexthop deleted; the
+ *        routes are counted.
+ *
+ * Prints one JSON object: changes a second of wall clock and of its own CPU time. Knows nothing of nl.c: libmnl and as
+ * little as possible. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -29,11 +33,11 @@ static size_t used;
 static unsigned n_batch, seq;
 static struct nlmsghdr *last;
 
-static double now_s(void)
+static double now_s(clockid_t id)
 {
 	struct timespec ts;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	(void)clock_gettime(id, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
@@ -65,7 +69,7 @@ static void flush(void)
 	used = n_batch = 0;
 }
 
-static struct nlmsghdr *begin(uint16_t type)
+static struct nlmsghdr *message(uint16_t type)
 {
 	last = mnl_nlmsg_put_header(buf + used);
 	last->nlmsg_type = type;
@@ -83,7 +87,7 @@ static void end(unsigned batch)
 
 static void put_nexthop(unsigned id, unsigned turn, unsigned i, unsigned oif, unsigned batch)
 {
-	struct nlmsghdr *h = begin(RTM_NEWNEXTHOP);
+	struct nlmsghdr *h = message(RTM_NEWNEXTHOP);
 	struct nhmsg *nhm = mnl_nlmsg_put_extra_header(h, sizeof(*nhm));
 	struct in6_addr dst, src;
 	struct nlattr *nest;
@@ -107,7 +111,7 @@ static void put_nexthop(unsigned id, unsigned turn, unsigned i, unsigned oif, un
 
 static void delete_nexthop(unsigned id, unsigned batch)
 {
-	struct nlmsghdr *h = begin(RTM_DELNEXTHOP);
+	struct nlmsghdr *h = message(RTM_DELNEXTHOP);
 
 	h->nlmsg_flags = NLM_F_REQUEST;
 	(void)mnl_nlmsg_put_extra_header(h, sizeof(struct nhmsg));
@@ -117,7 +121,7 @@ static void delete_nexthop(unsigned id, unsigned batch)
 
 static void put_route(unsigned i, unsigned id, unsigned batch)
 {
-	struct nlmsghdr *h = begin(RTM_NEWROUTE);
+	struct nlmsghdr *h = message(RTM_NEWROUTE);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(h, sizeof(*rtm));
 	struct in6_addr dst;
 
@@ -133,11 +137,42 @@ static void put_route(unsigned i, unsigned id, unsigned batch)
 	end(batch);
 }
 
+/* Each node's nexthop, its routes go with it. Which of a node's two is there depends on how often it moved. */
+static void delete_all(unsigned n, unsigned moves, unsigned batch)
+{
+	for (unsigned i = 0; i < n; i++)
+		delete_nexthop(FIRST_ID + 2 * i + (moves / n + (i < moves % n)) % 2, batch);
+	flush();
+}
+
+static double wall_s, cpu_s, wall_begin_s, cpu_begin_s;
+static unsigned counted;
+
+static void begin(void)
+{
+	wall_begin_s = now_s(CLOCK_MONOTONIC);
+	cpu_begin_s = now_s(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+static void end_phase(unsigned n)
+{
+	wall_s += now_s(CLOCK_MONOTONIC) - wall_begin_s;
+	cpu_s += now_s(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin_s;
+	counted += n;
+}
+
+static void print(const char *name)
+{
+	(void)printf("{\"phase\": \"%s\", \"changes\": %u, \"per_s\": %.0f, \"per_cpu_s\": %.0f}\n", name, counted,
+		counted / wall_s, counted / (cpu_s > 0 ? cpu_s : wall_s));
+	wall_s = cpu_s = 0;
+	counted = 0;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned n, changes, batch, oif, prefixes;
 	int size = 1 << 23;
-	double begin_s, took;
 
 	if (argc < 5 || argc > 6 || !(oif = if_nametoindex(argv[1]))) {
 		(void)fprintf(stderr, "usage: plain-netlink DEVICE N CHANGES BATCH [PREFIXES]\n");
@@ -154,13 +189,20 @@ int main(int argc, char **argv)
 	}
 	(void)setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	(void)setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-	for (unsigned i = 0; i < n; i++)
-		put_nexthop(FIRST_ID + 2 * i, 0, i, oif, batch);
-	flush();
-	for (unsigned i = 0; i < n * prefixes; i++)
-		put_route(i, FIRST_ID + 2 * (i / prefixes), batch);
-	flush();
-	begin_s = now_s();
+	for (unsigned done = 0; done < changes; done += n * prefixes) { /* clocks may count in ticks of 10 ms */
+		if (done > 0)
+			delete_all(n, 0, batch);
+		begin();
+		for (unsigned i = 0; i < n; i++) {
+			put_nexthop(FIRST_ID + 2 * i, 0, i, oif, batch);
+			for (unsigned k = 0; k < prefixes; k++)
+				put_route(i * prefixes + k, FIRST_ID + 2 * i, batch);
+		}
+		flush();
+		end_phase(n * prefixes);
+	}
+	print("new");
+	begin();
 	for (unsigned i = 0; prefixes == 1 && i < changes; i++)
 		put_nexthop(FIRST_ID + 2 * (i % n), 1 + i / n, i % n, oif, batch);
 	for (unsigned i = 0; prefixes > 1 && i < changes / prefixes; i++) {
@@ -172,8 +214,8 @@ int main(int argc, char **argv)
 		delete_nexthop(id + !(turn % 2), batch);
 	}
 	flush();
-	took = now_s() - begin_s;
-	(void)printf("%.0f changes/s (%u changes, %u nodes with %u prefixes, batches of %u)\n", changes / took, changes,
-		n, prefixes, batch);
+	end_phase(changes / prefixes * prefixes);
+	print("moves");
+	delete_all(n, prefixes == 1 ? 0 : changes / prefixes, batch);
 	return 0;
 }

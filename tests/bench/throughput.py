@@ -1,49 +1,68 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Throughput of one TCP stream through the tunnel of amad and mnd, with and without the source check, against the same path with a hand-made ip6tnl."""
-import json, os
+"""Throughput of one TCP stream through the tunnel of amad and mnd, with and without the source check, against the same path with hand-made ip6tnl devices.
+
+Everything stays as it is but the tunnel: the daemons run on, and a route of a better metric leads into the hand-made devices and back. The streams take turns
+(ours, by hand, by hand, ours, ...), so that what else the machine does meets both; the ratio is the median of those of neighbours. Argument: pairs (16)."""
+import ipaddress, json, os, statistics, sys
 from lab import Lab
 
+pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 16
 lab = Lab()
 net = lab.roaming(networks=2)
 hoa1 = net.attach(1)
 hold = net.mn.spawn(["labstream", "send", hoa1, "2001:db8:c::2", "9", "200000", "600"])
 net.attach(2)
 lab.wait(lambda: net.home(1)["state"] == "bound", "the binding")
-coa = net.home(1)["care_of"]
+coa, anchor = net.home(1)["care_of"], "2001:db8:a1::1"
+hnp = str(ipaddress.ip_network(hoa1 + "/64", strict=False))
+table = [l.split()[-1] for l in net.mn.ip("-6 rule").splitlines() if "from %s lookup" % hnp in l][0]
 net.cn.spawn(["iperf3", "-s"])
 lab.wait(lambda: "LISTEN" in net.cn.run("ss -6tlnH sport = :5201"), "iperf3")
+ends = ((net.ar[1], anchor, coa, hnp), (net.mn, coa, anchor, "default table " + table))
+for host, local, remote, _ in ends:
+    host.ip("link add hand type ip6tnl mode ip6ip6 local %s remote %s encaplimit none hoplimit 64" % (local, remote))
+    host.ip("link set hand mtu 1460")
 
 
-def iperf():
-    rates = []
-    for _ in range(3):
-        j = json.loads(net.mn.run(["iperf3", "-6", "-c", "2001:db8:c::2", "-B", hoa1, "-R", "-t", "2", "-J"]))
-        rates.append(j["end"]["sum_received"]["bits_per_second"] / 1e6)
-    return max(rates)
+def by_hand(on):
+    for host, _, _, route in ends:
+        host.ip("link set hand " + ("up" if on else "down"))  # a device that is down neither sends nor takes anything; its route goes
+        if on:
+            host.ip("-6 route add %s dev hand metric 1" % route)
 
 
-ours = iperf()
+def packets(host, dev):
+    return int(host.json("ip -s -j link show dev " + dev)[0]["stats64"]["tx"]["packets"])
+
+
+def stream(hand):
+    """Mbit/s."""
+    by_hand(hand)
+    dev = "hand" if hand else "amad0"
+    before = packets(net.ar[1], dev)
+    j = json.loads(net.mn.run(["iperf3", "-6", "-c", "2001:db8:c::2", "-B", hoa1, "-R", "-t", "1", "-O", "0.2", "-J"]))
+    if packets(net.ar[1], dev) - before < 100:
+        lab.fail("the stream did not go through " + dev)
+    return j["end"]["sum_received"]["bits_per_second"] / 1e6
+
+
+def compare(name):
+    ours, hand = [], []
+    for i in range(pairs):
+        for kind in ((False, True) if i % 2 else (True, False)):
+            (hand if kind else ours).append(stream(kind))
+    ratios = sorted(o / h for o, h in zip(ours, hand))
+    print("# %s: ratio %.3f, half of the pairs within %.3f and %.3f; ours %.0f, by hand %.0f Mbit/s" % (
+        name, statistics.median(ratios), ratios[pairs // 4], ratios[-1 - pairs // 4], statistics.median(ours), statistics.median(hand)))
+    print("BENCH " + json.dumps({"name": name, "value": round(statistics.median(ours)), "unit": "Mbit/s", "limit": round(statistics.median(hand)),
+                                 "ratio": round(statistics.median(ratios), 3), "target": ">= 0.97 of a hand-made ip6tnl"}))
+
+
+stream(False)
+stream(True)  # once for the caches
+compare("TCP through the tunnel, source check on" + (" (BPF interpreted in UML)" if os.environ.get("LAB_KERNEL") == "uml" else ""))
 for h, dev in ((net.mn, "mnd0"), (net.ar[1], "amad0")):
     h.run("tc qdisc del dev %s clsact" % dev)
-unchecked = iperf()
-# the same path by hand: the daemons stopped, classic tunnels in place of theirs
-net.mnd.kill()
-net.amad[1].kill()
-hnp = hoa1[:13] + "::/64" if False else ":".join(hoa1.split(":")[:4]) + "::/64"
-net.ar[1].ip("link add hand type ip6tnl mode ip6ip6 local 2001:db8:a1::1 remote %s encaplimit none hoplimit 64" % coa)
-net.ar[1].ip("link set hand mtu 1460 up")
-net.ar[1].ip("-6 route replace %s dev hand metric 1" % "2001:db8:101::/64")
-net.mn.ip("link add hand type ip6tnl mode ip6ip6 local %s remote 2001:db8:a1::1 encaplimit none hoplimit 64" % coa)
-net.mn.ip("link set hand mtu 1460 up")
-net.mn.ip("-6 route replace default dev hand table 7700 metric 1")
-by_hand = iperf()
-
-
-def out(name, value):
-    print("BENCH " + json.dumps({"name": name, "value": round(value), "unit": "Mbit/s", "limit": round(by_hand), "ratio": round(value / by_hand, 3), "target": ">= 0.97 of a hand-made ip6tnl"}))
-
-
-out("TCP through the tunnel, source check on (BPF interpreted in UML)", ours)
-out("TCP through the tunnel, source check off", unchecked)
-lab.check(True, "measured")
+compare("TCP through the tunnel, source check off")
+lab.check(net.home(1)["state"] == "bound", "the binding is still there")
 lab.finish()

@@ -63,7 +63,7 @@ static struct {
 	FILE *journal;
 	double rate, seconds;
 	uint32_t lifetime_s, lease_s, first;
-	bool json, no_bind, quiet;
+	bool json, no_bind, step;
 } option = {
 	.nodes = 100, .prefixes = 1, .window = 64, .anchor_port = CHANNEL_PORT, .lifetime_s = 3600, .lease_s = 86400};
 
@@ -510,6 +510,15 @@ static void print(const char *name, const struct phase *p)
 	(void)fflush(stdout);
 }
 
+/* Between the phases somebody measures. */
+static void step(void)
+{
+	char line[80];
+
+	if (option.step && !fgets(line, sizeof(line), stdin))
+		die("standard input ended", 0);
+}
+
 static void usage(FILE *f)
 {
 	(void)fprintf(f,
@@ -530,7 +539,8 @@ static void usage(FILE *f)
 		"  --journal FILE  write down what is sent and answered: S NODE SEQUENCE KIND PREFIX CARE-OF, A NODE SEQUENCE STATUS PREFIX;\n"
 		"                  kinds are a attach, b bind, u unbind, r release\n"
 		"  --mix PERCENT   of moves are unbindings and releases (0), with --prefixes 1\n"
-		"  --json          one object a line\n");
+		"  --json          one object a line       --step         wait for a line of input before binds and "
+		"moves\n");
 }
 
 int main(int argc, char **argv)
@@ -560,7 +570,7 @@ int main(int argc, char **argv)
 		{"seconds", 1, NULL, SECONDS}, {"rate", 1, NULL, RATE}, {"lifetime", 1, NULL, LIFETIME},
 		{"lease", 1, NULL, LEASE}, {"interface", 1, NULL, INTERFACE}, {"port", 1, NULL, PORT},
 		{"anchor-port", 1, NULL, ANCHOR_PORT}, {"json", 0, NULL, 'j'}, {"no-bind", 0, NULL, 'n'},
-		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"help", 0, NULL, 'h'}, {0}};
+		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"step", 0, NULL, 's'}, {"help", 0, NULL, 'h'}, {0}};
 	struct prefix6 prefix = {0};
 	struct domain_key key;
 	char err[CREDENTIAL_ERR];
@@ -628,6 +638,9 @@ int main(int argc, char **argv)
 		case 'j':
 			option.json = true;
 			break;
+		case 's':
+			option.step = true;
+			break;
 		case 'n':
 			option.no_bind = true;
 			break;
@@ -666,10 +679,12 @@ int main(int argc, char **argv)
 	p = run(true, (uint64_t)option.nodes * option.prefixes, UINT64_MAX);
 	print("attach", &p);
 	if (!option.no_bind) {
+		step();
 		p = run(false, option.nodes, UINT64_MAX);
 		print("bind", &p);
 	}
 	if (option.moves || option.seconds > 0) {
+		step();
 		p = run(false, option.moves ? option.moves : UINT64_MAX,
 			option.seconds > 0 ? clock_us(CLOCK_MONOTONIC) + (uint64_t)(option.seconds * 1e6) : UINT64_MAX);
 		print("move", &p);

@@ -796,7 +796,7 @@ static void restart(void **state)
 	n->at = address("2001:db8:c::11");
 	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .mtu = 1400, .sequence = 500), 0);
 	id = change_of(FWD_NEXTHOP)->nexthop.id;
-	until_us = lm_find(a->lm, &p)->until_us;
+	until_us = binding_until_us(lm_find(a->lm, &p));
 
 	kill_anchor();
 	start_anchor();
@@ -804,7 +804,7 @@ static void restart(void **state)
 	assert_non_null(b);
 	assert_memory_equal(mr_care_of(b->locator), &n->at, 16);
 	assert_int_equal(b->mtu, 1400);
-	assert_true(b->until_us >= until_us && b->until_us < until_us + 2 * SEC);
+	assert_true(binding_until_us(b) >= until_us && binding_until_us(b) < until_us + 2 * SEC);
 	assert_int_equal(
 		change_of(FWD_NEXTHOP)->nexthop.id, id); /* so that what is in the kernel is found to be right */
 	assert_int_equal(anchoring_count(a->anchoring), 2);

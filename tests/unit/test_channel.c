@@ -1541,15 +1541,10 @@ static void owner_may_remove_in_recv(void **state)
 
 static void credential_of_a_peer(void **state)
 {
-	int cred;
-
 	(void)state;
 	connect_mn();
 	assert_string_equal(channel_peer_name(peer_of(ama, mn)), "laptop");
 	assert_memory_equal(channel_peer_key(peer_of(ama, mn)), mn->id.public_key, 32);
-	assert_null(channel_peer_ctx(peer_of(ama, mn)));
-	channel_peer_set_ctx(peer_of(ama, mn), &cred);
-	assert_ptr_equal(channel_peer_ctx(peer_of(ama, mn)), &cred);
 }
 
 static void config_is_checked(void **state)
