@@ -200,7 +200,7 @@ static bool is_access(const struct amad *a, uint32_t ifindex)
 }
 
 /* The wall clock is read once a turn. */
-static uint64_t to_wall_s(struct amad *a, uint64_t at_us)
+static uint64_t wall_now_us(struct amad *a)
 {
 	uint64_t turn_us = loop_now_us(a->loop);
 
@@ -208,12 +208,17 @@ static uint64_t to_wall_s(struct amad *a, uint64_t at_us)
 		a->wall_turn_us = turn_us;
 		a->wall_us = loop_wall_ns() / 1000;
 	}
-	return (a->wall_us + (at_us - turn_us) + SEC - 1) / SEC;
+	return a->wall_us;
 }
 
-static uint64_t from_wall_s(const struct amad *a, uint64_t wall_s)
+static uint64_t to_wall_s(struct amad *a, uint64_t at_us)
 {
-	uint64_t now_wall_us = loop_wall_ns() / 1000;
+	return (wall_now_us(a) + (at_us - loop_now_us(a->loop)) + SEC - 1) / SEC;
+}
+
+static uint64_t from_wall_s(struct amad *a, uint64_t wall_s)
+{
+	uint64_t now_wall_us = wall_now_us(a);
 
 	return wall_s * SEC > now_wall_us ? loop_now_us(a->loop) + (wall_s * SEC - now_wall_us) : 0;
 }
