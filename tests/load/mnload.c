@@ -42,7 +42,9 @@
 struct node {
 	struct node *prev, *next; /* in a queue */
 	struct channel *channel;
-	struct channel_peer *peer;
+	struct channel_peer *peer, *serving; /* serving: the AMA that passes updates on, NULL = none */
+	size_t relay_len;		     /* what it handed over, to be read */
+	uint8_t relay[1000];
 	uint32_t number, place; /* its address now */
 	uint64_t sent_us;
 	uint16_t sequence;
@@ -59,7 +61,9 @@ static struct {
 	const char *domain_key, *interface;
 	unsigned nodes, prefixes, window, port, anchor_port;
 	uint64_t moves;
-	unsigned mix;
+	unsigned mix, n_through;
+	struct in6_addr through[8]; /* serving AMAs, one after the other */
+	const struct in6_addr *at;  /* the present one, NULL = none */
 	FILE *journal;
 	double rate, seconds;
 	uint32_t lifetime_s, lease_s, first;
@@ -123,6 +127,25 @@ static void flush(void)
 	n_tx = 0;
 }
 
+/* Ask the serving AMA to pass on what is sealed for the anchor. */
+static void pass(struct node *n, const uint8_t *sealed, size_t len)
+{
+	uint8_t buf[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_bu bu = {.sequence = n->sequence, .flags = MH_BU_A | MH_BU_P, .lifetime_s = option.lifetime_s};
+	struct mh_writer m = mh_begin_bu(&w, &bu);
+
+	mh_put_anchor(&m, &option.anchor);
+	for (unsigned i = 0; i < n->n_hnp; i++)
+		mh_put_prefix(&m, MHOPT_HNP, &n->hnp[i]);
+	mh_put_address(&m, MHOPT_LINK_LOCAL, &option.link_local);
+	mh_put_sealed(&m, 1, sealed, len);
+	mh_end(&m);
+	if (wcur_ok(&w))
+		(void)channel_send_flags(
+			n->channel, n->serving, buf, wcur_len(&w), n->tries ? CHANNEL_FORCE_HANDSHAKE : 0);
+}
+
 static void op_send(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
 {
 	const struct node *n = ctx;
@@ -131,6 +154,10 @@ static void op_send(void *ctx, const struct channel_endpoint *ep, const uint8_t 
 	struct cmsghdr *c;
 
 	(void)flags;
+	if (ep->relay) {
+		pass(ctx, buf, len);
+		return;
+	}
 	if (len > sizeof(x->buf))
 		return;
 	if (n_tx == BATCH)
@@ -169,6 +196,16 @@ static void open_socket(void)
 		die("cannot open a UDP socket", errno);
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+}
+
+static void input(struct node *n, const struct channel_rx *r, const uint8_t *buf, size_t len)
+{
+	struct channel_rx inner = {.ep = {.remote = option.anchor, .port = (uint16_t)option.anchor_port, .relay = 1}};
+
+	(void)channel_input(n->channel, r, buf, len, now_us);
+	if (n->relay_len)
+		(void)channel_input(n->channel, &inner, n->relay, n->relay_len, now_us);
+	n->relay_len = 0;
 }
 
 /* Take what has come; waits at most timeout_ms for the first. */
@@ -212,8 +249,7 @@ static void receive(int timeout_ms)
 			}
 			number = (uint32_t)a[12] << 24 | (uint32_t)a[13] << 16 | (uint32_t)a[14] << 8 | a[15];
 			if (number - 1 - option.first < option.nodes)
-				(void)channel_input(nodes[number - 1 - option.first]->channel, &r, rx[i].buf,
-					rx_msg[i].msg_len, now_us);
+				input(nodes[number - 1 - option.first], &r, rx[i].buf, rx_msg[i].msg_len);
 		}
 		if (n < BATCH)
 			return;
@@ -234,7 +270,17 @@ static void op_recv(void *ctx, struct channel_peer *peer, const struct channel_r
 		struct prefix6 hnp;
 		enum mh_why why;
 
-		if (mh_read(&c, &m, &why) < 0 || m.type != MH_BA || !n->waiting)
+		if (mh_read(&c, &m, &why) == 0 && mh_is_relay(&m)) {
+			uint32_t cookie;
+
+			n->relay_len = dmmopt_sealed(&m, &cookie, n->relay, sizeof(n->relay));
+			continue;
+		}
+		if (m.type == MH_BA && (m.ba.flags & MH_BA_P)) {
+			count_status[m.ba.status]++;
+			continue;
+		}
+		if (m.type != MH_BA || !n->waiting)
 			continue;
 		if ((uint16_t)(n->sequence - m.ba.sequence) >= n->waits && m.ba.status != MH_STATUS_SEQUENCE)
 			continue; /* to an earlier one, sent twice */
@@ -319,6 +365,12 @@ static void set_place(struct node *n)
 
 	if (IN6_IS_ADDR_LINKLOCAL(&option.anchor))
 		ep.ifindex = if_nametoindex(option.interface);
+	if (option.at) {
+		struct channel_endpoint to = {.remote = *option.at, .local = ep.local, .port = ep.port};
+
+		channel_peer_set_endpoint(n->serving, &to);
+		ep.relay = 1;
+	}
 	channel_peer_set_endpoint(n->peer, &ep);
 }
 
@@ -328,7 +380,7 @@ static void send_updates(struct node *n, bool again)
 	static const struct prefix6 any = {.len = 64};
 	uint8_t buf[CHANNEL_MESSAGE_MAX];
 	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct in6_addr at = place_of(n);
+	struct in6_addr at = option.at ? *option.at : place_of(n);
 	unsigned flags = again ? CHANNEL_FORCE_HANDSHAKE : 0;
 
 	n->waits = n->attaching ? 1 : (uint16_t)n->n_hnp;
@@ -398,13 +450,14 @@ static void repeat_late(void)
 
 /* --- phases ---------------------------------------------------------------------------------------------------- */
 
-static void discover(struct node *n)
+static void discover(struct node *n, const struct in6_addr *at)
 {
 	struct channel_endpoint ep = {
-		.remote = option.anchor, .local = place_of(n), .port = (uint16_t)option.anchor_port};
+		.remote = *at, .local = place_of(n), .port = (uint16_t)option.anchor_port};
 
 	if (IN6_IS_ADDR_LINKLOCAL(&option.anchor))
 		ep.ifindex = if_nametoindex(option.interface);
+	has_anchor = false;
 	for (int i = 0; i < 20 && !has_anchor; i++) {
 		now_us = clock_us(CLOCK_MONOTONIC);
 		channel_discover(n->channel, &ep, now_us);
@@ -538,6 +591,7 @@ static void usage(FILE *f)
 		"  --port N        source port (any)       --anchor-port N  (7872)\n"
 		"  --journal FILE  write down what is sent and answered: S NODE SEQUENCE KIND PREFIX CARE-OF, A NODE SEQUENCE STATUS PREFIX;\n"
 		"                  kinds are a attach, b bind, u unbind, r release\n"
+		"  --through ADDR  bind through this AMA (pLU), may be given again: then through that one\n"
 		"  --mix PERCENT   of moves are unbindings and releases (0), with --prefixes 1\n"
 		"  --json          one object a line       --step         wait for a line of input before binds and "
 		"moves\n");
@@ -562,7 +616,8 @@ int main(int argc, char **argv)
 		PORT,
 		ANCHOR_PORT,
 		JOURNAL,
-		MIX
+		MIX,
+		THROUGH
 	};
 	const struct option options[] = {{"domain-key", 1, NULL, KEY}, {"prefix", 1, NULL, PREFIX},
 		{"link-local", 1, NULL, LINK_LOCAL}, {"nodes", 1, NULL, NODES}, {"first", 1, NULL, FIRST},
@@ -570,7 +625,7 @@ int main(int argc, char **argv)
 		{"seconds", 1, NULL, SECONDS}, {"rate", 1, NULL, RATE}, {"lifetime", 1, NULL, LIFETIME},
 		{"lease", 1, NULL, LEASE}, {"interface", 1, NULL, INTERFACE}, {"port", 1, NULL, PORT},
 		{"anchor-port", 1, NULL, ANCHOR_PORT}, {"json", 0, NULL, 'j'}, {"no-bind", 0, NULL, 'n'},
-		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"step", 0, NULL, 's'}, {"help", 0, NULL, 'h'}, {0}};
+		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"through", 1, NULL, THROUGH}, {"step", 0, NULL, 's'}, {"help", 0, NULL, 'h'}, {0}};
 	struct prefix6 prefix = {0};
 	struct domain_key key;
 	char err[CREDENTIAL_ERR];
@@ -632,6 +687,10 @@ int main(int argc, char **argv)
 				die(optarg, errno);
 			(void)setvbuf(option.journal, NULL, _IOLBF, 0);
 			break;
+		case THROUGH:
+			if (option.n_through == 8 || inet_pton(AF_INET6, optarg, &option.through[option.n_through++]) != 1)
+				die("--through takes an address, at most 8 times", 0);
+			break;
 		case MIX:
 			option.mix = (unsigned)strtoul(optarg, NULL, 10);
 			break;
@@ -669,7 +728,7 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < option.nodes; i++)
 		nodes[i] = node_new(option.first + i, &key);
 	domain_key_done(&key);
-	discover(nodes[0]);
+	discover(nodes[0], &option.anchor);
 	for (unsigned i = 0; i < option.nodes; i++) {
 		if (channel_peer_add(nodes[i]->channel, &anchor, &nodes[i]->peer) < 0)
 			die("out of memory", 0);
@@ -678,6 +737,17 @@ int main(int argc, char **argv)
 	}
 	p = run(true, (uint64_t)option.nodes * option.prefixes, UINT64_MAX);
 	print("attach", &p);
+	for (unsigned k = 0; k < option.n_through; k++) {
+		step();
+		option.at = &option.through[k];
+		discover(nodes[0], option.at);
+		for (unsigned i = 0; i < option.nodes; i++)
+			if (channel_peer_add(nodes[i]->channel, &anchor, &nodes[i]->serving) < 0)
+				die("out of memory", 0);
+		p = run(false, option.nodes, UINT64_MAX);
+		print("through", &p);
+	}
+	option.at = NULL;
 	if (!option.no_bind) {
 		step();
 		p = run(false, option.nodes, UINT64_MAX);
