@@ -3,7 +3,7 @@
 changes when a node moves 1,000 times between links of one AMA, and when it moves between two; bytes a packet on the access link; packets lost when the AMA
 before sends on what still arrives. Arguments: moves between AMAs, moves between links."""
 import json, statistics, sys, time
-from lab import Lab, now, sh
+from lab import Lab, now
 
 moves, link_moves = int(sys.argv[1]), int(sys.argv[2])
 RTT = 20.0
@@ -19,13 +19,6 @@ hold = net.mn.spawn(["labstream", "send", hoa1, "2001:db8:c::2", "9", "200000", 
 
 def out(name, value, unit, limit, target):
     print("BENCH " + json.dumps({"name": name, "value": round(value, 3), "unit": unit, "limit": round(limit, 3), "ratio": round(value / limit, 3) if limit else 0, "target": target}))
-
-
-def configure(way):
-    text = open(net.mn_dir + "/mnd.conf").read()
-    text = "\n".join(l for l in text.splitlines() if not l.startswith("updates")) + "\nupdates = %s\n" % way
-    open(net.mn_dir + "/mnd.conf", "w").write(text)
-    sh(["mnctl", "--socket", net.mn_dir + "/sock", "reload"])
 
 
 def go(network, way):
@@ -54,7 +47,7 @@ INTERVAL = 2000  # us
 times, lost, dark, sizes = {"direct": [], "proxied": []}, {"direct": [], "proxied": []}, {"direct": [], "proxied": []}, {}
 for turn in range(3):
     for way in ("direct", "proxied"):
-        configure("prefer-proxy" if way == "proxied" else "direct-only")
+        net.set_mnd("updates", "prefer-proxy" if way == "proxied" else "direct-only")
         go(3, way)
         go(2, way)
         stream = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9001, INTERVAL, moves * 2 + 6)
@@ -75,7 +68,7 @@ air = {k: statistics.median(n - d * 1000 / INTERVAL for n, d in zip(lost[k], dar
 out("packets lost a handover beyond those sent while there was no path, proxied, median", max(air["proxied"], 0), "packets", max(RTT * 1000 / INTERVAL, 1), "<= 1 (those in the air: one RTT of the stream)")
 
 # inside one AMA: the anchor hears nothing
-configure("prefer-proxy")
+net.set_mnd("updates", "prefer-proxy")
 go(2, "proxied")
 time.sleep(1)
 core, requests = net.core.capture("ar1", "udp port 7872"), net.amactl(1, "status")["counters"]["kernel-requests"]

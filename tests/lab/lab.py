@@ -549,6 +549,14 @@ class Roaming:
         self.mnd = self.mn.spawn(["mnd", "-c", self.mn_dir + "/mnd.conf"] + (["-d", "all"] if VERBOSE else []))
         self.lab.wait(lambda: self.mnd.alive() and self.mnctl("status"), "mnd")
 
+    def set_mnd(self, key, value):
+        """Change a setting of mnd while it runs."""
+        path = self.mn_dir + "/mnd.conf"
+        lines = [l for l in open(path).read().splitlines() if l.split("=")[0].strip() != key]
+        with open(path, "w") as f:
+            f.write("\n".join(lines + ["%s = %s" % (key, value)]) + "\n")
+        sh(["mnctl", "--socket", self.mn_dir + "/sock", "reload"])
+
     # --- asking ---------------------------------------------------------------------------------------------
     def mnctl(self, command):
         return json.loads(sh(["mnctl", "--json", "--socket", self.mn_dir + "/sock", command]))

@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two interfaces: make before break. Nothing of a stream is lost in either direction while the node goes from one to the other."""
+"""Two interfaces: make before break. Nothing of a stream is lost in either direction while the node goes from one to the other, whether it tells its
+anchor itself or through the AMAs, of which the one before sends on what still arrives."""
 from lab import Lab
 
 lab = Lab()
-net = lab.roaming(networks=2, radios=2, delay_ms=10)
+net = lab.roaming(networks=3, radios=2, delay_ms=10)
 hoa1 = net.attach(1)
-up = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9001, 5000, 8)
-down = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9002, 5000, 8)
-lab.wait(lambda: len(down.packets()) > 100, "the stream")
-for k in range(4):
-    new, old, network = ((1, 0, 2), (0, 1, 1))[k % 2]
-    net.radios[new].plug(network)
-    want = "bound" if network == 2 else "native"
-    lab.wait(lambda: net.home(1)["state"] == want, "home address 1 " + want)
-    seen = len(down.packets())
-    lab.wait(lambda: len(down.packets()) > seen + 20, "packets on the new path")
-    net.radios[old].unplug()
-    lab.wait(lambda: [a for a in net.mnctl("status")["attachments"] if a["interface"] == "wlan%d" % old and not a["usable"]], "the loss of the old link")
-r, rb = up.result(), down.result()
-lab.check(r["lost"] == 0, "up: %(lost)d of %(sent)d lost, longest gap %(gap_ms).0f ms, %(reordered)d reordered" % r)
-lab.check(rb["lost"] == 0, "down: %(lost)d of %(sent)d lost, longest gap %(gap_ms).0f ms, %(reordered)d reordered" % rb)
-lab.check(net.home(1)["state"] == "native", "and it is at home again")
+new, old = 1, 0
+for way, path in (("prefer-direct", "tunnel"), ("prefer-proxy", "proxied")):
+    net.set_mnd("updates", way)
+    up = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9001, 5000, 8)
+    down = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9002, 5000, 8)
+    lab.wait(lambda: len(down.packets()) > 100, "the stream")
+    for network in (2, 3, 2, 1):
+        net.radios[new].plug(network)
+        want = {"state": "native", "path": "native"} if network == 1 else {"state": "bound", "path": path}
+        care_of = "2001:db8:a%d:" % network
+        lab.wait(lambda: want.items() <= net.home(1).items() and (network == 1 or net.home(1)["care_of"].startswith(care_of)), "%s at network %d" % (want, network))
+        seen = len(down.packets())
+        lab.wait(lambda: len(down.packets()) > seen + 20, "packets on the new path")
+        net.radios[old].unplug()
+        lab.wait(lambda: [a for a in net.mnctl("status")["attachments"] if a["interface"] == "wlan%d" % old and not a["usable"]], "the loss of the old link")
+        new, old = old, new
+    r, rb = up.result(), down.result()
+    lab.check(r["lost"] == 0, "%s, up: %s of %s lost, longest gap %.0f ms, %s reordered" % (way, r["lost"], r["sent"], r["gap_ms"], r["reordered"]))
+    lab.check(rb["lost"] == 0, "%s, down: %s of %s lost, longest gap %.0f ms, %s reordered" % (way, rb["lost"], rb["sent"], rb["gap_ms"], rb["reordered"]))
+    lab.check(net.home(1)["state"] == "native", "and it is at home again")
 lab.finish()
