@@ -5,31 +5,17 @@ route changes in the same kernel; memory a binding. Arguments: nodes, moves, pre
 New bindings: a nexthop and a route each. Moves: with one prefix a node one replaced nexthop and one datagram; with several the updates share a datagram, and
 each has its route replaced. The load generator shares the processor with the anchor, so what is compared is CPU time: amad's own, all of
 it from the first datagram to the store being on disk again, and the plain sender's own. It is measured before amad runs and after, as nobody then listens to it."""
-import json, os, re, statistics, subprocess, sys, time
-from lab import Lab, inside, sh
+import json, re, statistics, subprocess, sys, time
+from anchorload import Anchor, out
+from lab import Lab, inside
 
 nodes, moves = int(sys.argv[1]), int(sys.argv[2])
 prefixes = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 lab = Lab()
-ar, load = lab.host("ar"), lab.host("load")
-lab.link(ar, "lan0", load, "eth0")
-ar.sysctl("net.ipv6.conf.all.forwarding", 1)
-for h in (ar, load):
-    h.sysctl("net.ipv6.route.max_size", 4000000)
-ar.address("lan0", "2001:db8:a1::1/64")
-load.address("eth0", "2001:db8:a1::2/64")
-lab.wait(lambda: "fe80" in load.ip("-6 addr show dev eth0"), "a link-local address")
-ll = load.ip("-6 addr show dev eth0 scope link").split("inet6 ")[1].split("/")[0]
-ar.route("2001:db8:bb::/64 via %s dev lan0" % ll)
-load.ip("-6 route add local 2001:db8:bb::/64 dev lo")
+anchor = Anchor(lab)
+ar = anchor.ar
 ar.ip("link add amad0 type ip6tnl external encaplimit none")
 ar.ip("link set amad0 mtu 1460 up")
-d = "/tmp/lab/domain"
-os.makedirs(d)
-sh(["amactl", "domain", "init", "--dir", d, "lab"])
-sh(["amactl", "domain", "add-ama", "--dir", d, "ama", "--prefix", "2001:db8:1000::/40"])
-with open("/tmp/lab/amad.conf", "w") as f:
-    f.write("[ama]\naccess = lan0\nidentity = %s/ama.identity\ntrusted-domains = %s/trusted-domains\nstate-dir = /tmp/lab/state\ncontrol-socket = /tmp/lab/sock\nleases-a-node = 1000\n" % (d, d))
 limits = {"new": [], "moves": []}
 
 
@@ -40,15 +26,15 @@ def limit():
 
 
 def cpu_s():
-    return int(open("/proc/%d/schedstat" % p.popen.pid).read().split()[0]) / 1e9
+    return int(open("/proc/%d/schedstat" % anchor.p.popen.pid).read().split()[0]) / 1e9
 
 
 def memory():
-    return int(re.search(r"RssAnon:\s+(\d+)", open("/proc/%d/status" % p.popen.pid).read()).group(1)) * 1024
+    return int(re.search(r"RssAnon:\s+(\d+)", open("/proc/%d/status" % anchor.p.popen.pid).read()).group(1)) * 1024
 
 
 def answered():
-    return json.loads(sh(["amactl", "--json", "--socket", "/tmp/lab/sock", "status"]))["counters"]["ba-status-0"]
+    return anchor.status()["counters"]["ba-status-0"]
 
 
 def phase():
@@ -72,32 +58,24 @@ def phase():
 phases = {}
 limit()
 limit()
-p = ar.spawn(["amad", "-c", "/tmp/lab/amad.conf"])
-lab.wait(lambda: "is ready" in p.output(), "amad")
+anchor.start("/tmp/lab/state")
 memory_before = memory()
 with inside("load"):
-    generator = subprocess.Popen(["mnload", "--json", "--step", "--domain-key", d + "/domain.key", "--prefix", "2001:db8:bb::/64", "--link-local", ll, "--nodes", str(nodes),
-                                  "--prefixes", str(prefixes), "--window", "512", "--moves", str(moves // prefixes), "2001:db8:a1::1"],
+    generator = subprocess.Popen(anchor.mnload_command(nodes, "--step", "--prefixes", str(prefixes), "--window", "512", "--moves", str(moves // prefixes)),
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 phase()
 phase()
 used = memory() - memory_before
-status = json.loads(sh(["amactl", "--json", "--socket", "/tmp/lab/sock", "status"]))
-lab.check(status["bindings"] == nodes * prefixes, "%d bindings" % status["bindings"])
+n = anchor.status()["bindings"]
+lab.check(n == nodes * prefixes, "%d bindings" % n)
 phase()
 end = json.loads(generator.stdout.readline())
 generator.wait()
 lab.check(phases["move"]["n"] == moves // prefixes * prefixes and not end["refused"], "all moves were accepted: %s" % end)
-p.kill()
+anchor.stop()
 ar.ip("nexthop flush", check=False)
 limit()
 limit()
-
-
-def out(name, value, unit, limit, ratio, target):
-    print("BENCH " + json.dumps({"name": name, "value": round(value, 1), "unit": unit, "limit": round(limit, 1), "ratio": round(ratio, 3), "target": target}))
-
-
 for name, ours, plain in (("new bindings", "bind", "new"), ("moves", "move", "moves")):
     rate, most = phases[ours]["n"] / phases[ours]["cpu_s"], statistics.median(limits[plain])
     out("%s at an anchor, %d nodes of %d prefixes" % (name, nodes, prefixes), rate, "1/CPU s", most, rate / most, ">= 0.7 of plain batched netlink")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One anchor and a host that acts as many nodes, for the benchmarks of the store and of a restart."""
+"""One anchor and a host that acts as many nodes, for the benchmarks."""
 import json, os, time
 from lab import Lab, now, sh
 
@@ -46,9 +46,11 @@ class Anchor:
         stat = open("/proc/%d/stat" % self.p.popen.pid).read().split()
         return (int(stat[13]) + int(stat[14])) / 100
 
+    def mnload_command(self, nodes, *more):
+        return ["mnload", "--json", "--domain-key", self.d + "/domain.key", "--prefix", "2001:db8:bb::/64", "--link-local", self.ll, "--nodes", str(nodes)] + list(more) + ["2001:db8:a1::1"]
+
     def mnload(self, nodes, *more):
-        out = self.load.run(["mnload", "--json", "--domain-key", self.d + "/domain.key", "--prefix", "2001:db8:bb::/64", "--link-local", self.ll, "--nodes", str(nodes)] +
-                            list(more) + ["2001:db8:a1::1"], timeout=1500)
+        out = self.load.run(self.mnload_command(nodes, *more), timeout=1500)
         return {j["phase"]: j for j in (json.loads(l) for l in out.splitlines() if l.startswith("{"))}
 
 
