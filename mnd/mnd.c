@@ -15,6 +15,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fnmatch.h>
+#include <linux/if_addr.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -586,7 +587,8 @@ static void watch_unused(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 
 /* --- what goes to an anchor ------------------------------------------------------------------------------------ */
 
-static struct in6_addr link_local_of(const struct attachment *at)
+/* *ret_settled: it is past duplicate address detection. */
+static struct in6_addr link_local_of(const struct attachment *at, bool *ret_settled)
 {
 	struct in6_addr a = IN6ADDR_ANY_INIT;
 	FILE *f = fopen("/proc/net/if_inet6", "re");
@@ -596,6 +598,7 @@ static struct in6_addr link_local_of(const struct attachment *at)
 	while (f && fscanf(f, "%32s %x %x %x %x %31s", hex, &ifindex, &plen, &scope, &flags, name) == 6) {
 		if (ifindex != at->ifindex || scope != 0x20)
 			continue;
+		*ret_settled = !(flags & (IFA_F_TENTATIVE | IFA_F_OPTIMISTIC));
 		for (int i = 0; i < 16; i++) {
 			unsigned b;
 
@@ -637,13 +640,14 @@ static void send_through(struct mnd *m, const struct channel_endpoint *ep, const
 	struct mh_bu head = {
 		.flags = MH_BU_A | MH_BU_P, .sequence = ++serving->sequence, .lifetime_s = (uint32_t)(m->config.binding_us / SEC)};
 	struct in6_addr link_local;
+	bool settled;
 	uint8_t out[CHANNEL_MESSAGE_MAX];
 	struct wcur w = wcur_make(out, sizeof(out));
 	struct mh_writer mw = mh_begin_bu(&w, &head);
 
 	if (!a || !serving->used || !m->attach.selected)
 		return;
-	link_local = link_local_of(m->attach.selected);
+	link_local = link_local_of(m->attach.selected, &settled);
 	mh_put_anchor(&mw, &a->address);
 	for (unsigned i = 0; i < HOMES; i++)
 		if (m->homes[i].used && m->homes[i].anchor == a && m->homes[i].bu.kind == LU_BIND && m->homes[i].bu.proxied)
@@ -1110,6 +1114,7 @@ static void begin_update(struct mnd *m, struct home *x, uint64_t now_us)
 	const struct attachment *at = m->attach.selected;
 	struct binding_update *bu = &x->bu;
 	uint64_t lease_s = m->config.lease_us / SEC;
+	bool settled;
 
 	memset(bu, 0, sizeof(*bu));
 	bu->kind = x->h.asked;
@@ -1122,7 +1127,7 @@ static void begin_update(struct mnd *m, struct home *x, uint64_t now_us)
 	bu->next_us = now_us;
 	bu->first = !x->h.known;
 	if (bu->kind == LU_ATTACH) {
-		bu->link_local = link_local_of(at);
+		bu->link_local = link_local_of(at, &settled);
 		bu->lease_s = (uint32_t)lease_s;
 	}
 	/* a renewal is a synchronous write at the anchor: only when half of the lease is over */
@@ -1423,7 +1428,11 @@ static void decide(void *ctx)
 			resync(m);
 		(void)attach_step(&m->attach, now_us, &at_us);
 		while ((at = attach_solicit_due(&m->attach, now_us))) {
-			int r = ra_solicit(m->ra_fd, at->ifindex);
+			bool settled = false;
+			int r;
+
+			(void)link_local_of(at, &settled);
+			r = ra_solicit(m->ra_fd, at->ifindex, settled);
 
 			if (r < 0)
 				log_debug("attach", "router solicitation on %s: %s", at->name, strerror(-r));

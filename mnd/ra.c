@@ -7,8 +7,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/icmp6.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -151,13 +153,16 @@ int ra_receive(int fd, struct router_advert *ret, struct in6_addr *ret_router, u
 	return 1;
 }
 
-int ra_solicit(int fd, uint32_t ifindex)
+int ra_solicit(int fd, uint32_t ifindex, bool with_address)
 {
-	static const uint8_t rs[8] = {ND_ROUTER_SOLICIT};
+	/* with our link-layer address (RFC 4861 4.1): a router that looked for us in vain while we were away finds us at once, not at its
+	 * next try a second later */
+	uint8_t rs[16] = {ND_ROUTER_SOLICIT, [8] = ND_OPT_SOURCE_LINKADDR, 1};
+	struct ifreq ifr = {0};
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_scope_id = ifindex};
 	uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
 	struct in6_pktinfo info = {.ipi6_ifindex = ifindex};
-	struct iovec iov = {.iov_base = (void *)rs, .iov_len = sizeof(rs)};
+	struct iovec iov = {.iov_base = rs, .iov_len = sizeof(rs)};
 	struct msghdr msg = {.msg_name = &to,
 		.msg_namelen = sizeof(to),
 		.msg_iov = &iov,
@@ -166,6 +171,10 @@ int ra_solicit(int fd, uint32_t ifindex)
 		.msg_controllen = sizeof(control)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
+	if (!with_address || !if_indextoname(ifindex, ifr.ifr_name) || ioctl(fd, SIOCGIFHWADDR, &ifr) < 0)
+		iov.iov_len = 8;
+	else
+		memcpy(rs + 10, ifr.ifr_hwaddr.sa_data, 6);
 	(void)inet_pton(AF_INET6, "ff02::2", &to.sin6_addr);
 	c->cmsg_level = IPPROTO_IPV6;
 	c->cmsg_type = IPV6_PKTINFO;

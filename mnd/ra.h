@@ -44,6 +44,7 @@ int ra_open(void);
  * link-local, malformed). */
 int ra_receive(int fd, struct router_advert *ret, struct in6_addr *ret_router, uint32_t *ret_ifindex);
 
-/* Send one router solicitation to all routers on the interface, without a source link-layer option (so that it may leave
- * from an optimistic or unspecified address, RFC 4429 3.2). Returns 0 or -errno. */
-int ra_solicit(int fd, uint32_t ifindex);
+/* Send one router solicitation to all routers on the interface. with_address: with the source link-layer address option, which it
+ * must not have from an optimistic or unspecified address (RFC 4429 3.2): the link-local address is past duplicate address
+ * detection. Returns 0 or -errno. */
+int ra_solicit(int fd, uint32_t ifindex, bool with_address);

@@ -7,10 +7,10 @@ lab = Lab()
 net = lab.roaming(networks=3, radios=2, delay_ms=10)
 hoa1 = net.attach(1)
 new, old = 1, 0
-for way, path in (("prefer-direct", "tunnel"), ("prefer-proxy", "proxied")):
+for way, path, port in (("prefer-direct", "tunnel", 9001), ("prefer-proxy", "proxied", 9003)):
     net.set_mnd("updates", way)
-    up = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9001, 5000, 8)
-    down = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9002, 5000, 8)
+    up = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, port, 5000, 8)
+    down = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, port + 1, 5000, 8)
     lab.wait(lambda: len(down.packets()) > 100, "the stream")
     for network in (2, 3, 2, 1):
         net.radios[new].plug(network)
