@@ -21,6 +21,8 @@
 #define SEC	      1000000ULL
 #define REQUEST_US    (20 * SEC)
 #define DISCOVER_US   200000u /* not more often at one address */
+#define DISCOVERIES_S 20u /* in all: a node must not make us send to whom it likes */
+#define FORGET_US     (60 * SEC) /* an address at which nobody answered: longer than any request to it lives */
 #define PEERS	      4096
 #define PREFIXES      8
 #define SEALED_MAX    1000
@@ -78,6 +80,9 @@ struct serving {
 	struct request *waiting;
 	uint32_t cookie;
 	uint16_t sequence;
+	uint64_t discover_us; /* begin of the second that is counted */
+	unsigned discovered;
+	uint64_t swept_us;
 	struct serving_counters counters;
 };
 
@@ -500,7 +505,7 @@ uint8_t serving_request(
 		s->counters.refused++;
 		return MH_STATUS_PROHIBITED;
 	}
-	r = calloc(1, sizeof(*r));
+	r = s->by_cookie.n < 2 * s->env.max_visits ? calloc(1, sizeof(*r)) : NULL;
 	if (!r)
 		return MH_STATUS_RESOURCES;
 	r->sealed = malloc(len);
@@ -550,7 +555,11 @@ uint8_t serving_request(
 	}
 	r->waiting = true;
 	DL_APPEND(s->waiting, r);
-	if (now_us - r->anchor->asked_us >= DISCOVER_US) {
+	if (now_us - s->discover_us >= SEC) {
+		s->discover_us = now_us;
+		s->discovered = 0;
+	}
+	if (now_us - r->anchor->asked_us >= DISCOVER_US && s->discovered++ < DISCOVERIES_S) {
 		struct channel_endpoint ep = {.remote = anchor, .local = r->self, .port = s->env.port};
 
 		r->anchor->asked_us = now_us;
@@ -663,6 +672,7 @@ void serving_relay(struct serving *s, struct channel_peer *anchor, const struct 
 
 void serving_tick(struct serving *s, uint64_t now_us)
 {
+	struct table_entry *e, *tmp;
 	struct visit *v;
 	struct request *r;
 
@@ -672,6 +682,18 @@ void serving_tick(struct serving *s, uint64_t now_us)
 		r->over = true;
 		table_remove(&s->by_sequence, &r->by_sequence);
 		request_put(s, r);
+	}
+	if (now_us - s->swept_us < FORGET_US)
+		return;
+	s->swept_us = now_us;
+	TABLE_EACH(&s->amas, e, tmp)
+	{
+		struct ama *a = AMA(e);
+
+		if (a->known || a->restored || now_us - a->asked_us < FORGET_US)
+			continue;
+		table_remove(&s->amas, &a->by_address);
+		free(a);
 	}
 }
 

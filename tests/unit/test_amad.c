@@ -1133,12 +1133,80 @@ static void an_anchor_that_lies(void **state)
 	}
 }
 
+static void count_peer(void *ctx, const struct serving_peer *p)
+{
+	(void)p;
+	++*(unsigned *)ctx;
+}
+
+/* A node names anchors that are not there: few of them are asked, and they are forgotten. */
+static void a_node_that_names_strangers(void **state)
+{
+	struct node *n = &nodes[0];
+	const struct channel_counters *c = channel_counters(a->channel);
+	uint8_t buf[CHANNEL_MESSAGE_MAX];
+	unsigned peers = 0;
+
+	(void)state;
+	hoplimit = 255;
+	ifindex = LAN;
+	now_us += 10 * SEC;
+	for (unsigned i = 0; i < 12; i++) { /* fewer than max_visits * 2 */
+		for (unsigned k = 0; k < 2; k++) {
+			struct wcur w = wcur_make(buf, sizeof(buf));
+			struct mh_bu bu = {.sequence = 1, .flags = MH_BU_A | MH_BU_P, .lifetime_s = 300};
+			struct mh_writer m = mh_begin_bu(&w, &bu);
+			struct prefix6 p = prefix("2001:db8:999:5::/64");
+			struct in6_addr anchor = address("2001:db8:66::1"), link_local = address("fe80::11");
+
+			anchor.s6_addr[14] = (uint8_t)(2 * i + k);
+			mh_put_anchor(&m, &anchor);
+			mh_put_prefix(&m, MHOPT_HNP, &p);
+			mh_put_address(&m, MHOPT_LINK_LOCAL, &link_local);
+			mh_put_sealed(&m, 7, (const uint8_t *)"for nobody", 10);
+			mh_end(&m);
+			assert_int_equal(channel_send(n->channel, n->peer, buf, wcur_len(&w)), 0);
+			channel_flush(n->channel, now_us);
+			turn();
+		}
+	}
+	assert_int_equal(c->tx_discovery, 20);
+	serving_each_peer(a->serving, count_peer, &peers);
+	assert_int_equal(peers, 24);
+	/* and its requests are bounded */
+	for (unsigned i = 0; i < 20; i++) {
+		struct wcur w = wcur_make(buf, sizeof(buf));
+		struct mh_bu bu = {.sequence = 1, .flags = MH_BU_A | MH_BU_P, .lifetime_s = 300};
+		struct mh_writer m = mh_begin_bu(&w, &bu);
+		struct prefix6 p = prefix("2001:db8:999:5::/64");
+		struct in6_addr anchor = address("2001:db8:66::1"), link_local = address("fe80::11");
+
+		mh_put_anchor(&m, &anchor);
+		mh_put_prefix(&m, MHOPT_HNP, &p);
+		mh_put_address(&m, MHOPT_LINK_LOCAL, &link_local);
+		mh_put_sealed(&m, 7, (const uint8_t *)"for nobody", 10);
+		mh_end(&m);
+		assert_int_equal(channel_send(n->channel, n->peer, buf, wcur_len(&w)), 0);
+		channel_flush(n->channel, now_us);
+		turn();
+	}
+	assert_int_equal(n->ba.status, MH_STATUS_RESOURCES);
+	for (unsigned i = 0; i < 130; i++) {
+		now_us += SEC;
+		serving_tick(a->serving, now_us);
+	}
+	peers = 0;
+	serving_each_peer(a->serving, count_peer, &peers);
+	assert_int_equal(peers, 0);
+	assert_int_equal(serving_count(a->serving), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(life), TEST(statuses), TEST(pool_full), TEST(lost_acknowledgement),
 		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
 		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats),
-		TEST(through_an_ama), TEST(an_ama_that_lies), TEST(an_anchor_that_lies)};
+		TEST(through_an_ama), TEST(an_ama_that_lies), TEST(an_anchor_that_lies), TEST(a_node_that_names_strangers)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
