@@ -889,11 +889,12 @@ static int set_cred(const struct channel *ch, struct channel_peer *peer, const u
 
 static int peer_new(struct channel *ch, const uint8_t *raw, size_t len, const struct credential *cred, struct channel_peer **ret)
 {
+	size_t size = offsetof(struct channel_peer, own_name) + strlen(cred->node) + 1;
 	struct channel_peer *peer;
 
 	if (ch->counters.peers >= ch->max_peers)
 		return -ENOSPC;
-	peer = calloc(1, offsetof(struct channel_peer, own_name) + strlen(cred->node) + 1);
+	peer = calloc(1, size > sizeof(*peer) ? size : sizeof(*peer)); /* a short name fits in the padding, but a copy has that, too */
 	if (!peer)
 		return -ENOMEM;
 	peer->name = peer->own_name;

@@ -300,7 +300,8 @@ static void make_disk(size_t cut)
 		(void)snprintf(path, sizeof(path), "%s/after/%s", dir, file_name[i]);
 		out = fopen(path, "w");
 		assert_non_null(out);
-		assert_int_equal(fwrite(f.bytes, 1, f.len, out), f.len);
+		if (f.len > 0) /* of nothing there is no address either */
+			assert_int_equal(fwrite(f.bytes, 1, f.len, out), f.len);
 		(void)fclose(out);
 		free(f.bytes);
 	}
