@@ -77,13 +77,12 @@ struct before {
 /* An AMA that passes updates on to us. */
 struct relay {
 	uint8_t key[32];
-	struct in6_addr address;
+	struct channel_endpoint ep; /* where its last update came from */
 };
 
 /* What a node sealed for us, out of an AMA's PBU: it is read when that has been. */
 struct inner {
 	struct channel_rx rx;
-	struct channel_peer *from;
 	uint16_t sequence;
 	struct prefix6 prefix; /* the first of the PBU */
 	size_t len;
@@ -144,6 +143,7 @@ struct amad {
 	uint32_t access[ACCESS]; /* ifindexes on which nodes may attach */
 	char access_name[ACCESS][IF_NAMESIZE];
 	unsigned n_access;
+	bool serves; /* the rules of visiting nodes are wanted on them */
 	char absent[ABSENT][IF_NAMESIZE]; /* a lease's ifindex may be ABSENT_BIT | an index of this */
 	unsigned n_absent;
 	struct prefix6 *over; /* of leases and bindings in the store whose time has come; only while loading */
@@ -197,6 +197,19 @@ static bool is_access(const struct amad *a, uint32_t ifindex)
 		if (a->access[i] == ifindex)
 			return true;
 	return false;
+}
+
+/* Switched off, we still forward for nodes that are served until they have gone another way, or do not come back. */
+static bool serves(const struct amad *a)
+{
+	return a->config.proxy || serving_count(a->serving) > 0;
+}
+
+static void want_rules(struct amad *a)
+{
+	a->serves = serves(a);
+	for (unsigned i = 0; i < a->n_access; i++)
+		rc_want_access(a->set, a->access_name[i], a->serves);
 }
 
 /* The wall clock is read once a turn. */
@@ -302,6 +315,17 @@ static void drop_binding(struct amad *a, struct binding *b)
 	lm_delete(a->lm, b);
 }
 
+/* The AMA behind an index, to be sent to now; NULL = none. As its peer may be an anchor, too, whose address a node named, where its answers go is
+ * said each time. */
+static struct channel_peer *relay_peer(struct amad *a, uint16_t relay)
+{
+	struct channel_peer *peer = relay ? channel_find_peer(a->channel, a->relay[relay - 1].key) : NULL;
+
+	if (peer)
+		channel_peer_set_endpoint(peer, &a->relay[relay - 1].ep);
+	return peer;
+}
+
 /* Tell the AMA at which a prefix was until now that it is elsewhere (RFC 5846 with flag P, inter-MAG handover). */
 static void tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix)
 {
@@ -315,8 +339,8 @@ static void tell_previous(struct amad *a, const struct in6_addr *address, const 
 	struct mh_writer m = mh_begin_revocation(&w, &r);
 
 	for (unsigned i = 0; i < a->n_relays && !peer; i++)
-		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].address, address))
-			peer = channel_find_peer(a->channel, a->relay[i].key);
+		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].ep.remote, address))
+			peer = relay_peer(a, (uint16_t)(i + 1));
 	mh_put_prefix(&m, MHOPT_HNP, prefix);
 	mh_end(&m);
 	if (peer && wcur_ok(&w))
@@ -416,6 +440,8 @@ static void tick(void *ctx)
 	while (anchoring_aged(a->anchoring, now_us, &prefix))
 		stored(a, store_delete_lease(a->store, &prefix));
 	serving_tick(a->serving, now_us);
+	if (a->serves != serves(a))
+		want_rules(a);
 	fwd_release(a->set, now_us);
 	if (now_us / SEC % 60 == 0)
 		channel_expire(a->channel, now_us);
@@ -501,7 +527,6 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	uint64_t now_us = loop_now_us(a->loop), until_us;
 	struct binding *b;
 	bool is_new, is_moved, tells_lease;
-	struct in6_addr was = IN6ADDR_ANY_INIT;
 
 	if (!u->with_care_of || !in6_is_global(&u->care_of) || !IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) ||
 		anchoring_covers(a->anchoring, &u->care_of))
@@ -516,8 +541,6 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	is_moved = is_new || !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &u->care_of) ||
 		   !IN6_ARE_ADDR_EQUAL(mr_self(b->locator), &u->rx->ep.local);
 	b->mtu = u->mtu;
-	if (!is_new && b->proxied && !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &u->care_of))
-		was = *mr_care_of(b->locator);
 	if (a->srccheck && !is_new && is_moved)
 		srccheck_leave(a->srccheck, &b->prefix, mr_care_of(b->locator));
 	if (rc_bind(a->set, a->mr, b, &u->care_of, &u->rx->ep.local, a->tunnel, cookie) < 0) {
@@ -543,8 +566,6 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	if (is_new || is_moved)
 		b->since_s = (uint32_t)(now_us / SEC);
 	b->proxied = u->rx->ep.relay;
-	if (!IN6_IS_ADDR_UNSPECIFIED(&was))
-		tell_previous(a, &was, &l->prefix);
 	l->sequence = u->msg->bu.sequence;
 	l->has_sequence = true;
 	if (a->srccheck && is_moved)
@@ -652,12 +673,15 @@ static void put_proxy_ack(struct amad *a, struct channel_peer *peer, uint16_t se
 /* pLU: a node on our link asks to have its sealed update passed on. */
 static void on_request(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
 {
-	struct prefix6 prefix = {.len = 64};
+	struct prefix6 prefix = {.len = 64}, other;
 	uint8_t status = MH_STATUS_PROHIBITED;
+	bool own = false;
 
 	(void)mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix);
-	if (a->config.proxy && channel_peer_role(peer) == CREDENTIAL_MN && rx->hoplimit == 255 && is_access(a, rx->ep.ifindex) &&
-		!anchoring_covers(a->anchoring, &prefix.addr))
+	/* of a prefix of ours no other AMA may say where it is */
+	for (const struct mh_option *o = NULL; (o = mh_find(msg, MHOPT_HNP, o));)
+		own |= mhopt_prefix(o, &other) && anchoring_covers(a->anchoring, &other.addr);
+	if (a->config.proxy && channel_peer_role(peer) == CREDENTIAL_MN && rx->hoplimit == 255 && is_access(a, rx->ep.ifindex) && !own)
 		status = serving_request(a->serving, peer, rx, msg, loop_now_us(a->loop));
 	if (status == 0)
 		return;
@@ -665,7 +689,7 @@ static void on_request(struct amad *a, struct channel_peer *peer, const struct c
 	put_proxy_ack(a, peer, msg->bu.sequence, status, 0, &prefix);
 }
 
-static uint16_t relay_index(struct amad *a, struct channel_peer *peer, const struct in6_addr *address)
+static uint16_t relay_index(struct amad *a, struct channel_peer *peer, const struct channel_endpoint *ep)
 {
 	unsigned i;
 
@@ -678,7 +702,7 @@ static uint16_t relay_index(struct amad *a, struct channel_peer *peer, const str
 		memcpy(a->relay[i].key, channel_peer_key(peer), sizeof(a->relay[i].key));
 		a->n_relays++;
 	}
-	a->relay[i].address = *address;
+	a->relay[i].ep = *ep;
 	return (uint16_t)(i + 1);
 }
 
@@ -701,13 +725,12 @@ static void on_proxy_update(struct amad *a, struct channel_peer *peer, const str
 	in->len = dmmopt_sealed(msg, &cookie, in->sealed, sizeof(in->sealed));
 	if (in->len == 0) {
 		a->count_unsealed++;
-		put_proxy_ack(a, peer, msg->bu.sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &prefix);
+		put_proxy_ack(a, relay_peer(a, relay_index(a, peer, &rx->ep)), msg->bu.sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &prefix);
 		return;
 	}
 	in->rx = (struct channel_rx){.ep = rx->ep, .hoplimit = 0};
-	in->rx.ep.relay = relay_index(a, peer, &rx->ep.remote);
+	in->rx.ep.relay = relay_index(a, peer, &rx->ep);
 	in->rx.ep.ifindex = cookie;
-	in->from = peer;
 	in->sequence = msg->bu.sequence;
 	in->prefix = prefix;
 	if (in->rx.ep.relay)
@@ -727,7 +750,7 @@ static void read_inner(struct amad *a)
 		if (why == CHANNEL_OK)
 			continue;
 		a->count_sealed_bad++;
-		put_proxy_ack(a, in->from, in->sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &in->prefix);
+		put_proxy_ack(a, relay_peer(a, in->rx.ep.relay), in->sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &in->prefix);
 	}
 	a->n_inner = 0;
 }
@@ -969,7 +992,7 @@ static void channel_tx(void *ctx, const struct channel_endpoint *ep, const uint8
 		transport_send(a->transport, ep, buf, len, flags);
 		return;
 	}
-	peer = channel_find_peer(a->channel, a->relay[ep->relay - 1].key);
+	peer = relay_peer(a, ep->relay);
 	m = mh_begin_relay(&w);
 	mh_put_sealed(&m, ep->ifindex, buf, len);
 	mh_end(&m);
@@ -1110,6 +1133,15 @@ static void apply(void *ctx)
 		loop_timer_at(&a->retry, loop_now_us(a->loop));
 }
 
+/* The AMA at which it was until this turn hears of it now that it is so. */
+static void tell_if_moved(struct amad *a, const struct pending *p)
+{
+	const struct binding *b = p->binds && p->before.bound && p->before.proxied ? lm_find(a->lm, &p->prefix) : NULL;
+
+	if (b && !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &p->before.care_of))
+		tell_previous(a, &p->before.care_of, &p->prefix);
+}
+
 static void answer(void *ctx)
 {
 	struct amad *a = ctx;
@@ -1120,6 +1152,8 @@ static void answer(void *ctx)
 		struct wcur w = wcur_make(buf, sizeof(buf));
 		struct mh_writer m;
 
+		if (p->ba.status < 128 && p->kernel >= 0)
+			tell_if_moved(a, p);
 		if (p->superseded)
 			continue;
 		if (p->kernel < 0 && p->ba.status < 128) {
@@ -1139,8 +1173,7 @@ static void answer(void *ctx)
 			(void)channel_send(a->channel, p->peer, buf, wcur_len(&w));
 		/* before the sealed answer, so that the last hop is there when the node reads it */
 		if (p->relay)
-			put_proxy_ack(a, channel_find_peer(a->channel, a->relay[p->relay - 1].key), p->proxy_sequence, p->ba.status,
-				p->ba.lifetime_s, &p->prefix);
+			put_proxy_ack(a, relay_peer(a, p->relay), p->proxy_sequence, p->ba.status, p->ba.lifetime_s, &p->prefix);
 	}
 	a->cookie += a->n_pending;
 	a->n_pending = 0;
@@ -1204,7 +1237,7 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 		if (!present || !wanted || strcmp(a->access_name[i], link->name) != 0)
 			rc_want_access(a->set, a->access_name[i], false);
 		if (present && wanted)
-			rc_want_access(a->set, link->name, a->config.proxy);
+			rc_want_access(a->set, link->name, a->serves);
 		(void)snprintf(a->access_name[i], IF_NAMESIZE, "%s", link->name);
 		if (!present || !wanted) {
 			a->access[i] = a->access[--a->n_access];
@@ -1216,7 +1249,7 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 	if (present && wanted && a->n_access < ACCESS) {
 		(void)snprintf(a->access_name[a->n_access], IF_NAMESIZE, "%s", link->name);
 		a->access[a->n_access++] = link->ifindex;
-		rc_want_access(a->set, link->name, a->config.proxy);
+		rc_want_access(a->set, link->name, a->serves);
 		log_info("anchoring", "nodes may attach on %s", link->name);
 		link_came(a, link);
 	}
@@ -1280,6 +1313,32 @@ static void retunnel(void *ctx, struct binding *b)
 		rc_retunnel(a->set, b->locator, a->tunnel);
 }
 
+/* The access interfaces are found again, by other settings perhaps: what is not found has no rule. */
+struct access_before {
+	char name[ACCESS][IF_NAMESIZE];
+	unsigned n;
+};
+
+static void begin_access(struct amad *a, struct access_before *ret)
+{
+	memcpy(ret->name, a->access_name, sizeof(ret->name));
+	ret->n = a->n_access;
+	a->n_access = 0;
+	a->serves = serves(a);
+}
+
+static void end_access(struct amad *a, const struct access_before *was)
+{
+	for (unsigned i = 0; i < was->n; i++) {
+		bool found = false;
+
+		for (unsigned k = 0; k < a->n_access; k++)
+			found |= !strcmp(was->name[i], a->access_name[k]);
+		if (!found)
+			rc_want_access(a->set, was->name[i], false);
+	}
+}
+
 static void on_retry(void *ctx)
 {
 	struct amad *a = ctx;
@@ -1303,13 +1362,16 @@ static void on_retry(void *ctx)
 		a->resync = true;
 	}
 	if (a->resync) {
+		struct access_before was;
+
 		a->resync = false;
-		a->n_access = 0;
+		begin_access(a, &was);
 		if (nl_dump_links(a->nl) < 0 || nl_dump_objects(a->nl, a->set, 0, true) < 0) {
 			log_error("nl", "cannot read the kernel's state; trying again in a second");
 			a->resync = true;
 			loop_timer_at(&a->retry, loop_now_us(a->loop) + SEC);
 		}
+		end_access(a, &was);
 	}
 }
 
@@ -1623,6 +1685,7 @@ static json_t *counters_json(struct amad *a)
 	COUNT("proxied-seal-bad", a->count_sealed_bad);
 	COUNT("proxy-requests", serving_counters(a->serving)->requests);
 	COUNT("proxy-refused", serving_counters(a->serving)->refused);
+	COUNT("proxy-limited", serving_counters(a->serving)->limited);
 	COUNT("proxy-not-covered", serving_counters(a->serving)->not_covered);
 	COUNT("proxy-accepted", serving_counters(a->serving)->accepted);
 	COUNT("proxy-unmatched", serving_counters(a->serving)->unmatched);
@@ -2022,6 +2085,7 @@ static int open_all(struct amad *a, char *reterr)
 	if (!a->serving)
 		return -ENOMEM;
 	serving_set_tunnel(a->serving, a->tunnel);
+	a->serves = serves(a);
 	if (nl_sysctl_get("all", "forwarding", &forwarding) == 0 && !forwarding)
 		log_warning("main", "this machine does not forward IPv6: 'sysctl -w net.ipv6.conf.all.forwarding=1' "
 				    "(and accept_ra=2 on an uplink that needs router advertisements)");

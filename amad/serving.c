@@ -3,7 +3,11 @@
  *
  * A request is what a node asked and an anchor has not answered, and later the way back to the node; a visit is what an anchor said
  * yes to. Only visits have forwarding state. Nothing waits for anything else: each request goes to its anchor at once, and
- * each answer is acted on when it comes. */
+ * each answer is acted on when it comes.
+ *
+ * A node may be hostile: what it can make us hold (requests, visits, AMAs that nobody has heard of) and send to addresses of its
+ * choice (discoveries) has limits, a node and in all. An anchor may be: it is believed about what it was asked, and what its
+ * credential covers. */
 #include "serving.h"
 
 #include <errno.h>
@@ -21,9 +25,20 @@
 #define SEC	      1000000ULL
 #define REQUEST_US    (20 * SEC)
 #define DISCOVER_US   200000u /* not more often at one address */
-#define DISCOVERIES_S 20u /* in all: a node must not make us send to whom it likes */
-#define FORGET_US     (60 * SEC) /* an address at which nobody answered: longer than any request to it lives */
+#define SILENT_US     (2 * SEC) /* an AMA that is not heard for so long may be another one now: it is asked */
+#define RENEWED_US    (10 * SEC) /* a credential that is older may have been renewed: before it says no, it is asked for */
 #define PEERS	      4096
+#define REQUESTS      32768 /* not answered, or younger than REQUEST_US */
+/* Of one node: so many requests at once, then one each; a discovery counts as some. Nodes whose keys have one hash share. */
+#define NODES	      4096 /* a power of two */
+#define NODE_BURST    64
+#define NODE_EACH_US  (SEC / 16)
+#define DISCOVERY     8
+#define NODE_VISITS   64
+/* Discoveries in all. */
+#define ASK_BURST     100
+#define ASK_EACH_US   (SEC / 50)
+#define FORGET_US     (60 * SEC) /* an address at which nobody answered */
 #define PREFIXES      8
 #define SEALED_MAX    1000
 #define ACCESS_OTHER  0 /* handoff indicator and access technology: we do not know (RFC 5213 8.4, 8.5) */
@@ -36,7 +51,10 @@ struct ama {
 	struct credential credential;
 	struct channel_peer *peer;
 	struct in6_addr self; /* with restored */
-	uint64_t asked_us, rtt_us;
+	unsigned refs;		  /* requests */
+	struct request *waiting;  /* for discovery */
+	uint64_t asked_us, known_us, rtt_us;
+	uint64_t unheard_us; /* since when it owes us an answer, 0 = it does not */
 	uint64_t sent, accepted, refused;
 	char last_error[96];
 };
@@ -44,7 +62,7 @@ struct ama {
 struct request {
 	struct wheel_entry expiry; /* first */
 	struct table_entry by_cookie, by_sequence;
-	struct request *prev, *next; /* of those that wait for discovery */
+	struct request *prev, *next; /* of its AMA's that wait */
 	unsigned refs;		     /* visits, and one until it expires */
 	uint32_t cookie, node_cookie;
 	uint16_t sequence;
@@ -77,12 +95,10 @@ struct serving {
 	uint32_t tunnel;
 	struct table amas, by_cookie, by_sequence, by_prefix, by_key;
 	struct wheel requests, visits;
-	struct request *waiting;
+	uint64_t rate[NODES], ask_rate; /* when the burst is whole again */
+	uint64_t swept_us;
 	uint32_t cookie;
 	uint16_t sequence;
-	uint64_t discover_us; /* begin of the second that is counted */
-	unsigned discovered;
-	uint64_t swept_us;
 	struct serving_counters counters;
 };
 
@@ -196,15 +212,21 @@ static struct request *request_by_sequence(const struct serving *s, const struct
 	return e ? SEQ_REQUEST(e) : NULL;
 }
 
-static struct ama *ama_get(struct serving *s, const struct in6_addr *address)
+static struct ama *ama_find(const struct serving *s, const struct in6_addr *address)
 {
 	struct table_entry *e = table_first(&s->amas, table_hash_bytes(address, 16));
-	struct ama *a;
 
 	while (e && !IN6_ARE_ADDR_EQUAL(&AMA(e)->address, address))
 		e = e->next;
-	if (e)
-		return AMA(e);
+	return e ? AMA(e) : NULL;
+}
+
+static struct ama *ama_get(struct serving *s, const struct in6_addr *address)
+{
+	struct ama *a = ama_find(s, address);
+
+	if (a)
+		return a;
 	if (s->amas.n >= PEERS)
 		return NULL;
 	a = calloc(1, sizeof(*a));
@@ -260,7 +282,8 @@ static void request_put(struct serving *s, struct request *r)
 		return;
 	wheel_drop(&s->requests, &r->expiry);
 	if (r->waiting)
-		DL_DELETE(s->waiting, r);
+		DL_DELETE(r->anchor->waiting, r);
+	r->anchor->refs--;
 	table_remove(&s->by_cookie, &r->by_cookie);
 	if (!r->over)
 		table_remove(&s->by_sequence, &r->by_sequence);
@@ -292,11 +315,11 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 	bool is_new = !v;
 
 	if (!v) {
-		if (s->by_prefix.n >= s->env.max_visits)
+		v = s->by_prefix.n < s->env.max_visits ? calloc(1, sizeof(*v)) : NULL;
+		if (!v) {
+			log_error("lu", "no room for %s of %s: it is not forwarded", prefix6_text(prefix), r->node);
 			return;
-		v = calloc(1, sizeof(*v));
-		if (!v)
-			return;
+		}
 		v->prefix = *prefix;
 		v->since_us = now_us;
 		v->request = r;
@@ -315,14 +338,21 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 	v->request = r;
 	v->ifindex = r->ifindex;
 	v->link_local = r->link_local;
-	if (table_add(&s->by_key, &v->by_key) < 0 ||
-		rc_visit(s->env.set, prefix, r->ifindex, &r->link_local, &r->anchor->address, &r->self, s->tunnel) < 0) {
+	wheel_set(&s->visits, &v->expiry, now_us + lifetime_s * SEC);
+	if (table_add(&s->by_key, &v->by_key) < 0) { /* only if it is empty: v was not in it, and is the only visit */
+		table_remove(&s->by_prefix, &v->by_prefix);
+		wheel_drop(&s->visits, &v->expiry);
+		request_put(s, r);
+		free(v);
+		return;
+	}
+	if (rc_visit(s->env.set, prefix, r->ifindex, &r->link_local, &r->anchor->address, &r->self, s->tunnel) < 0) {
 		log_error("lu", "no memory for %s of %s: it is not forwarded", prefix6_text(prefix), r->node);
+		visit_end(s, v);
 		return;
 	}
 	if (s->env.srccheck && srccheck_visit(s->env.srccheck, prefix, &r->anchor->address) < 0)
 		log_warning("lu", "cannot allow packets for %s from %s", prefix6_text(prefix), in6_text(&r->anchor->address));
-	wheel_set(&s->visits, &v->expiry, now_us + lifetime_s * SEC);
 	keep(s, v);
 	if (is_new)
 		log_info("lu", "serving %s of %s, anchored at %s", prefix6_text(prefix), r->node, r->anchor->credential.node);
@@ -354,12 +384,14 @@ bool serving_forward(struct serving *s, const uint8_t key[32], const struct pref
 	const struct in6_addr *self, uint64_t now_us)
 {
 	struct visit *v = visit_find(s, prefix);
+	bool again = v && v->forward;
 
 	if (!v || memcmp(v->request->key, key, 32) != 0)
 		return false;
 	if (rc_forward(s->env.set, s->env.mr, prefix, care_of, self, s->tunnel, &v->forward) < 0)
 		return false;
-	wheel_set(&s->visits, &v->expiry, now_us + SERVING_FORWARD_S * SEC);
+	if (!again) /* what is on its way is here in that time; nobody is forwarded for good */
+		wheel_set(&s->visits, &v->expiry, now_us + SERVING_FORWARD_S * SEC);
 	tell(s, "visit_forwarded", v);
 	return true;
 }
@@ -369,7 +401,8 @@ void serving_revoked(struct serving *s, struct channel_peer *anchor, const struc
 	struct visit *v = visit_find(s, prefix);
 	uint64_t end_us = now_us + SERVING_FORWARD_S * SEC;
 
-	if (v && v->request->anchor->peer == anchor && v->expiry.at_s * SEC > end_us)
+	if (v && v->request->anchor->peer == anchor && credential_covers(&v->request->anchor->credential, prefix) &&
+		v->expiry.at_s * SEC > end_us)
 		wheel_set(&s->visits, &v->expiry, end_us);
 }
 
@@ -402,6 +435,7 @@ int serving_restore(struct serving *s, const struct serving_visit *d, const uint
 		free(r);
 		return -ENOMEM;
 	}
+	r->anchor->refs++;
 	visit_begin(s, r, &d->prefix, (uint32_t)((d->until_us - now_us + SEC - 1) / SEC), now_us);
 	request_put(s, r);
 	return 0;
@@ -458,10 +492,12 @@ static void pass_on(struct serving *s, struct request *r, uint64_t now_us)
 	r->sealed = NULL;
 	r->sent_us = now_us;
 	r->anchor->sent++;
+	if (!r->anchor->unheard_us)
+		r->anchor->unheard_us = now_us;
 	s->counters.passed++;
 }
 
-static void answer_node(struct serving *s, const struct request *r, const struct prefix6 *prefix, uint8_t status)
+static void answer_node(struct serving *s, const struct request *r, uint8_t status)
 {
 	struct channel_peer *peer = channel_find_peer(s->env.channel, r->key);
 	struct mh_ba ba = {.status = status, .flags = MH_BA_P};
@@ -469,21 +505,80 @@ static void answer_node(struct serving *s, const struct request *r, const struct
 	struct wcur w = wcur_make(buf, sizeof(buf));
 	struct mh_writer m = mh_begin_ba(&w, &ba);
 
-	mh_put_prefix(&m, MHOPT_HNP, prefix);
+	mh_put_prefix(&m, MHOPT_HNP, &r->prefix[0]);
 	mh_end(&m);
+	s->counters.refused++;
 	if (peer && wcur_ok(&w))
 		(void)channel_send(s->env.channel, peer, buf, wcur_len(&w));
 }
 
-static bool is_covered(struct serving *s, const struct request *r)
+/* It can be answered no more: what an anchor still says about it is nobody's. */
+static void give_up(struct serving *s, struct request *r)
 {
-	for (unsigned i = 0; i < r->n_prefixes; i++) {
-		if (credential_covers(&r->anchor->credential, &r->prefix[i]))
-			continue;
-		s->counters.not_covered++;
+	r->over = true;
+	table_remove(&s->by_sequence, &r->by_sequence);
+	request_put(s, r);
+}
+
+/* A token bucket in one number (as in channel.c): n of the burst are taken, or it is too much. */
+static bool rate_ok(uint64_t *whole_us, uint64_t each_us, unsigned burst, unsigned n, uint64_t now_us)
+{
+	if (*whole_us < now_us)
+		*whole_us = now_us;
+	if (*whole_us - now_us + n * each_us > burst * each_us)
 		return false;
-	}
+	*whole_us += n * each_us;
 	return true;
+}
+
+/* Are the visits that this request would begin too many, of the node or in all? */
+static bool has_room(const struct serving *s, const struct request *r)
+{
+	const struct table_entry *e = table_first(&s->by_key, table_hash_bytes(r->key, 32));
+	unsigned more = 0, n = 0;
+
+	for (unsigned i = 0; i < r->n_prefixes; i++)
+		more += !visit_find(s, &r->prefix[i]);
+	for (; e; e = e->next)
+		n += !memcmp(KEY_VISIT(e)->request->key, r->key, 32);
+	return more == 0 || (n + more <= NODE_VISITS && s->by_prefix.n + more <= s->env.max_visits);
+}
+
+/* Ask who is at the anchor's address, for this request. It is an address of the node's choice. */
+static bool discover(struct serving *s, struct ama *a, const struct in6_addr *self, uint64_t *rate, uint64_t now_us)
+{
+	struct channel_endpoint ep = {.remote = a->address, .local = *self, .port = s->env.port};
+
+	if (a->asked_us && now_us - a->asked_us < DISCOVER_US)
+		return true;
+	if (!rate_ok(rate, NODE_EACH_US, NODE_BURST, DISCOVERY, now_us) || !rate_ok(&s->ask_rate, ASK_EACH_US, ASK_BURST, 1, now_us))
+		return false;
+	a->asked_us = now_us;
+	channel_discover(s->env.channel, &ep, now_us);
+	return true;
+}
+
+static bool is_covered(const struct request *r)
+{
+	for (unsigned i = 0; i < r->n_prefixes; i++)
+		if (!credential_covers(&r->anchor->credential, &r->prefix[i]))
+			return false;
+	return true;
+}
+
+static void count_not_covered(struct serving *s, const struct request *r)
+{
+	s->counters.not_covered++;
+	fault(r->anchor, "named as anchor of a prefix that its credential does not cover");
+}
+
+/* Nodes name whom they like: who never answered does not stay. */
+static void forget(struct serving *s, struct ama *a, uint64_t now_us)
+{
+	if (a->refs > 0 || a->known || (a->asked_us && now_us - a->asked_us < FORGET_US))
+		return;
+	table_remove(&s->amas, &a->by_address);
+	free(a);
 }
 
 uint8_t serving_request(
@@ -493,9 +588,15 @@ uint8_t serving_request(
 	struct in6_addr anchor, link_local;
 	uint32_t cookie = 0;
 	size_t len = dmmopt_sealed(msg, &cookie, sealed, sizeof(sealed));
+	uint64_t *rate = &s->rate[table_hash_bytes(channel_peer_key(node), 32) % NODES];
 	struct request *r;
+	bool covered;
 
 	s->counters.requests++;
+	if (!rate_ok(rate, NODE_EACH_US, NODE_BURST, 1, now_us) || s->requests.n >= REQUESTS) {
+		s->counters.limited++;
+		return MH_STATUS_RESOURCES;
+	}
 	if (len == 0 || !dmmopt_anchor(msg, &anchor) || !in6_is_global(&anchor) || !mh_find(msg, MHOPT_HNP, NULL) ||
 		!mhopt_address(mh_find(msg, MHOPT_LINK_LOCAL, NULL), &link_local) || !IN6_IS_ADDR_LINKLOCAL(&link_local)) {
 		s->counters.refused++;
@@ -505,7 +606,7 @@ uint8_t serving_request(
 		s->counters.refused++;
 		return MH_STATUS_PROHIBITED;
 	}
-	r = s->by_cookie.n < 2 * s->env.max_visits ? calloc(1, sizeof(*r)) : NULL;
+	r = calloc(1, sizeof(*r));
 	if (!r)
 		return MH_STATUS_RESOURCES;
 	r->sealed = malloc(len);
@@ -519,23 +620,25 @@ uint8_t serving_request(
 		}
 		r->n_prefixes++;
 	}
-	r->anchor = ama_get(s, &anchor);
+	memcpy(r->key, channel_peer_key(node), sizeof(r->key));
+	r->anchor = r->sealed && has_room(s, r) ? ama_get(s, &anchor) : NULL;
 	r->refs = 1;
 	r->cookie = ++s->cookie;
 	r->sequence = ++s->sequence;
 	r->node_cookie = cookie;
-	memcpy(r->key, channel_peer_key(node), sizeof(r->key));
 	(void)snprintf(r->node, sizeof(r->node), "%s", channel_peer_name(node));
 	r->ifindex = rx->ep.ifindex;
 	r->link_local = link_local;
 	r->self = rx->ep.local;
 	r->lifetime_s = msg->bu.lifetime_s;
 	r->len = len;
-	if (!r->anchor || !r->sealed || table_add(&s->by_cookie, &r->by_cookie) < 0) {
+	if (!r->anchor || table_add(&s->by_cookie, &r->by_cookie) < 0) {
 		free(r->sealed);
 		free(r);
+		s->counters.limited++;
 		return MH_STATUS_RESOURCES;
 	}
+	r->anchor->refs++;
 	memcpy(r->sealed, sealed, len);
 	if (table_add(&s->by_sequence, &r->by_sequence) < 0) {
 		r->over = true;
@@ -543,28 +646,29 @@ uint8_t serving_request(
 		return MH_STATUS_RESOURCES;
 	}
 	wheel_set(&s->requests, &r->expiry, now_us + REQUEST_US);
-	if (r->anchor->known) {
-		if (!is_covered(s, r)) {
-			fault(r->anchor, "named as anchor of a prefix that its credential does not cover");
-			request_put(s, r);
-			s->counters.refused++;
-			return MH_STATUS_NOT_AUTHORISED_HNP;
-		}
+	covered = r->anchor->known && is_covered(r);
+	if (covered) {
+		if (r->anchor->unheard_us && now_us - r->anchor->unheard_us >= SILENT_US)
+			(void)discover(s, r->anchor, &r->self, rate, now_us); /* it may have another key now */
 		pass_on(s, r, now_us);
 		return 0;
 	}
-	r->waiting = true;
-	DL_APPEND(s->waiting, r);
-	if (now_us - s->discover_us >= SEC) {
-		s->discover_us = now_us;
-		s->discovered = 0;
+	if (r->anchor->known && now_us - r->anchor->known_us < RENEWED_US) {
+		count_not_covered(s, r);
+		give_up(s, r);
+		s->counters.refused++;
+		return MH_STATUS_NOT_AUTHORISED_HNP;
 	}
-	if (now_us - r->anchor->asked_us >= DISCOVER_US && s->discovered++ < DISCOVERIES_S) {
-		struct channel_endpoint ep = {.remote = anchor, .local = r->self, .port = s->env.port};
+	if (!discover(s, r->anchor, &r->self, rate, now_us)) {
+		struct ama *a = r->anchor;
 
-		r->anchor->asked_us = now_us;
-		channel_discover(s->env.channel, &ep, now_us);
+		give_up(s, r);
+		forget(s, a, now_us);
+		s->counters.limited++;
+		return MH_STATUS_RESOURCES;
 	}
+	r->waiting = true;
+	DL_APPEND(r->anchor->waiting, r);
 	return 0;
 }
 
@@ -584,32 +688,42 @@ static void greet(struct serving *s, const struct ama *a)
 
 void serving_discovered(struct serving *s, const struct in6_addr *from, const struct credential *cred, uint64_t now_us)
 {
-	struct ama *a = ama_get(s, from);
-	struct request *r, *tmp;
+	struct ama *a = ama_find(s, from);
+	struct channel_peer *peer;
+	struct request *r;
+	int error;
 
 	if (!a || cred->role != CREDENTIAL_AMA)
 		return;
-	if (a->known && memcmp(a->credential.key, cred->key, sizeof(cred->key)) != 0)
-		return; /* the address is another's now, or somebody's trick: who we know stays */
-	if (channel_peer_add(s->env.channel, cred, &a->peer) < 0)
-		return;
-	a->credential = *cred;
-	if (a->restored && !a->known)
-		greet(s, a);
-	a->known = true;
-	DL_FOREACH_SAFE(s->waiting, r, tmp)
-	{
-		if (r->anchor != a)
-			continue;
-		DL_DELETE(s->waiting, r);
+	if (a->known && memcmp(a->credential.key, cred->key, sizeof(cred->key)) != 0) {
+		if (!a->unheard_us || now_us - a->unheard_us < SILENT_US)
+			return; /* the address is another's now, or somebody's trick: who we know and answers stays */
+		log_notice("lu", "%s at %s has another key: it is %s now", a->credential.node, in6_text(from), cred->node);
+	}
+	error = channel_peer_add(s->env.channel, cred, &peer);
+	if (error == 0) {
+		a->peer = peer;
+		a->credential = *cred;
+		a->known_us = now_us;
+		if (a->restored && !a->known)
+			greet(s, a);
+		a->known = true;
+		a->unheard_us = 0;
+	}
+	while ((r = a->waiting)) {
+		DL_DELETE(a->waiting, r);
 		r->waiting = false;
-		if (is_covered(s, r)) {
+		if (error == 0 && is_covered(r)) {
 			pass_on(s, r, now_us);
 			continue;
 		}
-		fault(a, "named as anchor of a prefix that its credential does not cover");
-		s->counters.refused++;
-		answer_node(s, r, &r->prefix[0], MH_STATUS_NOT_AUTHORISED_HNP);
+		if (error == 0)
+			count_not_covered(s, r);
+		answer_node(s, r,
+			error == 0	   ? MH_STATUS_NOT_AUTHORISED_HNP
+			: error == -EINVAL ? MH_STATUS_PROHIBITED /* it is us: a loop */
+					   : MH_STATUS_RESOURCES);
+		give_up(s, r);
 	}
 }
 
@@ -626,12 +740,12 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 	}
 	for (unsigned i = 0; i < r->n_prefixes; i++)
 		asked |= prefix6_equal(&r->prefix[i], &prefix);
-	if (!asked) {
+	if (!asked || !r->sent_us || !credential_covers(&r->anchor->credential, &prefix)) {
 		s->counters.unmatched++;
 		return;
 	}
-	if (r->sent_us)
-		r->anchor->rtt_us = now_us - r->sent_us;
+	r->anchor->rtt_us = now_us - r->sent_us;
+	r->anchor->unheard_us = 0;
 	if (msg->ba.status >= 128) {
 		char text[96];
 
@@ -663,6 +777,7 @@ void serving_relay(struct serving *s, struct channel_peer *anchor, const struct 
 		s->counters.unmatched++;
 		return;
 	}
+	r->anchor->unheard_us = 0;
 	m = mh_begin_relay(&w);
 	mh_put_sealed(&m, r->node_cookie, sealed, len);
 	mh_end(&m);
@@ -678,22 +793,14 @@ void serving_tick(struct serving *s, uint64_t now_us)
 
 	while ((v = (struct visit *)(void *)wheel_due(&s->visits, now_us)))
 		visit_end(s, v);
-	while ((r = (struct request *)(void *)wheel_due(&s->requests, now_us))) {
-		r->over = true;
-		table_remove(&s->by_sequence, &r->by_sequence);
-		request_put(s, r);
-	}
+	while ((r = (struct request *)(void *)wheel_due(&s->requests, now_us)))
+		give_up(s, r);
 	if (now_us - s->swept_us < FORGET_US)
 		return;
 	s->swept_us = now_us;
 	TABLE_EACH(&s->amas, e, tmp)
 	{
-		struct ama *a = AMA(e);
-
-		if (a->known || a->restored || now_us - a->asked_us < FORGET_US)
-			continue;
-		table_remove(&s->amas, &a->by_address);
-		free(a);
+		forget(s, AMA(e), now_us);
 	}
 }
 

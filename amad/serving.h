@@ -57,6 +57,7 @@ struct serving_env {
 
 struct serving_counters {
 	uint64_t requests, refused;	  /* of nodes */
+	uint64_t limited;		  /* of nodes: too many, refused with status 130 */
 	uint64_t passed, accepted;	  /* PBUs to anchors; those they took */
 	uint64_t unmatched;		  /* PBAs and relays that nobody waits for */
 	uint64_t not_covered;		  /* anchors named for prefixes that their credential does not cover */
