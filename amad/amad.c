@@ -67,6 +67,7 @@ struct before {
 	bool leased, bound;
 	uint32_t ifindex;
 	struct in6_addr link_local;
+	uint8_t link_layer[6];
 	uint64_t leased_until_us;
 	struct in6_addr care_of, self;
 	uint64_t until_us;
@@ -281,6 +282,7 @@ static void write_lease(struct amad *a, const struct lease *l, bool resting, boo
 
 	if (!l->revoked)
 		memcpy(s.key, l->key, sizeof(s.key));
+	memcpy(s.link_layer, l->link_layer, sizeof(s.link_layer));
 	(void)snprintf(s.node, sizeof(s.node), "%s", l->node);
 	(void)snprintf(s.ifname, sizeof(s.ifname), "%s", lease_ifname(a, l, name));
 	stored(a, store_put_lease(a->store, &s, now));
@@ -361,6 +363,13 @@ static void end_binding(struct amad *a, struct binding *b, bool native, uint64_t
 	lm_delete(a->lm, b);
 }
 
+/* Only the node of a lease sends from its prefix on our links. It stays so while the node is elsewhere. */
+static void check_node(struct amad *a, const struct lease *l)
+{
+	if (a->srccheck && l->ifindex && !(l->ifindex & ABSENT_BIT) && srccheck_on_link(a->srccheck, &l->prefix, l->ifindex, l->link_layer) < 0)
+		log_warning("anchoring", "cannot check who sends from %s", prefix6_text(&l->prefix));
+}
+
 static void end_lease(struct amad *a, struct lease *l, uint64_t cookie)
 {
 	struct binding *b = lm_find(a->lm, &l->prefix);
@@ -369,6 +378,8 @@ static void end_lease(struct amad *a, struct lease *l, uint64_t cookie)
 		end_binding(a, b, false, cookie);
 	else
 		rc_withdraw(a->set, &l->prefix, cookie);
+	if (a->srccheck)
+		srccheck_off_link(a->srccheck, &l->prefix);
 	if (a->config.quarantine_us)
 		write_lease(a, l, true, false);
 	else
@@ -392,6 +403,8 @@ static void undo(struct amad *a, const struct pending *p)
 	}
 	l->ifindex = was->ifindex;
 	l->link_local = was->link_local;
+	memcpy(l->link_layer, was->link_layer, sizeof(l->link_layer));
+	check_node(a, l);
 	anchoring_renew(a->anchoring, l, was->leased_until_us);
 	if (was->bound)
 		b = b ? b : lm_get(a->lm, &p->prefix);
@@ -462,6 +475,7 @@ struct update {
 	bool with_lease;
 	struct dmmopt_lease lease;
 	struct in6_addr care_of, link_local;
+	uint8_t link_layer[6];
 	bool with_care_of, with_link_local;
 	uint16_t mtu;
 };
@@ -505,12 +519,14 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 	l->has_sequence = true;
 	l->ifindex = u->rx->ep.ifindex;
 	l->link_local = u->link_local;
+	memcpy(l->link_layer, u->link_layer, sizeof(l->link_layer));
 	b = lm_find(a->lm, &l->prefix);
 	if (b)
 		end_binding(a, b, true, 0);
 	if (rc_native(a->set, l, cookie) < 0)
 		return MH_STATUS_UNSPECIFIED;
-	serving_attached(a->serving, l->key, l->ifindex, &l->link_local);
+	check_node(a, l);
+	serving_attached(a->serving, l->key, l->ifindex, &l->link_local, l->link_layer);
 	put_lease(a, l, is_new);
 	log_write(is_new ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "anchoring",
 		&(struct log_fields){.mn = l->node, .hnp = prefix6_text(&l->prefix)},
@@ -627,6 +643,7 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 			.ifindex = l->ifindex,
 			.link_local = l->link_local,
 			.leased_until_us = lease_until_us(l)};
+		memcpy(p->before.link_layer, l->link_layer, sizeof(l->link_layer));
 		if (b) {
 			p->before.bound = true;
 			p->before.care_of = *mr_care_of(b->locator);
@@ -780,6 +797,7 @@ static void on_update(struct amad *a, struct channel_peer *peer, const struct ch
 	u.with_lease = dmmopt_lease(msg, &u.lease);
 	u.with_care_of = mhopt_address(mh_find(msg, MHOPT_ALT_COA, NULL), &u.care_of);
 	u.with_link_local = mhopt_address(mh_find(msg, MHOPT_LINK_LOCAL, NULL), &u.link_local);
+	(void)mhopt_link_layer(mh_find(msg, MHOPT_LL_ID, NULL), u.link_layer);
 	(void)dmmopt_tunnel_mtu(msg, &u.mtu);
 	if (u.mtu && (u.mtu < 1280 || u.mtu >= a->config.tunnel_mtu))
 		u.mtu = 0;
@@ -1195,6 +1213,7 @@ static void renumber(void *ctx, struct lease *l)
 	if (l->ifindex != c->from)
 		return;
 	l->ifindex = c->to;
+	check_node(c->a, l);
 	if (!(c->to & ABSENT_BIT) && !lm_find(c->a->lm, &l->prefix))
 		(void)rc_native(c->a->set, l, 0);
 }
@@ -1216,6 +1235,14 @@ static void link_went(struct amad *a, const struct nl_link *link)
 
 	if (c.to)
 		anchoring_each(a->anchoring, renumber, &c);
+}
+
+static void check_access(struct amad *a, const struct nl_link *link)
+{
+	int r = a->srccheck && link->ethernet ? srccheck_attach_access(a->srccheck, link->ifindex) : 0;
+
+	if (r < 0 && r != -ENODEV)
+		log_warning("anchoring", "cannot check who sends what on %s: %s", link->name, strerror(-r));
 }
 
 static void on_link(void *ctx, const struct nl_link *link, bool present)
@@ -1240,6 +1267,8 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 			rc_want_access(a->set, link->name, a->serves);
 		(void)snprintf(a->access_name[i], IF_NAMESIZE, "%s", link->name);
 		if (!present || !wanted) {
+			if (present && a->srccheck)
+				srccheck_detach_access(a->srccheck, link->ifindex);
 			a->access[i] = a->access[--a->n_access];
 			memcpy(a->access_name[i], a->access_name[a->n_access], IF_NAMESIZE);
 		} else if (link->up)
@@ -1251,6 +1280,7 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 		a->access[a->n_access++] = link->ifindex;
 		rc_want_access(a->set, link->name, a->serves);
 		log_info("anchoring", "nodes may attach on %s", link->name);
+		check_access(a, link);
 		link_came(a, link);
 	}
 }
@@ -1419,9 +1449,11 @@ static void load_lease(void *ctx, const struct store_lease *s)
 	l->sequence = s->sequence;
 	l->has_sequence = s->has_sequence;
 	l->link_local = s->link_local;
+	memcpy(l->link_layer, s->link_layer, sizeof(l->link_layer));
 	l->ifindex = s->ifname[0] ? if_nametoindex(s->ifname) : 0;
 	if (s->ifname[0] && !l->ifindex)
 		l->ifindex = absent_index(a, s->ifname);
+	check_node(a, l);
 }
 
 static void load_binding(void *ctx, const struct store_binding *s)
@@ -1469,6 +1501,7 @@ static void load_visit(void *ctx, const struct store_visit *s)
 		.link_local = s->link_local,
 		.until_us = from_wall_s(a, s->until_s)};
 
+	memcpy(v.link_layer, s->link_layer, sizeof(v.link_layer));
 	if (v.until_us <= now_us || !v.ifindex || !a->config.proxy ||
 		serving_restore(a->serving, &v, s->key, s->node_cookie, now_us) < 0)
 		add_over(a, &s->prefix);
@@ -1485,6 +1518,7 @@ static void keep_visit(void *ctx, const struct serving_visit *v, const uint8_t k
 		.node_cookie = node_cookie};
 
 	memcpy(s.key, key, sizeof(s.key));
+	memcpy(s.link_layer, v->link_layer, sizeof(s.link_layer));
 	(void)snprintf(s.node, sizeof(s.node), "%s", v->node);
 	(void)if_indextoname(v->ifindex, s.ifname);
 	stored(a, store_put_visit(a->store, &s));
@@ -1545,12 +1579,13 @@ static void lease_json(void *ctx, struct lease *l)
 	char name[IF_NAMESIZE];
 
 	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:f}", "mn", l->node, "hnp", prefix6_text(&l->prefix), "state",
+		json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:f}", "mn", l->node, "hnp", prefix6_text(&l->prefix), "state",
 			l->ifindex			? "native"
 			: lm_find(c->a->lm, &l->prefix) ? "bound"
 							: "away",
 			"interface", l->ifindex ? lease_ifname(c->a, l, name) : NULL, "link_local",
-			l->ifindex ? in6_text(&l->link_local) : NULL, "remaining_s", left_s(c->a, lease_until_us(l))));
+			l->ifindex ? in6_text(&l->link_local) : NULL, "link_layer",
+			l->ifindex ? link_layer_text(l->link_layer) : NULL, "remaining_s", left_s(c->a, lease_until_us(l))));
 }
 
 static void binding_json(void *ctx, struct binding *b)
@@ -1596,9 +1631,9 @@ static void visit_json(void *ctx, const struct serving_visit *v)
 	if (v->ifindex)
 		(void)if_indextoname(v->ifindex, name);
 	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node, "hnp", prefix6_text(&v->prefix),
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node, "hnp", prefix6_text(&v->prefix),
 			"anchor", in6_text(&v->anchor), "anchor_name", v->anchor_name, "self", in6_text(&v->self), "interface",
-			v->ifindex ? name : NULL, "link_local", v->ifindex ? in6_text(&v->link_local) : NULL, "forwarded_to",
+			v->ifindex ? name : NULL, "link_local", v->ifindex ? in6_text(&v->link_local) : NULL, "link_layer", v->ifindex ? link_layer_text(v->link_layer) : NULL, "forwarded_to",
 			v->ifindex ? NULL : in6_text(&v->care_of), "remaining_s", left_s(c->a, v->until_us), "since_s",
 			(double)(loop_now_us(c->a->loop) - v->since_us) / SEC));
 }
@@ -1696,6 +1731,7 @@ static json_t *counters_json(struct amad *a)
 		COUNT("decap-unbound", sc.unbound);
 		COUNT("decap-wrong-source", sc.wrong_source);
 		COUNT("decap-malformed", sc.malformed);
+		COUNT("access-wrong-node", sc.wrong_node);
 	}
 #undef COUNT
 	return j;

@@ -21,6 +21,7 @@ struct lease {
 	struct lease *next_of_key;  /* further leases of the same node */
 	uint8_t key[32];	    /* static public key of the node: only it may move the binding */
 	struct in6_addr link_local; /* with ifindex: where to route to */
+	uint8_t link_layer[6];	    /* of the node on that link, or zero */
 	struct prefix6 prefix;	    /* HNP, /64 */
 	bool has_sequence;
 	bool revoked;	   /* it ends when the node has been told */

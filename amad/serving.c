@@ -72,6 +72,7 @@ struct request {
 	struct ama *anchor;
 	uint32_t ifindex, lifetime_s;
 	struct in6_addr link_local, self;
+	uint8_t link_layer[6]; /* zero = not known */
 	unsigned n_prefixes;
 	struct prefix6 prefix[PREFIXES];
 	uint64_t sent_us;
@@ -87,6 +88,7 @@ struct visit {
 	struct locator *forward; /* mr's: to where the node went; NULL = it is here */
 	uint32_t ifindex;
 	struct in6_addr link_local;
+	uint8_t link_layer[6];
 	uint64_t since_us;
 };
 
@@ -251,6 +253,7 @@ static void describe(const struct visit *v, struct serving_visit *ret)
 		.link_local = v->link_local,
 		.until_us = v->expiry.at_s * SEC,
 		.since_us = v->since_us};
+	memcpy(ret->link_layer, v->link_layer, sizeof(ret->link_layer));
 	if (v->forward)
 		ret->care_of = *mr_care_of(v->forward);
 }
@@ -291,6 +294,13 @@ static void request_put(struct serving *s, struct request *r)
 	free(r);
 }
 
+/* Only this node sends from the prefix on our links. */
+static void check_node(struct serving *s, const struct visit *v)
+{
+	if (s->env.srccheck && srccheck_on_link(s->env.srccheck, &v->prefix, v->ifindex, v->link_layer) < 0)
+		log_warning("lu", "cannot check who sends from %s", prefix6_text(&v->prefix));
+}
+
 static void visit_end(struct serving *s, struct visit *v)
 {
 	tell(s, "visit_ended", v);
@@ -299,6 +309,7 @@ static void visit_end(struct serving *s, struct visit *v)
 	rc_leave(s->env.set, s->env.mr, &v->prefix, v->forward);
 	if (s->env.srccheck) {
 		srccheck_visit_end(s->env.srccheck, &v->prefix);
+		srccheck_off_link(s->env.srccheck, &v->prefix);
 		srccheck_leave(s->env.srccheck, &v->prefix, &v->request->anchor->address);
 	}
 	wheel_drop(&s->visits, &v->expiry);
@@ -338,6 +349,8 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 	v->request = r;
 	v->ifindex = r->ifindex;
 	v->link_local = r->link_local;
+	memcpy(v->link_layer, r->link_layer, sizeof(v->link_layer));
+	check_node(s, v);
 	wheel_set(&s->visits, &v->expiry, now_us + lifetime_s * SEC);
 	if (table_add(&s->by_key, &v->by_key) < 0) { /* only if it is empty: v was not in it, and is the only visit */
 		table_remove(&s->by_prefix, &v->by_prefix);
@@ -359,7 +372,8 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 	tell(s, is_new ? "visit_began" : "visit_refreshed", v);
 }
 
-void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex, const struct in6_addr *link_local)
+void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex, const struct in6_addr *link_local,
+	const uint8_t link_layer[6])
 {
 	struct table_entry *e = table_first(&s->by_key, table_hash_bytes(key, 32));
 
@@ -367,12 +381,14 @@ void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex
 		struct visit *v = KEY_VISIT(e);
 
 		if (memcmp(v->request->key, key, 32) != 0 ||
-			(v->ifindex == ifindex && IN6_ARE_ADDR_EQUAL(&v->link_local, link_local) && !v->forward))
+			(v->ifindex == ifindex && !memcmp(v->link_layer, link_layer, sizeof(v->link_layer)) && IN6_ARE_ADDR_EQUAL(&v->link_local, link_local) && !v->forward))
 			continue;
 		if (v->forward)
 			rc_stop_forwarding(s->env.set, s->env.mr, &v->forward);
 		v->ifindex = ifindex;
 		v->link_local = *link_local;
+		memcpy(v->link_layer, link_layer, sizeof(v->link_layer));
+		check_node(s, v);
 		(void)rc_visit(s->env.set, &v->prefix, ifindex, link_local, &v->request->anchor->address, &v->request->self,
 			s->tunnel);
 		keep(s, v);
@@ -421,6 +437,7 @@ int serving_restore(struct serving *s, const struct serving_visit *d, const uint
 	(void)snprintf(r->node, sizeof(r->node), "%s", d->node);
 	r->ifindex = d->ifindex;
 	r->link_local = d->link_local;
+	memcpy(r->link_layer, d->link_layer, sizeof(r->link_layer));
 	r->self = d->self;
 	if (r->anchor && !r->anchor->restored) {
 		/* it speaks to us in a session that is gone: begin another */
@@ -629,6 +646,7 @@ uint8_t serving_request(
 	(void)snprintf(r->node, sizeof(r->node), "%s", channel_peer_name(node));
 	r->ifindex = rx->ep.ifindex;
 	r->link_local = link_local;
+	(void)mhopt_link_layer(mh_find(msg, MHOPT_LL_ID, NULL), r->link_layer);
 	r->self = rx->ep.local;
 	r->lifetime_s = msg->bu.lifetime_s;
 	r->len = len;

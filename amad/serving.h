@@ -27,6 +27,7 @@ struct serving_visit {
 	struct in6_addr anchor, self; /* the two ends of the tunnel */
 	uint32_t ifindex;	      /* last hop; 0 = the node has left, forwarded to care_of */
 	struct in6_addr link_local, care_of;
+	uint8_t link_layer[6]; /* of the node on that link, or zero */
 	uint64_t until_us, since_us;
 };
 
@@ -80,7 +81,8 @@ void serving_relay(struct serving *s, struct channel_peer *anchor, const struct 
 /* Discovery told who is at an address. */
 void serving_discovered(struct serving *s, const struct in6_addr *from, const struct credential *cred, uint64_t now_us);
 /* The node with this key is on that link of ours now: its visits follow. No anchor hears of it. */
-void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex, const struct in6_addr *link_local);
+void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex, const struct in6_addr *link_local,
+	const uint8_t link_layer[6]);
 /* The node, on another network now, asks to have what still arrives here forwarded for a moment. False: no such visit. */
 bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *care_of,
 	const struct in6_addr *self, uint64_t now_us);

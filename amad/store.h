@@ -24,6 +24,7 @@ struct store_lease {
 	bool resting; /* ended at until_s: kept so that nobody else gets the prefix before its quarantine is over */
 	char ifname[IF_NAMESIZE]; /* the node is on this link; "" = it is not */
 	struct in6_addr link_local;
+	uint8_t link_layer[6]; /* zero = not known */
 };
 struct store_binding {
 	struct prefix6 prefix;
@@ -39,6 +40,7 @@ struct store_visit {
 	uint8_t key[32];
 	char node[64];
 	struct in6_addr anchor, self, link_local;
+	uint8_t link_layer[6];
 	char ifname[IF_NAMESIZE];
 	uint64_t until_s;
 	uint32_t node_cookie;

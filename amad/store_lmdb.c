@@ -27,7 +27,7 @@
 #include "wire.h"
 
 #define MAP_BYTES    (4ULL << 30) /* address space, not memory */
-#define VERSION	     1
+#define VERSION	     2 /* 1 had no link-layer addresses */
 #define JOURNAL_MOST 1000000 /* records: reached only when LMDB cannot commit for a long time */
 #define KEY	     8
 #define VALUE	     192
@@ -119,6 +119,7 @@ int store_put_lease(struct store *s, const struct store_lease *l, bool now)
 	wcur_u16(&w, l->sequence);
 	wcur_bytes(&w, l->ifname, sizeof(l->ifname));
 	wcur_in6(&w, &l->link_local);
+	wcur_bytes(&w, l->link_layer, sizeof(l->link_layer));
 	wcur_bytes(&w, l->node, sizeof(l->node));
 	s->now |= now;
 	return add_record(s, LEASES, &l->prefix.addr, buf, wcur_len(&w));
@@ -161,6 +162,7 @@ int store_put_visit(struct store *s, const struct store_visit *v)
 	wcur_in6(&w, &v->self);
 	wcur_bytes(&w, v->ifname, sizeof(v->ifname));
 	wcur_in6(&w, &v->link_local);
+	wcur_bytes(&w, v->link_layer, sizeof(v->link_layer));
 	wcur_u32(&w, v->node_cookie);
 	wcur_bytes(&w, v->node, sizeof(v->node));
 	return add_record(s, VISITS, &v->prefix.addr, buf, wcur_len(&w));
@@ -208,6 +210,7 @@ static bool read_lease(const MDB_val *k, const MDB_val *v, struct store_lease *r
 	ret->sequence = rcur_u16(&c);
 	rcur_bytes(&c, ret->ifname, sizeof(ret->ifname));
 	rcur_in6(&c, &ret->link_local);
+	rcur_bytes(&c, ret->link_layer, sizeof(ret->link_layer));
 	rcur_bytes(&c, ret->node, sizeof(ret->node));
 	ret->ifname[sizeof(ret->ifname) - 1] = ret->node[sizeof(ret->node) - 1] = '\0';
 	return rcur_ok(&c) && rcur_left(&c) == 0;
@@ -240,6 +243,7 @@ static bool read_visit(const MDB_val *k, const MDB_val *v, struct store_visit *r
 	rcur_in6(&c, &ret->self);
 	rcur_bytes(&c, ret->ifname, sizeof(ret->ifname));
 	rcur_in6(&c, &ret->link_local);
+	rcur_bytes(&c, ret->link_layer, sizeof(ret->link_layer));
 	ret->node_cookie = rcur_u32(&c);
 	rcur_bytes(&c, ret->node, sizeof(ret->node));
 	ret->ifname[sizeof(ret->ifname) - 1] = ret->node[sizeof(ret->node) - 1] = '\0';

@@ -61,15 +61,22 @@ static json_t *key_json(const uint8_t key[32])
 	return json_string(sodium_bin2hex(text, sizeof(text), key, 32));
 }
 
+static json_t *link_layer_json(const uint8_t link_layer[6])
+{
+	char text[13];
+
+	return json_string(sodium_bin2hex(text, sizeof(text), link_layer, 6));
+}
+
 static void lease_json(void *ctx, const struct store_lease *l)
 {
 	struct lists *x = ctx;
 
 	(void)json_array_append_new(x->leases,
-		json_pack("{s:s, s:s, s:o, s:I, s:b, s:o, s:s, s:s}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "key",
+		json_pack("{s:s, s:s, s:o, s:I, s:b, s:o, s:s, s:s, s:o}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "key",
 			key_json(l->key), "until_s", (json_int_t)l->until_s, "resting", l->resting, "sequence",
 			l->has_sequence ? json_integer(l->sequence) : json_null(), "interface", l->ifname, "link_local",
-			in6_text(&l->link_local)));
+			in6_text(&l->link_local), "link_layer", link_layer_json(l->link_layer)));
 }
 
 static void binding_json(void *ctx, const struct store_binding *b)
@@ -87,9 +94,9 @@ static void visit_json(void *ctx, const struct store_visit *v)
 	struct lists *x = ctx;
 
 	(void)json_array_append_new(x->visits,
-		json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:I, s:I}", "hnp", prefix6_text(&v->prefix), "mn", v->node, "key",
+		json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:s, s:I, s:I}", "hnp", prefix6_text(&v->prefix), "mn", v->node, "key",
 			key_json(v->key), "anchor", in6_text(&v->anchor), "self", in6_text(&v->self), "link_local",
-			in6_text(&v->link_local), "interface", v->ifname, "until_s", (json_int_t)v->until_s, "node_cookie",
+			in6_text(&v->link_local), "link_layer", link_layer_json(v->link_layer), "interface", v->ifname, "until_s", (json_int_t)v->until_s, "node_cookie",
 			(json_int_t)v->node_cookie));
 }
 
@@ -171,6 +178,14 @@ static bool get_number(const json_t *o, const char *name, uint64_t most, uint64_
 	return json_is_integer(v) && json_integer_value(v) >= 0 && *ret <= most;
 }
 
+static bool get_link_layer(const json_t *o, uint8_t ret[6])
+{
+	const char *text = json_string_value(json_object_get(o, "link_layer"));
+	size_t len;
+
+	return text && sodium_hex2bin(ret, 6, text, strlen(text), NULL, &len, NULL) == 0 && len == 6;
+}
+
 static bool put_lease(struct store *s, const json_t *o)
 {
 	const json_t *sequence = json_object_get(o, "sequence");
@@ -178,7 +193,7 @@ static bool put_lease(struct store *s, const json_t *o)
 	uint64_t n = 0;
 
 	if (!get_hnp(o, &l.prefix) || !get_key(o, l.key) || !get_text(o, "mn", l.node, sizeof(l.node)) ||
-		!get_text(o, "interface", l.ifname, sizeof(l.ifname)) || !get_address(o, "link_local", &l.link_local) ||
+		!get_text(o, "interface", l.ifname, sizeof(l.ifname)) || !get_address(o, "link_local", &l.link_local) || !get_link_layer(o, l.link_layer) ||
 		!get_number(o, "until_s", INT64_MAX, &l.until_s) ||
 		(l.has_sequence && !get_number(o, "sequence", UINT16_MAX, &n)))
 		return false;
@@ -208,7 +223,7 @@ static bool put_visit(struct store *s, const json_t *o)
 
 	if (!get_hnp(o, &v.prefix) || !get_key(o, v.key) || !get_text(o, "mn", v.node, sizeof(v.node)) ||
 		!get_address(o, "anchor", &v.anchor) || !get_address(o, "self", &v.self) ||
-		!get_address(o, "link_local", &v.link_local) || !get_text(o, "interface", v.ifname, sizeof(v.ifname)) ||
+		!get_address(o, "link_local", &v.link_local) || !get_link_layer(o, v.link_layer) || !get_text(o, "interface", v.ifname, sizeof(v.ifname)) ||
 		!get_number(o, "until_s", INT64_MAX, &v.until_s) || !get_number(o, "node_cookie", UINT32_MAX, &cookie))
 		return false;
 	v.node_cookie = (uint32_t)cookie;

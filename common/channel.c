@@ -109,6 +109,7 @@ struct session {
 struct pending {
 	struct slot slot;
 	struct noise hs;
+	struct channel_endpoint ep; /* where it went */
 	uint64_t born_us;
 	bool forced;
 	bool repeated; /* with a cookie */
@@ -726,6 +727,7 @@ static void initiate(struct channel *ch, struct channel_peer *peer, bool forced,
 	}
 	new_spi(ch, &p->slot, peer, false);
 	peer->pending = p;
+	p->ep = peer->ep;
 	p->born_us = now_us;
 	p->forced = forced;
 	w = wcur_make(p->packet, sizeof(p->packet));
@@ -791,9 +793,18 @@ static void respond(struct channel *ch, struct channel_peer *peer, uint64_t now_
 	reply_free(peer);
 }
 
+static bool is_same_way(const struct channel_endpoint *a, const struct channel_endpoint *b)
+{
+	return IN6_ARE_ADDR_EQUAL(&a->remote, &b->remote) && IN6_ARE_ADDR_EQUAL(&a->local, &b->local) && a->ifindex == b->ifindex &&
+	       a->port == b->port && a->relay == b->relay;
+}
+
 static void flush_peer(struct channel *ch, struct channel_peer *peer, uint64_t now_us)
 {
-	bool force = peer->force, waits = peer->pending && now_us - peer->pending->born_us < ANSWER_US;
+	/* what went out on a network that was left is not waited for */
+	bool lost = peer->pending && peer->pinned && !is_same_way(&peer->pending->ep, &peer->ep);
+	bool waits = peer->pending && !lost && now_us - peer->pending->born_us < ANSWER_US;
+	bool force = peer->force || (lost && peer->pending->forced);
 	struct session *s;
 
 	peer->force = false;
@@ -804,7 +815,7 @@ static void flush_peer(struct channel *ch, struct channel_peer *peer, uint64_t n
 	if (peer->queue) {
 		s = usable(ch, peer, now_us);
 		if (force) {
-			bool recent = (peer->pending && now_us - peer->pending->born_us < JOIN_US) ||
+			bool recent = (peer->pending && !lost && now_us - peer->pending->born_us < JOIN_US) ||
 				      (s && peer->completed_us && now_us - peer->completed_us < JOIN_US);
 
 			if (!recent)

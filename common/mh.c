@@ -512,6 +512,18 @@ bool mhopt_address(const struct mh_option *opt, struct in6_addr *ret)
 	return rcur_ok(&c);
 }
 
+bool mhopt_link_layer(const struct mh_option *opt, uint8_t ret[6])
+{
+	struct rcur c = rcur_make(opt ? opt->data : NULL, opt ? opt->len : 0);
+
+	memset(ret, 0, 6);
+	(void)rcur_u16(&c);
+	if (rcur_left(&c) != 6)
+		return false;
+	rcur_bytes(&c, ret, 6);
+	return rcur_ok(&c);
+}
+
 bool mhopt_prefix(const struct mh_option *opt, struct prefix6 *ret)
 {
 	struct rcur c = rcur_make(opt ? opt->data : NULL, opt ? opt->len : 0);
@@ -744,6 +756,17 @@ void mh_put_bytes(struct mh_writer *m, uint8_t type, const void *data, uint8_t l
 	wcur_u8(m->w, type);
 	wcur_u8(m->w, len);
 	wcur_bytes(m->w, data, len);
+}
+
+void mh_put_link_layer(struct mh_writer *m, const uint8_t link_layer[6])
+{
+	static const uint8_t none[6];
+	uint8_t data[8] = {0};
+
+	if (!memcmp(link_layer, none, sizeof(none)))
+		return;
+	memcpy(data + 2, link_layer, 6);
+	mh_put_bytes(m, MHOPT_LL_ID, data, sizeof(data));
 }
 
 void mh_put_address(struct mh_writer *m, uint8_t type, const struct in6_addr *address)

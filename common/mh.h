@@ -171,6 +171,7 @@ const struct mh_option *mh_find(const struct mh_msg *m, uint8_t type, const stru
 
 /* Read an option's value. They return false when opt is NULL, so that mh_find can stand inside. */
 bool mhopt_address(const struct mh_option *opt, struct in6_addr *ret); /* 3, 26, 68, 69 */
+bool mhopt_link_layer(const struct mh_option *opt, uint8_t ret[6]); /* 25, of Ethernet; ret is zero when it is not */
 bool mhopt_prefix(const struct mh_option *opt, struct prefix6 *ret);   /* 22, 65, 66 */
 bool mhopt_u16(const struct mh_option *opt, uint16_t *ret);	       /* 2: units of 4 s as on the wire */
 bool mhopt_u32(const struct mh_option *opt, uint32_t *ret);	       /* 28 */
@@ -221,6 +222,8 @@ struct mh_writer mh_begin_relay(struct wcur *w);
 struct mh_writer mh_begin_revocation(struct wcur *w, const struct mh_revocation *r);
 void mh_put_bytes(struct mh_writer *m, uint8_t type, const void *data, uint8_t len);
 void mh_put_address(struct mh_writer *m, uint8_t type, const struct in6_addr *address);
+/* Mobile Node Link-layer Identifier (RFC 5213 8.6) of Ethernet; nothing when it is zero. */
+void mh_put_link_layer(struct mh_writer *m, const uint8_t link_layer[6]);
 void mh_put_prefix(struct mh_writer *m, uint8_t type, const struct prefix6 *prefix);
 void mh_put_u16(struct mh_writer *m, uint8_t type, uint16_t v);
 void mh_put_u32(struct mh_writer *m, uint8_t type, uint32_t v);

@@ -494,6 +494,8 @@ static bool read_link(const struct nlmsghdr *nlh, struct nl_link *ret)
 	ret->carrier = (ifi->ifi_flags & IFF_UP) && (ifi->ifi_flags & IFF_LOWER_UP) && (ifi->ifi_flags & IFF_RUNNING);
 	ret->loopback = ifi->ifi_flags & IFF_LOOPBACK;
 	ret->ethernet = ifi->ifi_type == ARPHRD_ETHER;
+	if (ret->ethernet && t.a[IFLA_ADDRESS] && mnl_attr_get_payload_len(t.a[IFLA_ADDRESS]) == sizeof(ret->link_layer))
+		memcpy(ret->link_layer, mnl_attr_get_payload(t.a[IFLA_ADDRESS]), sizeof(ret->link_layer));
 	ret->port = t.a[IFLA_MASTER];
 	ret->mtu = get_u32(&t, IFLA_MTU);
 	ret->carrier_changes = get_u32(&t, IFLA_CARRIER_CHANGES);

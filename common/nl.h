@@ -22,6 +22,7 @@ struct nl_link {
 	bool up, carrier; /* administratively up; up and able to carry packets */
 	bool loopback;
 	bool ethernet;    /* ARPHRD_ETHER: wired, wireless, veth, ... */
+	uint8_t link_layer[6]; /* with ethernet */
 	bool port;        /* enslaved to a bridge, bond or VRF */
 	uint32_t mtu;
 	uint32_t carrier_changes; /* how often the carrier came or went: a quick bounce is one piece of news with the same flags */

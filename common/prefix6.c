@@ -93,6 +93,17 @@ const char *prefix6_text(const struct prefix6 *p)
 	return prefix6_format(p, text_buffer());
 }
 
+const char *link_layer_text(const uint8_t link_layer[6])
+{
+	const uint8_t *l = link_layer;
+	char *buf = text_buffer();
+
+	if (!(l[0] | l[1] | l[2] | l[3] | l[4] | l[5]))
+		return NULL;
+	(void)snprintf(buf, PREFIX6_STRLEN, "%02x:%02x:%02x:%02x:%02x:%02x", l[0], l[1], l[2], l[3], l[4], l[5]);
+	return buf;
+}
+
 bool in6_is_global(const struct in6_addr *addr)
 {
 	return !IN6_IS_ADDR_UNSPECIFIED(addr) && !IN6_IS_ADDR_LOOPBACK(addr) && !IN6_IS_ADDR_MULTICAST(addr) &&

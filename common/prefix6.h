@@ -34,6 +34,7 @@ bool prefix6_covers(const struct prefix6 *outer, const struct prefix6 *inner);
 /* For log lines: text in one of eight static buffers that take turns. */
 const char *in6_text(const struct in6_addr *addr);
 const char *prefix6_text(const struct prefix6 *p);
+const char *link_layer_text(const uint8_t link_layer[6]); /* 02:00:5e:10:00:01; NULL when it is zero */
 
 /* Could a host elsewhere reach it: not unspecified, loopback, multicast, link-local, IPv4-mapped or -compatible. */
 bool in6_is_global(const struct in6_addr *addr);

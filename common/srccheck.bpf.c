@@ -40,14 +40,40 @@ struct {
 	__type(value, __u64); /* until, CLOCK_MONOTONIC in ns */
 } left SEC(".maps");
 
+/* At an AMA: whose packets may come from a prefix on an access interface; and, for a moment, whose could until now. */
+struct here {
+	__u32 ifindex;
+	__u8 link_layer[6]; /* zero = not known */
+	__u16 zero;
+};
+
+struct was_here {
+	__u64 prefix;
+	struct here here;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, struct here);
+} on_link SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct was_here);
+	__type(value, __u64); /* until, CLOCK_MONOTONIC in ns */
+} was_on_link SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 4);
+	__uint(max_entries, 5);
 	__type(key, __u32);
 	__type(value, __u64);
 } counters SEC(".maps");
 
-enum { PASSED, UNBOUND, WRONG_SOURCE, MALFORMED };
+enum { PASSED, UNBOUND, WRONG_SOURCE, MALFORMED, WRONG_NODE };
 
 static __always_inline int count(__u32 what, int verdict)
 {
@@ -118,6 +144,44 @@ int by_inner_destination(struct __sk_buff *skb)
 	if (!outer_of(skb, &key))
 		return count(MALFORMED, TC_ACT_SHOT);
 	return verdict(compare(skb, 24, &bindings, &key));
+}
+
+#define SOURCE_OFFSET (ETH_HLEN + 8)
+
+/* An access interface (RFC 7513 calls it a binding anchor): from a prefix that is leased or visiting, only its node sends. Others are not our business. */
+SEC("tc")
+int by_node(struct __sk_buff *skb)
+{
+	struct was_here was = {};
+	struct here *here;
+	__u8 mac[6];
+	__u64 *until;
+
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, SOURCE_OFFSET, &was.prefix, sizeof(was.prefix)) < 0 ||
+		bpf_skb_load_bytes(skb, ETH_ALEN, mac, sizeof(mac)) < 0)
+		return TC_ACT_OK;
+	here = bpf_map_lookup_elem(&on_link, &was.prefix);
+	if (!here)
+		return TC_ACT_OK;
+	was.here.ifindex = skb->ifindex;
+	if (here->ifindex == skb->ifindex) {
+		__u8 known = 0, other = 0;
+
+		for (int i = 0; i < 6; i++) {
+			known |= here->link_layer[i];
+			other |= here->link_layer[i] ^ mac[i];
+		}
+		if (!known || !other)
+			return TC_ACT_OK;
+	}
+	until = bpf_map_lookup_elem(&was_on_link, &was); /* where its link-layer address was not known */
+	if (until && bpf_ktime_get_ns() < *until)
+		return TC_ACT_OK;
+	__builtin_memcpy(was.here.link_layer, mac, sizeof(mac));
+	until = bpf_map_lookup_elem(&was_on_link, &was);
+	if (until && bpf_ktime_get_ns() < *until)
+		return TC_ACT_OK;
+	return count(WRONG_NODE, TC_ACT_SHOT);
 }
 
 char _license[] SEC("license") = "GPL";

@@ -16,10 +16,13 @@
 #define BATCH 1024
 #define HANDLE   1
 #define PRIORITY 1
+/* On an access interface there may be filters of others. */
+#define ACCESS_HANDLE	7872
+#define ACCESS_PRIORITY 7872
 
 struct srccheck {
 	struct bpf_object *object;
-	int prog, map, left, visiting, counters;
+	int prog, access_prog, map, left, visiting, on_link, was_on_link, counters;
 	unsigned n_set, n_del, n_left;
 	uint64_t set_key[BATCH], del_key[BATCH];
 	struct in6_addr set_value[BATCH];
@@ -41,8 +44,8 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list ap)
 int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck **ret, char *reterr)
 {
 	struct srccheck *s = calloc(1, sizeof(*s));
-	struct bpf_program *by_source, *by_destination, *prog;
-	struct bpf_map *map, *left, *visiting, *counters;
+	struct bpf_program *by_source, *by_destination, *by_node, *prog;
+	struct bpf_map *map, *left, *visiting, *on_link, *was_on_link, *counters;
 	int r = 0;
 
 	if (!s)
@@ -55,23 +58,33 @@ int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck 
 	}
 	by_source = bpf_object__find_program_by_name(s->object, "by_inner_source");
 	by_destination = bpf_object__find_program_by_name(s->object, "by_inner_destination");
+	by_node = bpf_object__find_program_by_name(s->object, "by_node");
 	map = bpf_object__find_map_by_name(s->object, "bindings");
 	left = bpf_object__find_map_by_name(s->object, "left");
 	visiting = bpf_object__find_map_by_name(s->object, "visiting");
+	on_link = bpf_object__find_map_by_name(s->object, "on_link");
+	was_on_link = bpf_object__find_map_by_name(s->object, "was_on_link");
 	counters = bpf_object__find_map_by_name(s->object, "counters");
 	prog = mode == SRCCHECK_ANCHOR ? by_source : by_destination;
-	if (!prog || !map || !left || !visiting || !counters) {
+	if (!prog || !by_node || !map || !left || !visiting || !on_link || !was_on_link || !counters) {
 		r = -EINVAL;
 		goto fail;
 	}
 	(void)bpf_program__set_autoload(mode == SRCCHECK_ANCHOR ? by_destination : by_source, false);
 	(void)bpf_map__set_max_entries(map, max_entries);
-	if (mode == SRCCHECK_ANCHOR)
+	if (mode == SRCCHECK_ANCHOR) {
 		(void)bpf_map__set_max_entries(visiting, SRCCHECK_VISITING_MAX);
+		(void)bpf_map__set_max_entries(on_link, max_entries + SRCCHECK_VISITING_MAX);
+	} else {
+		(void)bpf_program__set_autoload(by_node, false);
+	}
 	r = bpf_object__load(s->object);
 	if (r < 0)
 		goto fail;
 	s->prog = bpf_program__fd(prog);
+	s->access_prog = mode == SRCCHECK_ANCHOR ? bpf_program__fd(by_node) : -1;
+	s->on_link = bpf_map__fd(on_link);
+	s->was_on_link = bpf_map__fd(was_on_link);
 	s->map = bpf_map__fd(map);
 	s->left = bpf_map__fd(left);
 	s->visiting = bpf_map__fd(visiting);
@@ -85,14 +98,33 @@ fail:
 	return r;
 }
 
-int srccheck_attach(struct srccheck *s, uint32_t ifindex, char *reterr)
+static int attach(uint32_t ifindex, int prog, uint32_t handle, uint32_t priority)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = s->prog, .handle = HANDLE, .priority = PRIORITY, .flags = BPF_TC_F_REPLACE);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog, .handle = handle, .priority = priority, .flags = BPF_TC_F_REPLACE);
 	int r = bpf_tc_hook_create(&hook);
 
-	if (r == 0 || r == -EEXIST)
-		r = bpf_tc_attach(&hook, &opts);
+	return r == 0 || r == -EEXIST ? bpf_tc_attach(&hook, &opts) : r;
+}
+
+int srccheck_attach_access(struct srccheck *s, uint32_t ifindex)
+{
+	return attach(ifindex, s->access_prog, ACCESS_HANDLE, ACCESS_PRIORITY);
+}
+
+void srccheck_detach_access(struct srccheck *s, uint32_t ifindex)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = ACCESS_HANDLE, .priority = ACCESS_PRIORITY);
+
+	(void)s;
+	(void)bpf_tc_detach(&hook, &opts); /* the qdisc may be somebody else's */
+}
+
+int srccheck_attach(struct srccheck *s, uint32_t ifindex, char *reterr)
+{
+	int r = attach(ifindex, s->prog, HANDLE, PRIORITY);
+
 	if (r < 0)
 		(void)snprintf(reterr, SRCCHECK_ERR, "cannot attach the BPF source check to the tunnel device: %s", strerror(-r));
 	return r;
@@ -137,17 +169,24 @@ void srccheck_leave(struct srccheck *s, const struct prefix6 *prefix, const stru
 	s->left_key[s->n_left++] = (struct leaving){key_of(prefix), *outer};
 }
 
+static uint64_t leave_until_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec + SRCCHECK_LEAVE_MS * 1000000ULL;
+}
+
 /* Best effort: without it a few packets are lost, as on any move. */
 static void flush_left(struct srccheck *s)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
 	uint64_t until[BATCH];
 	uint32_t n = s->n_left;
-	struct timespec ts;
+	uint64_t until_ns = leave_until_ns();
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
 	for (unsigned i = 0; i < n; i++)
-		until[i] = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec + SRCCHECK_LEAVE_MS * 1000000ULL;
+		until[i] = until_ns;
 	if (n == 1)
 		(void)bpf_map_update_elem(s->left, s->left_key, until, BPF_ANY);
 	else if (n > 1)
@@ -167,6 +206,40 @@ void srccheck_visit_end(struct srccheck *s, const struct prefix6 *prefix)
 	uint64_t key = key_of(prefix);
 
 	(void)bpf_map_delete_elem(s->visiting, &key);
+}
+
+/* As the program has them. */
+struct here {
+	uint32_t ifindex;
+	uint8_t link_layer[6];
+	uint16_t zero;
+};
+
+struct was_here {
+	uint64_t prefix;
+	struct here here;
+};
+
+int srccheck_on_link(struct srccheck *s, const struct prefix6 *prefix, uint32_t ifindex, const uint8_t link_layer[6])
+{
+	struct was_here was = {.prefix = key_of(prefix)};
+	struct here here = {.ifindex = ifindex};
+	uint64_t until = leave_until_ns();
+
+	memcpy(here.link_layer, link_layer, sizeof(here.link_layer));
+	if (bpf_map_lookup_elem(s->on_link, &was.prefix, &was.here) == 0) {
+		if (!memcmp(&was.here, &here, sizeof(here)))
+			return 0;
+		(void)bpf_map_update_elem(s->was_on_link, &was, &until, BPF_ANY);
+	}
+	return bpf_map_update_elem(s->on_link, &was.prefix, &here, BPF_ANY) < 0 ? -errno : 0;
+}
+
+void srccheck_off_link(struct srccheck *s, const struct prefix6 *prefix)
+{
+	uint64_t key = key_of(prefix);
+
+	(void)bpf_map_delete_elem(s->on_link, &key);
 }
 
 int srccheck_flush(struct srccheck *s)
@@ -196,11 +269,11 @@ int srccheck_flush(struct srccheck *s)
 
 int srccheck_counters(const struct srccheck *s, struct srccheck_counters *ret)
 {
-	uint64_t *to[] = {&ret->passed, &ret->unbound, &ret->wrong_source, &ret->malformed};
+	uint64_t *to[] = {&ret->passed, &ret->unbound, &ret->wrong_source, &ret->malformed, &ret->wrong_node};
 	int cpus = libbpf_num_possible_cpus();
 
 	memset(ret, 0, sizeof(*ret));
-	for (uint32_t i = 0; i < 4; i++) {
+	for (uint32_t i = 0; i < sizeof(to) / sizeof(to[0]); i++) {
 		uint64_t v[1024];
 
 		if (cpus < 1 || cpus > 1024 || bpf_map_lookup_elem(s->counters, &i, v) < 0)

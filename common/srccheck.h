@@ -2,7 +2,8 @@
 /* srccheck.h - source check at decapsulation: a tc BPF program on the tunnel device's ingress
  *
  * A decapsulated packet passes only if its outer source is the locator bound to its inner source prefix (at an anchor), or the
- * anchor of its inner destination prefix (at a mobile node, and at the AMA that serves one). Prefixes are /64s. */
+ * anchor of its inner destination prefix (at a mobile node, and at the AMA that serves one). On access interfaces a second program
+ * lets packets with a source in a node's prefix pass only from that node. Prefixes are /64s. */
 #pragma once
 
 #include <netinet/in.h>
@@ -19,6 +20,7 @@ struct srccheck;
 
 struct srccheck_counters {
 	uint64_t passed, unbound, wrong_source, malformed;
+	uint64_t wrong_node; /* on an access interface */
 };
 
 /* Load the program with room for max_entries prefixes. Returns 0, or -errno with a sentence in reterr. */
@@ -40,6 +42,13 @@ void srccheck_leave(struct srccheck *s, const struct prefix6 *prefix, const stru
 #define SRCCHECK_VISITING_MAX 65536
 int srccheck_visit(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *anchor);
 void srccheck_visit_end(struct srccheck *s, const struct prefix6 *prefix);
+/* At an AMA: on access interfaces, packets from this prefix come in on this one, from this Ethernet address (all zero: from any).
+ * Replaces, at once; what was allowed before stays so for SRCCHECK_LEAVE_MS. 0 or -errno. */
+int srccheck_on_link(struct srccheck *s, const struct prefix6 *prefix, uint32_t ifindex, const uint8_t link_layer[6]);
+void srccheck_off_link(struct srccheck *s, const struct prefix6 *prefix);
+/* Put that program on an access interface, or take it off. It stays when the daemon ends. 0 or -errno; -ENODEV: it is gone. */
+int srccheck_attach_access(struct srccheck *s, uint32_t ifindex);
+void srccheck_detach_access(struct srccheck *s, uint32_t ifindex);
 /* Returns 0 or -errno. */
 int srccheck_flush(struct srccheck *s);
 

@@ -31,6 +31,7 @@ struct attach_address {
 struct attachment {
 	uint32_t ifindex;
 	char name[IF_NAMESIZE];
+	uint8_t link_layer[6]; /* of Ethernet, else zero; the caller of attach_link sets it */
 	int priority;          /* greater wins; among equals the newest */
 	bool carrier;          /* up and a carrier is there */
 	uint32_t carrier_changes; /* the kernel's count: it went and came between two pieces of news if this jumps */

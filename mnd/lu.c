@@ -63,8 +63,10 @@ void lu_write(const struct binding_update *bu, uint16_t sequence, struct wcur *w
 	mh_put_prefix(&m, MHOPT_HNP, &bu->prefix);
 	if (bu->kind == LU_BIND)
 		mh_put_address(&m, MHOPT_ALT_COA, &bu->care_of);
-	if (bu->kind == LU_ATTACH)
+	if (bu->kind == LU_ATTACH) {
 		mh_put_address(&m, MHOPT_LINK_LOCAL, &bu->link_local);
+		mh_put_link_layer(&m, bu->link_layer);
+	}
 	if (bu->kind != LU_BIND || bu->lease_s)
 		mh_put_lease(&m, &lease);
 	if (bu->tunnel_mtu)

@@ -25,6 +25,7 @@ struct binding_update {
 	struct prefix6 prefix;      /* HNP; ::/64 = please allocate */
 	struct in6_addr care_of;    /* source of the datagram; Alternate CoA of a bind */
 	struct in6_addr link_local; /* with attach */
+	uint8_t link_layer[6];      /* with attach; zero = the link has none */
 	uint32_t lifetime_s;        /* binding lifetime to ask for, multiple of 4 */
 	uint32_t lease_s;           /* lease to ask for, 0 with LU_BIND = leave it alone */
 	uint16_t tunnel_mtu;        /* 0 = not measured */

@@ -382,11 +382,14 @@ static void prepare_interface(struct mnd *m, const char *name)
 			log_warning("attach", "cannot set net.ipv6.conf.%s.%s: %s; a new care-of address will wait for DAD", name, keys[i],
 				strerror(-r));
 	}
+	/* routers hear of another link-layer address at once */
+	(void)nl_sysctl_set(name, "ndisc_notify", 1);
 }
 
 static void on_link(void *ctx, const struct nl_link *link, bool present)
 {
 	struct mnd *m = ctx;
+	struct attachment *at;
 	const struct mnd_interface *i = interface_config(m, link->name);
 	uint32_t priority;
 
@@ -405,11 +408,17 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 		}
 		return;
 	}
-	if (!attach_find(&m->attach, link->ifindex))
+	at = attach_find(&m->attach, link->ifindex);
+	if (!at)
 		prepare_interface(m, link->name);
+	else if (memcmp(at->link_layer, link->link_layer, sizeof(at->link_layer)) != 0) /* our AMA has to hear of it: as a new link */
+		attach_link(&m->attach, link->ifindex, link->name, at->priority, false, at->carrier_changes, loop_clock_us());
 	priority = i && i->priority ? i->priority : nl_is_wireless(link->name) ? 50 : 100;
 	attach_link(&m->attach, link->ifindex, link->name, (int)priority, link->carrier, link->carrier_changes,
 		loop_clock_us());
+	at = attach_find(&m->attach, link->ifindex);
+	if (at)
+		memcpy(at->link_layer, link->link_layer, sizeof(at->link_layer));
 	log_debug("attach", "%s: %s, %s", link->name, link->up ? "up" : "down", link->carrier ? "carrier" : "no carrier");
 	touch(m);
 }
@@ -653,6 +662,7 @@ static void send_through(struct mnd *m, const struct channel_endpoint *ep, const
 		if (m->homes[i].used && m->homes[i].anchor == a && m->homes[i].bu.kind == LU_BIND && m->homes[i].bu.proxied)
 			mh_put_prefix(&mw, MHOPT_HNP, &m->homes[i].h.prefix);
 	mh_put_address(&mw, MHOPT_LINK_LOCAL, &link_local);
+	mh_put_link_layer(&mw, m->attach.selected->link_layer);
 	mh_put_sealed(&mw, (uint32_t)(a - m->anchors) + 1, buf, len);
 	mh_end(&mw);
 	set_endpoint(m, serving);
@@ -1128,6 +1138,7 @@ static void begin_update(struct mnd *m, struct home *x, uint64_t now_us)
 	bu->first = !x->h.known;
 	if (bu->kind == LU_ATTACH) {
 		bu->link_local = link_local_of(at, &settled);
+		memcpy(bu->link_layer, at->link_layer, sizeof(bu->link_layer));
 		bu->lease_s = (uint32_t)lease_s;
 	}
 	/* a renewal is a synchronous write at the anchor: only when half of the lease is over */

@@ -1305,6 +1305,40 @@ static void forced_handshakes_join(void **state)
 	assert_int_equal(ama->in[0][34], 6);
 }
 
+/* A handshake that went out on a network that was left must not hold up what is said on the next. */
+static void not_waited_for_after_a_move(void **state)
+{
+	struct channel_peer *peer;
+	struct channel_endpoint ep = ama->self;
+
+	(void)state;
+	for (int session = 0; session < 2; session++) {
+		peer = session ? connect_mn() : add_peer(mn, ama);
+		channel_peer_set_endpoint(peer, &ama->self);
+		now_us += 10 * SEC;
+		send_forced(mn, peer, 3);
+		channel_flush(mn->ch, now_us);
+		assert_int_equal(mn->n_out, 1);
+		mn->n_out = 0; /* lost */
+		now_us += SEC / 10;
+		send_tag(mn, peer, 4);
+		channel_flush(mn->ch, now_us);
+		assert_int_equal(mn->n_out, 0); /* here it waits */
+		ep.local.s6_addr[15] = 77;
+		channel_peer_set_endpoint(peer, &ep);
+		now_us += SEC / 10;
+		send_tag(mn, peer, 5);
+		channel_flush(mn->ch, now_us);
+		assert_int_equal(mn->n_out, 1);
+		assert_int_equal(type(&mn->out[0]), INITIATION);
+		settle(mn, ama);
+		assert_int_equal(ama->n_in, 1);
+		assert_int_equal(ama->in_len[0], 2 * 16);
+		channel_peer_remove(mn->ch, peer);
+		node_restart(ama);
+	}
+}
+
 /* A forced message that joins the initiation of a rekeying must not go into the session that may be gone. */
 static void force_joins_a_rekeying(void **state)
 {
@@ -1692,6 +1726,7 @@ int main(void)
 		TEST(peer_restarted),
 		TEST(initiator_restarted),
 		TEST(forced_handshakes_join),
+		TEST(not_waited_for_after_a_move),
 		TEST(force_joins_a_rekeying),
 		TEST(message_2_lost),
 		TEST(second_message_2_lost),
