@@ -2136,7 +2136,7 @@ static int give_up_privileges(struct amad *a, char *reterr)
 
 	(void)snprintf(data, sizeof(data), "%s/data.mdb", a->config.state_dir);
 	(void)snprintf(lock, sizeof(lock), "%s/lock.mdb", a->config.state_dir);
-	return priv_drop(a->config.user, 0, own, reterr);
+	return priv_drop(a->config.user, false, false, own, reterr);
 }
 
 int amad_new(const char *config_path, bool config_required, const struct amad_config *config, struct amad **ret,

@@ -25,7 +25,7 @@ struct client {
 	struct control *control;
 	struct loop_io io;
 	int fd;
-	uid_t uid;
+	struct ucred cred;
 	bool monitors, dead;
 	bool oneway; /* the present call wants no answer */
 	char *in, *out;
@@ -40,6 +40,7 @@ struct control {
 	struct loop_io io;
 	struct client *clients;
 	unsigned n_clients, n_monitors;
+	const struct client *calling;
 };
 
 static void client_free(struct client *k)
@@ -115,7 +116,7 @@ static void reply_error(struct client *k, const char *error, json_t *parameters)
 
 static bool may(const struct client *k)
 {
-	return k->uid == 0 || k->uid == geteuid();
+	return k->cred.uid == 0 || k->cred.uid == geteuid();
 }
 
 static void own_method(struct client *k, const char *method, const json_t *call)
@@ -150,7 +151,9 @@ static void own_method(struct client *k, const char *method, const json_t *call)
 		}
 		if (!parameters)
 			parameters = none = json_object(); /* it may be left out */
+		c->calling = k;
 		failed = m->cb(c->cfg.ctx, parameters, &ret, err);
+		c->calling = NULL;
 		json_decref(none);
 		if (failed < 0) {
 			(void)snprintf(name, sizeof(name), "%s.Failed", c->cfg.interface);
@@ -257,7 +260,7 @@ static void accept_client(void *ctx)
 	}
 	k->control = c;
 	k->fd = fd;
-	k->uid = cred.uid;
+	k->cred = cred;
 	DL_APPEND(c->clients, k);
 	c->n_clients++;
 	loop_io_start(&k->io, c->loop, fd, client_io, k, "control client");
@@ -335,6 +338,11 @@ void control_free(struct control *c)
 	(void)close(c->fd);
 	(void)unlink(c->path);
 	free(c);
+}
+
+const struct ucred *control_caller(const struct control *c)
+{
+	return &c->calling->cred;
 }
 
 bool control_is_monitored(const struct control *c)

@@ -39,6 +39,9 @@ struct control_config {
 int control_new(struct loop *loop, const struct control_config *cfg, struct control **ret, char *reterr);
 void control_free(struct control *c);
 
+/* Who makes the call that a method is answering (SO_PEERCRED: as it was when it connected). */
+const struct ucred *control_caller(const struct control *c);
+
 /* True while somebody listens, so that events nobody hears need not be made. */
 bool control_is_monitored(const struct control *c);
 /* Send an event to all who monitor; takes the reference to parameters. A client that does not read is cut off. */

@@ -100,8 +100,11 @@ const char *fwd_object_text(const struct fwd_object *o)
 			o->route.metric);
 		break;
 	case FWD_RULE:
-		(void)snprintf(buf, sizeof(buf), "rule from %s%s%s table %u", prefix6_text(&o->rule.from),
-			o->rule.iif[0] ? " iif " : "", o->rule.iif, o->rule.table);
+		if (o->rule.mark)
+			(void)snprintf(buf, sizeof(buf), "rule fwmark 0x%x table %u", o->rule.mark, o->rule.table);
+		else
+			(void)snprintf(buf, sizeof(buf), "rule from %s%s%s table %u", prefix6_text(&o->rule.from),
+				o->rule.iif[0] ? " iif " : "", o->rule.iif, o->rule.table);
 		break;
 	case FWD_KINDS:
 		break;
@@ -136,6 +139,8 @@ static struct fwd_key key_of(const struct fwd_object *o)
 	case FWD_RULE:
 		k.addr = o->rule.from.addr;
 		k.len = o->rule.from.len;
+		if (o->rule.mark) /* such a rule is for packets from anywhere: there is room */
+			memcpy(&k.addr, &o->rule.mark, sizeof(o->rule.mark));
 		k.a = o->rule.table;
 		k.b = o->rule.priority;
 		memcpy(k.more, o->rule.iif, strnlen(o->rule.iif, sizeof(k.more)));

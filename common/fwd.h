@@ -54,6 +54,7 @@ struct fwd_object {
 		struct { /* identity: all */
 			struct prefix6 from;
 			uint32_t table, priority;
+			uint32_t mark;         /* only for sockets with this mark, and then from anywhere; 0 = any */
 			char iif[IF_NAMESIZE]; /* only for packets that come in there; "" = anywhere */
 		} rule;
 	};

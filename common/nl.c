@@ -242,6 +242,8 @@ static void put_rule(struct nlmsghdr *nlh, const struct fwd_object *o)
 		put_in6(nlh, FRA_SRC, &o->rule.from.addr);
 	if (o->rule.iif[0])
 		mnl_attr_put_strz(nlh, FRA_IIFNAME, o->rule.iif);
+	if (o->rule.mark)
+		mnl_attr_put_u32(nlh, FRA_FWMARK, o->rule.mark);
 	mnl_attr_put_u32(nlh, FRA_TABLE, o->rule.table);
 	mnl_attr_put_u32(nlh, FRA_PRIORITY, o->rule.priority);
 	mnl_attr_put_u8(nlh, FRA_PROTOCOL, FWD_PROTOCOL);
@@ -453,6 +455,7 @@ static bool read_rule(const struct nlmsghdr *nlh, struct fwd_object *ret)
 	(void)snprintf(ret->rule.iif, sizeof(ret->rule.iif), "%s", get_text(&t, FRA_IIFNAME));
 	ret->rule.table = t.a[FRA_TABLE] ? get_u32(&t, FRA_TABLE) : frh->table;
 	ret->rule.priority = get_u32(&t, FRA_PRIORITY);
+	ret->rule.mark = get_u32(&t, FRA_FWMARK);
 	return true;
 }
 

@@ -19,7 +19,7 @@ static int fail(char *reterr, const char *what, int error)
 	return -error;
 }
 
-int priv_drop(const char *user, int raw, const char *const *own, char *reterr)
+int priv_drop(const char *user, bool raw, bool cgroups, const char *const *own, char *reterr)
 {
 	struct passwd *pw = NULL;
 	int r;
@@ -39,6 +39,8 @@ int priv_drop(const char *user, int raw, const char *const *own, char *reterr)
 	(void)capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_NET_ADMIN, CAP_BPF, -1);
 	if (raw)
 		(void)capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_NET_RAW);
+	if (cgroups)
+		(void)capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_DAC_OVERRIDE);
 	if (pw)
 		r = capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
 	else

@@ -4,7 +4,9 @@
 
 #define PRIV_ERR 256
 
-/* Become user and keep CAP_NET_ADMIN, CAP_BPF and, if raw, CAP_NET_RAW; own (NULL-terminated paths, files and directories that exist) becomes the
+#include <stdbool.h>
+
+/* Become user and keep CAP_NET_ADMIN, CAP_BPF, if raw CAP_NET_RAW, and if cgroups CAP_DAC_OVERRIDE (making one below somebody else's); own (NULL-terminated paths, files and directories that exist) becomes the
  * user's. "" as user: stay who we are, but drop every other capability all the same. Sets no_new_privs, and verifies that nothing can be regained. Any
  * step that fails is an error: the caller ends. Returns 0, or -errno with a sentence in reterr. */
-int priv_drop(const char *user, int raw, const char *const *own, char *reterr);
+int priv_drop(const char *user, bool raw, bool cgroups, const char *const *own, char *reterr);

@@ -219,6 +219,26 @@ static int cmd_sessions(int argc, char **argv)
 	return CTL_OK;
 }
 
+static int cmd_pins(int argc, char **argv)
+{
+	static const struct ctl_column columns[] = {{"command", "COMMAND"}, {"pid", "PID"}, {"uid", "USER"}, {"home_address", "HOME ADDRESS"},
+		{"anchor", "ANCHOR"}, {"state", "STATE"}, {"since_s", "SINCE"}, {0}};
+	int status;
+	json_t *j = ctl_call(&ctl, "ListPins", &status);
+
+	(void)argc;
+	(void)argv;
+	if (!j)
+		return status;
+	if (ctl.json) {
+		ctl_print_json(j);
+		return status;
+	}
+	ctl_table(json_object_get(j, "pins"), columns, "no program is pinned: 'hoa-exec COMMAND' pins one");
+	json_decref(j);
+	return status;
+}
+
 static int cmd_monitor(int argc, char **argv)
 {
 	(void)argc;
@@ -342,6 +362,7 @@ static const struct command {
 	{"leases", "", "home addresses and who anchors them", cmd_leases},
 	{"bindings", "", "the binding update list", cmd_bindings},
 	{"sessions", "", "sockets that use a home address", cmd_sessions},
+	{"pins", "", "programs that hoa-exec has pinned to a home address", cmd_pins},
 	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
 	{"release", "ADDRESS", "give a home address back, sessions or not", cmd_release},
 	{"reload", "", "read the configuration again", cmd_reload},

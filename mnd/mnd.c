@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,6 +37,7 @@
 #include "lu.h"
 #include "mh.h"
 #include "nl.h"
+#include "pin.h"
 #include "pmtu.h"
 #include "priv.h"
 #include "ra.h"
@@ -135,7 +137,7 @@ struct mnd {
 	int ra_fd;
 	uint32_t tunnel;
 
-	struct loop_io nl_io, ra_io, session_io, watch_io;
+	struct loop_io nl_io, ra_io, session_io, watch_io, pin_io;
 	struct loop_timer timer, watchdog;
 	struct loop_signal sig_term, sig_int, sig_hup;
 
@@ -154,6 +156,8 @@ struct mnd {
 	int watch_fd;            /* session_watch on the device watch_tunnel for the slots in watched, -1 = not open */
 	uint32_t watch_tunnel;
 	uint64_t watched, watch_hold_us;
+	struct pin pins[PINS];
+	int pin_fd; /* inotify: a pinned cgroup is empty */
 	bool dirty, resync, tunnel_lost, need_source, source_known, stopping;
 	uint64_t started_us, sysctl_off;
 	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device;
@@ -301,6 +305,10 @@ static void save(struct mnd *m)
 		state.n_sessions = STATE_SESSIONS; /* of the others it is forgotten since when they are known, no more */
 	if (state.n_sessions)
 		memcpy(state.sessions, seen, state.n_sessions * sizeof(*seen));
+	state.n_pins = 0;
+	for (unsigned i = 0; i < PINS; i++)
+		if (m->pins[i].cgroup[0])
+			state.pins[state.n_pins++] = m->pins[i];
 	r = state_store(m->config.state, &state);
 	if (r < 0)
 		log_warning("main", "cannot write %s: %s; home addresses would be lost by a restart", m->config.state, strerror(-r));
@@ -341,6 +349,16 @@ static void load(struct mnd *m)
 		homeaddr_init(&x->h, &list[i].prefix, &list[i].address, now_us + (list[i].lease_until_s - now_s) * SEC, now_us);
 		log_info("main", "home address %s of %s taken over from the last run", in6_text(&x->h.address),
 			a->credential.node);
+	}
+	for (unsigned i = 0; i < state.n_pins; i++) {
+		char why[PIN_ERR];
+
+		if (pin_is_over(&state.pins[i]))
+			continue;
+		if (pin_attach(&state.pins[i], why) < 0)
+			log_warning("pin", "%s: it keeps what the last run gave it", why);
+		m->pins[i] = state.pins[i];
+		(void)pin_watch(&m->pins[i], m->pin_fd);
 	}
 }
 
@@ -592,6 +610,46 @@ static void watch_unused(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 	m->watched = unused;
 	m->watch_tunnel = m->tunnel;
 	loop_io_start(&m->watch_io, m->loop, m->watch_fd, read_watch, m, "packets of unused home addresses");
+}
+
+/* --- input: pins ------------------------------------------------------------------------------------------------ */
+
+static unsigned pins_of(const struct mnd *m, const struct home_address *h)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < PINS; i++)
+		n += m->pins[i].cgroup[0] && h->known && IN6_ARE_ADDR_EQUAL(&m->pins[i].home_address, &h->address);
+	return n;
+}
+
+/* A cgroup is empty: its pin ends, and perhaps one around it. */
+static void read_pins(void *ctx)
+{
+	struct mnd *m = ctx;
+	char news[4096];
+	bool ended = true, any = false;
+
+	while (read(m->pin_fd, news, sizeof(news)) > 0)
+		;
+	while (ended) {
+		ended = false;
+		for (unsigned i = 0; i < PINS; i++) {
+			struct pin *p = &m->pins[i];
+
+			if (!p->cgroup[0] || !pin_is_over(p))
+				continue;
+			log_info("pin", "%s of user %u on %s has ended", p->command, (unsigned)p->uid, in6_text(&p->home_address));
+			emit(m, "unpinned",
+				json_pack("{s:s, s:s, s:i}", "home_address", in6_text(&p->home_address), "command", p->command, "pid", (int)p->pid));
+			memset(p, 0, sizeof(*p));
+			ended = any = true;
+		}
+	}
+	if (any) {
+		save(m);
+		touch(m);
+	}
 }
 
 /* --- what goes to an anchor ------------------------------------------------------------------------------------ */
@@ -1190,7 +1248,7 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 	struct homeaddr_world w = {.now_us = now_us,
 		.path = at,
 		.at_home = ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address),
-		.in_use = x->sessions > 0 && !x->given_up,
+		.in_use = (x->sessions > 0 || pins_of(m, &x->h) > 0) && !x->given_up,
 		.unwanted = x->draining || x->given_up,
 		.generation = generation(m, x)};
 	uint16_t mtu = pmtu_inner_mtu(&x->anchor->pmtu);
@@ -1365,6 +1423,8 @@ static void want_kernel_state(struct mnd *m)
 		homes[n].deprecated = m->attach.selected ? !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address))
 							 : x->h.state != HOMEADDR_NATIVE;
 		homes[n].deprecated |= x->draining || x->given_up;
+		if (pins_of(m, &x->h))
+			homes[n].mark = pin_mark(&x->h.address);
 		homes[n].through = x->bu.kind == LU_BIND && x->bu.proxied;
 		n++;
 		if (m->srccheck && x->h.known)
@@ -1862,6 +1922,135 @@ static int do_release(void *ctx, const json_t *parameters, json_t **ret, char *r
 	return -ENOENT;
 }
 
+/* Which home address a pin is for: the one named, else that of the anchor named, else the one that new sessions take, else one that is in use. */
+static struct home *home_to_pin(struct mnd *m, const char *address, const char *anchor, char *reterr)
+{
+	struct in6_addr a = IN6ADDR_ANY_INIT;
+	struct home *best = NULL;
+	int best_rank = -1;
+
+	if (address && inet_pton(AF_INET6, address, &a) != 1) {
+		(void)snprintf(reterr, CONTROL_ERR, "'%.100s' is not an IPv6 address", address);
+		return NULL;
+	}
+	for (unsigned i = 0; i < HOMES; i++) {
+		struct home *x = &m->homes[i];
+		int rank = (x->h.state == HOMEADDR_NATIVE ? 4 : 0) + (x->draining ? 0 : 2) + (x->sessions > 0 || pins_of(m, &x->h) > 0);
+
+		if (!x->used || !x->h.known || x->given_up || x->h.state == HOMEADDR_RELEASING || x->h.state == HOMEADDR_RELEASED)
+			continue;
+		if (address && !IN6_ARE_ADDR_EQUAL(&x->h.address, &a))
+			continue;
+		if (anchor && strcmp(x->anchor->credential.node, anchor) != 0)
+			continue;
+		if (rank > best_rank) {
+			best = x;
+			best_rank = rank;
+		}
+	}
+	if (!best && (address || anchor))
+		(void)snprintf(reterr, CONTROL_ERR, "this node has no home address %s%.100s: 'mnctl leases' lists them", anchor ? "of " : "",
+			address ? address : anchor);
+	else if (!best)
+		(void)snprintf(reterr, CONTROL_ERR, "this node has no home address yet: no network so far had an anchor ('mnctl status')");
+	return best;
+}
+
+static int do_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct mnd *m = ctx;
+	const char *address = json_string_value(json_object_get(parameters, "address"));
+	const char *anchor = json_string_value(json_object_get(parameters, "anchor"));
+	json_t *other = json_object_get(parameters, "pid");
+	const struct ucred *who = control_caller(m->control);
+	json_int_t pid = other ? json_integer_value(other) : who->pid;
+	struct pin *p = NULL;
+	struct home *x;
+	char err[PIN_ERR];
+	int r;
+
+	if (!m->config.pins) {
+		(void)snprintf(reterr, CONTROL_ERR, "the administrator has switched pinning off ('pins' in mnd.conf)");
+		return -EPERM;
+	}
+	if (pid <= 0 || pid > INT32_MAX) {
+		(void)snprintf(reterr, CONTROL_ERR, "pid: which process is to be pinned?");
+		return -EINVAL;
+	}
+	x = home_to_pin(m, address, anchor, reterr);
+	if (!x)
+		return -ENOENT;
+	for (unsigned i = 0; i < PINS && !p; i++)
+		if (!m->pins[i].cgroup[0])
+			p = &m->pins[i];
+	if (!p) {
+		(void)snprintf(reterr, CONTROL_ERR, "%d programs are pinned already, which is the most ('mnctl pins' lists them)", PINS);
+		return -ENOSPC;
+	}
+	r = pin_begin((pid_t)pid, who->uid, &x->h.address, loop_wall_ns() / 1000000000, p, err);
+	if (r < 0) {
+		(void)snprintf(reterr, CONTROL_ERR, "%s", err);
+		return r;
+	}
+	r = pin_watch(p, m->pin_fd);
+	if (r < 0)
+		log_warning("pin", "cannot watch %s: %s; its end is noticed late", p->cgroup, strerror(-r));
+	log_info("pin", "%s of user %u is pinned to %s", p->command, (unsigned)p->uid, in6_text(&p->home_address));
+	emit(m, "pinned",
+		json_pack("{s:s, s:s, s:i, s:i}", "home_address", in6_text(&p->home_address), "command", p->command, "pid", (int)p->pid, "uid",
+			(int)p->uid));
+	save(m);
+	/* the caller goes on as soon as it is answered: its first socket has to find the rule */
+	touch(m);
+	decide(m);
+	apply(m);
+	*ret = json_pack("{s:s, s:s, s:s}", "home_address", in6_text(&p->home_address), "anchor", x->anchor->credential.node, "cgroup", p->cgroup);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* What the first process runs now: hoa-exec became it after it was pinned. fallback when it has ended and its children have not. */
+static void command_of(pid_t pid, const char *fallback, char ret[64])
+{
+	char path[64];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	f = fopen(path, "re");
+	if (!f || fscanf(f, "%63[^\n]", ret) != 1)
+		(void)snprintf(ret, 64, "%s", fallback);
+	if (f)
+		(void)fclose(f);
+}
+
+static int list_pins(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct mnd *m = ctx;
+	json_t *list = json_array();
+	uint64_t now_s = loop_wall_ns() / 1000000000;
+
+	(void)parameters;
+	(void)reterr;
+	for (unsigned i = 0; i < PINS; i++) {
+		const struct pin *p = &m->pins[i];
+		const struct home *x = NULL;
+		char command[64];
+
+		if (!p->cgroup[0])
+			continue;
+		command_of(p->pid, p->command, command);
+		for (unsigned k = 0; k < HOMES && !x; k++)
+			if (m->homes[k].used && m->homes[k].h.known && IN6_ARE_ADDR_EQUAL(&m->homes[k].h.address, &p->home_address))
+				x = &m->homes[k];
+		(void)json_array_append_new(list,
+			json_pack("{s:s, s:i, s:i, s:s, s:s?, s:s, s:f, s:s}", "command", command, "pid", (int)p->pid, "uid", (int)p->uid,
+				"home_address", in6_text(&p->home_address), "anchor", x ? x->anchor->credential.node : NULL, "state",
+				x ? homeaddr_state_name(x->h.state) : "lost", "since_s",
+				(double)(now_s > p->since_s ? now_s - p->since_s : 0), "cgroup", p->cgroup));
+	}
+	*ret = json_pack("{s:o}", "pins", list);
+	return *ret ? 0 : -ENOMEM;
+}
+
 static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
 	(void)parameters;
@@ -1871,6 +2060,7 @@ static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *re
 
 static const struct control_method methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
 	{"ListBindings", list_bindings, false}, {"ListSessions", list_sessions, false}, {"Release", do_release, true},
+	{"Pin", do_pin, false}, {"ListPins", list_pins, false},
 	{"Reload", do_reload, true}, {0}};
 
 static const char description[] =
@@ -1883,8 +2073,11 @@ static const char description[] =
 	"method ListSessions() -> (sessions: []object, left_out: int)\n"
 	"# Sessions on it end\n"
 	"method Release(address: string) -> ()\n"
+	"# The caller, or a process of the same user, and all that it starts, is on one home address from now on\n"
+	"method Pin(address: ?string, anchor: ?string, pid: ?int) -> (home_address: string, anchor: string, cgroup: string)\n"
+	"method ListPins() -> (pins: []object)\n"
 	"# Call with more; event is ready, attached, detached, home_address, location_update, anchor_restarted, anchor_silent,\n"
-	"# anchor_heard, revoked or restored\n"
+	"# anchor_heard, revoked, pinned, unpinned or restored\n"
 	"method Monitor() -> (event: string, data: object)\n"
 	"method Reload() -> ()\n"
 	"error Failed (message: string)\n"
@@ -1954,6 +2147,12 @@ static int open_all(struct mnd *m, char *reterr)
 		(void)snprintf(reterr, MND_ERR, "cannot open an ICMPv6 socket: %s (CAP_NET_RAW is needed)", strerror(-r));
 		return r;
 	}
+	m->pin_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (m->pin_fd < 0) {
+		r = -errno;
+		(void)snprintf(reterr, MND_ERR, "cannot watch cgroups (inotify): %s", strerror(-r));
+		return r;
+	}
 	r = session_new(&m->session);
 	if (r < 0) {
 		(void)snprintf(reterr, MND_ERR, "cannot open the socket diagnostics: %s (the kernel needs inet_diag, tcp_diag and udp_diag)",
@@ -1992,7 +2191,7 @@ static int give_up_privileges(struct mnd *m, char *reterr)
 	slash = strrchr(dir, '/');
 	if (slash)
 		*slash = '\0';
-	return priv_drop(m->config.user, 1, own, reterr);
+	return priv_drop(m->config.user, true, m->config.pins, own, reterr);
 }
 
 int mnd_new(const char *config_path, bool config_required, const struct mnd_config *config, struct mnd **ret, char *reterr)
@@ -2005,7 +2204,7 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 	m->config = *config;
 	(void)snprintf(m->config_path, sizeof(m->config_path), "%s", config_path);
 	m->config_required = config_required;
-	m->ra_fd = m->watch_fd = -1;
+	m->ra_fd = m->watch_fd = m->pin_fd = -1;
 	m->session_due_us = UINT64_MAX;
 	(void)snprintf(reterr, MND_ERR, "out of memory");
 	r = open_all(m, reterr);
@@ -2030,6 +2229,7 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 	loop_io_start(&m->nl_io, m->loop, nl_fd(m->nl), read_news, m, "netlink news");
 	loop_io_start(&m->ra_io, m->loop, m->ra_fd, read_adverts, m, "router advertisements");
 	loop_io_start(&m->session_io, m->loop, session_fd(m->session), read_session_news, m, "socket news");
+	loop_io_start(&m->pin_io, m->loop, m->pin_fd, read_pins, m, "pins");
 	loop_timer_init(&m->timer, m->loop, on_timer, m, "timer");
 	loop_timer_init(&m->watchdog, m->loop, on_watchdog, m, "watchdog");
 	loop_signal_start(&m->sig_term, m->loop, SIGTERM, on_signal, m);
@@ -2066,6 +2266,9 @@ static void flush_everything(struct mnd *m)
 		begin_update(m, x, loop_clock_us());
 		send_update(m, x, loop_clock_us());
 	}
+	for (unsigned i = 0; i < PINS; i++)
+		if (m->pins[i].cgroup[0])
+			pin_detach(&m->pins[i]);
 	channel_flush(m->channel, loop_clock_us());
 	transport_flush(m->transport);
 	fwd_begin(m->set);
@@ -2099,6 +2302,7 @@ void mnd_free(struct mnd *m)
 	loop_signal_stop(&m->sig_term);
 	loop_timer_stop(&m->watchdog);
 	loop_timer_stop(&m->timer);
+	loop_io_stop(&m->pin_io);
 	loop_io_stop(&m->watch_io);
 	loop_io_stop(&m->session_io);
 	loop_io_stop(&m->ra_io);
@@ -2110,6 +2314,8 @@ void mnd_free(struct mnd *m)
 	session_free(m->session);
 	if (m->watch_fd >= 0)
 		(void)close(m->watch_fd);
+	if (m->pin_fd >= 0)
+		(void)close(m->pin_fd);
 	if (m->ra_fd >= 0)
 		(void)close(m->ra_fd);
 	nl_free(m->nl);

@@ -6,6 +6,7 @@ libmndcore_a_SOURCES = \
 	mnd/homeaddr.c mnd/homeaddr.h \
 	mnd/lu.c mnd/lu.h \
 	mnd/mnd.c mnd/mnd.h \
+	mnd/pin.c mnd/pin.h \
 	mnd/pmtu.c mnd/pmtu.h \
 	mnd/ra.c mnd/ra.h \
 	mnd/rc.c mnd/rc.h \
@@ -15,9 +16,23 @@ libmndcore_a_SOURCES = \
 
 DAEMON_LIBS = libcommon.a $(EV_LIBS) $(SODIUM_LIBS) $(MNL_LIBS) $(INIH_LIBS) $(JANSSON_LIBS) $(BPF_LIBS) $(CAPNG_LIBS) $(SYSTEMD_LIBS)
 
+EXTRA_DIST += mnd/pin.bpf.c
+BUILT_SOURCES += mnd/pin.bpf.inc
+CLEANFILES += mnd/pin.bpf.inc mnd/pin.bpf.o
+mnd/pin.$(OBJEXT): mnd/pin.bpf.inc
+mnd/pin.bpf.o: $(srcdir)/mnd/pin.bpf.c
+	$(AM_V_GEN)$(MKDIR_P) mnd && $(BPF_CLANG) -O2 -g -target bpf $(BPF_CPPFLAGS) -c $< -o $@
+mnd/pin.bpf.inc: mnd/pin.bpf.o
+	$(AM_V_GEN)$(MKDIR_P) mnd && { echo 'static const unsigned char pin_object[] __attribute__((aligned(8))) = {'; \
+		od -An -v -tx1 $< | $(SED) 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '};'; } > $@.tmp && mv $@.tmp $@
+
 sbin_PROGRAMS += mnd/mnd
 mnd_mnd_SOURCES = mnd/main.c
 mnd_mnd_LDADD = libmndcore.a $(DAEMON_LIBS)
+
+bin_PROGRAMS += mnd/hoa-exec
+mnd_hoa_exec_SOURCES = mnd/hoa-exec.c
+mnd_hoa_exec_LDADD = libcommon.a $(JANSSON_LIBS)
 
 bin_PROGRAMS += mnd/mnctl
 mnd_mnctl_SOURCES = mnd/mnctl.c

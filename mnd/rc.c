@@ -30,9 +30,9 @@ static void want_native(struct fwd_set *set, uint32_t table, uint32_t metric, co
 	want_route(set, table, metric, &o);
 }
 
-static void want_rule(struct fwd_set *set, const struct prefix6 *from, uint32_t table, uint32_t priority)
+static void want_rule(struct fwd_set *set, const struct prefix6 *from, uint32_t mark, uint32_t table, uint32_t priority)
 {
-	struct fwd_object o = {.kind = FWD_RULE, .rule = {.from = *from, .table = table, .priority = priority}};
+	struct fwd_object o = {.kind = FWD_RULE, .rule = {.from = *from, .mark = mark, .table = table, .priority = priority}};
 
 	(void)fwd_want(set, &o, 0);
 }
@@ -89,11 +89,15 @@ static void want_home(struct fwd_set *set, const struct attach *attach, const st
 		.address = {.ifindex = tunnel, .address = h->address, .deprecated = x->deprecated}};
 	struct fwd_object end = {.route = {.type = FWD_UNREACHABLE}};
 	uint32_t table = RC_TABLE_HOME + x->slot;
+	/* sockets that are pinned have no source yet when they come here; those of other software come by it */
+	struct in6_addr source = x->mark ? h->address : in6addr_any;
 	const struct attachment *at;
 	bool encapsulate;
 
 	(void)fwd_want(set, &address, 0);
-	want_rule(set, &h->prefix, table, RC_RULE_HOME);
+	want_rule(set, &h->prefix, 0, table, RC_RULE_HOME);
+	if (x->mark)
+		want_rule(set, &anywhere, x->mark, table, RC_RULE_PIN);
 	want_route(set, table, UINT32_MAX, &end);
 	at = rc_path(attach, h, &x->anchor, &encapsulate);
 	if (attach->selected && (((!at || !at->router) && homeaddr_is_unused(h)) ||
@@ -102,6 +106,7 @@ static void want_home(struct fwd_set *set, const struct attach *attach, const st
 		 * second SYN instead of being told that there is no way. */
 		struct fwd_object o = {.route = {.type = FWD_UNICAST, .oif = tunnel}};
 
+		o.route.prefsrc = source;
 		want_route(set, table, RC_METRIC, &o);
 		return;
 	}
@@ -112,9 +117,10 @@ static void want_home(struct fwd_set *set, const struct attach *attach, const st
 
 		o.route.encap.dst = x->anchor;
 		o.route.encap.src = at->care_of;
+		o.route.prefsrc = source;
 		want_route(set, table, RC_METRIC, &o);
 	} else {
-		want_native(set, table, RC_METRIC, at, NULL);
+		want_native(set, table, RC_METRIC, at, x->mark ? &source : NULL);
 	}
 }
 
@@ -137,7 +143,7 @@ void rc_want(struct fwd_set *set, const struct attach *attach, const struct rc_h
 		if (!at->usable_us)
 			continue;
 		care_of = prefix6_make(&at->care_of, 128);
-		want_rule(set, &care_of, RC_TABLE_CARE + at->ifindex, RC_RULE_CARE_OF);
+		want_rule(set, &care_of, 0, RC_TABLE_CARE + at->ifindex, RC_RULE_CARE_OF);
 		want_native(set, RC_TABLE_CARE + at->ifindex, RC_METRIC, at, NULL);
 		if (default_route && at == attach->selected)
 			want_native(set, 254, RC_METRIC, at, !source ? &at->care_of : need_source ? source : NULL);

@@ -9,6 +9,7 @@
 #include "fwd.h"
 #include "homeaddr.h"
 
+#define RC_RULE_PIN     1077 /* priority of "fwmark M lookup T" */
 #define RC_RULE_HOME    1078 /* priority of "from HNP lookup T" */
 #define RC_RULE_CARE_OF 1079 /* priority of "from CoA lookup A" */
 #define RC_TABLE_HOME   7700 /* T = this + the home address's slot */
@@ -21,6 +22,7 @@ struct rc_home {
 	unsigned slot;             /* of its table */
 	struct in6_addr anchor;    /* locator of its anchor */
 	uint16_t mtu;              /* of the tunnel, 0 = the device's */
+	uint32_t mark;             /* of the sockets pinned to it, 0 = none are */
 	bool deprecated;           /* not of the present network: new sessions take another */
 	bool through;              /* its anchor is being told through the AMA (pLU): no tunnel of our own meanwhile */
 };

@@ -36,6 +36,7 @@ const struct conf_setting mnd_settings[] = {
 	{"mnd", "state", CONF_STRING, AT(state), LOCALSTATEDIR "/lib/dmm/mnd/state.json", 0, 0, "kept over a restart"},
 	{"mnd", "control-socket", CONF_STRING, AT(control_socket), RUNSTATEDIR "/dmm/mnd.sock", 0, 0, "where mnctl asks"},
 	{"mnd", "user", CONF_STRING, AT(user), "", 0, 0, "run as this user with only the capabilities needed"},
+	{"mnd", "pins", CONF_BOOL, AT(pins), "yes", 0, 0, "let users pin programs to a home address (hoa-exec)"},
 	{"mnd", "flush-on-exit", CONF_BOOL, AT(flush_on_exit), "no", 0, 0, "release everything when stopped"},
 	{"interface", "priority", CONF_UINT, IF(priority), NULL, 1, 1000, "the usable interface with the greatest is used"},
 	{"interface", "ignore", CONF_BOOL, IF(ignore), "no", 0, 0, "do not use this interface"},

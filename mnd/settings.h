@@ -24,7 +24,7 @@ struct mnd_config {
 	struct conf_words interfaces;
 	uint64_t grace_us, lease_us, binding_us, heartbeat_us;
 	uint32_t tunnel_mtu, port;
-	bool default_route, flush_on_exit;
+	bool default_route, flush_on_exit, pins;
 	unsigned updates; /* enum mnd_proxy */
 	unsigned n_interface;
 	struct mnd_interface interface[MND_INTERFACES];

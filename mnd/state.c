@@ -66,6 +66,36 @@ static void sessions_from_json(const json_t *root, struct state *ret)
 	}
 }
 
+static void pins_from_json(const json_t *root, struct state *ret)
+{
+	const char *boot = json_string_value(json_object_get(root, "boot_id"));
+	const json_t *j;
+	char id[64];
+	size_t i;
+
+	boot_id(id);
+	if (!boot || strcmp(boot, id))
+		return;
+	json_array_foreach(json_object_get(root, "pins"), i, j)
+	{
+		const char *cgroup, *address, *command;
+		json_int_t uid, pid, since;
+		struct pin *p = &ret->pins[ret->n_pins];
+
+		if (ret->n_pins == PINS || json_unpack((json_t *)j, "{s:s, s:s, s:s, s:I, s:I, s:I}", "cgroup", &cgroup, "address", &address,
+						   "command", &command, "uid", &uid, "pid", &pid, "since", &since) < 0 ||
+			cgroup[0] != '/' || strlen(cgroup) >= sizeof(p->cgroup) || strlen(command) >= sizeof(p->command) ||
+			inet_pton(AF_INET6, address, &p->home_address) != 1)
+			return;
+		(void)snprintf(p->cgroup, sizeof(p->cgroup), "%s", cgroup);
+		(void)snprintf(p->command, sizeof(p->command), "%s", command);
+		p->uid = (uid_t)uid;
+		p->pid = (pid_t)pid;
+		p->since_s = (uint64_t)since;
+		ret->n_pins++;
+	}
+}
+
 int state_load(const char *path, struct state *ret, char *reterr)
 {
 	json_error_t e;
@@ -73,7 +103,7 @@ int state_load(const char *path, struct state *ret, char *reterr)
 	char bad[4096];
 	size_t i;
 
-	ret->n_homes = ret->n_sessions = 0;
+	ret->n_homes = ret->n_sessions = ret->n_pins = 0;
 	if (access(path, F_OK) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	root = json_load_file(path, 0, &e);
@@ -86,6 +116,7 @@ int state_load(const char *path, struct state *ret, char *reterr)
 		}
 		if (i == json_array_size(json_object_get(root, "home_addresses"))) {
 			sessions_from_json(root, ret);
+			pins_from_json(root, ret);
 			json_decref(root);
 			return 0;
 		}
@@ -101,7 +132,7 @@ int state_load(const char *path, struct state *ret, char *reterr)
 
 int state_store(const char *path, const struct state *state)
 {
-	json_t *root = json_object(), *list = json_array(), *sessions = json_array();
+	json_t *root = json_object(), *list = json_array(), *sessions = json_array(), *pins = json_array();
 	char temporary[4096], text[CREDENTIAL_TEXT], id[64];
 	int fd, r = 0;
 	char *out;
@@ -114,6 +145,14 @@ int state_store(const char *path, const struct state *state)
 	for (unsigned i = 0; i < state->n_sessions; i++)
 		(void)json_array_append_new(sessions,
 			json_pack("{s:I, s:I}", "cookie", (json_int_t)state->sessions[i].cookie, "since", (json_int_t)state->sessions[i].since_s));
+	(void)json_object_set_new(root, "pins", pins);
+	for (unsigned i = 0; i < state->n_pins; i++) {
+		const struct pin *p = &state->pins[i];
+
+		(void)json_array_append_new(pins,
+			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "cgroup", p->cgroup, "address", in6_text(&p->home_address), "command",
+				p->command, "uid", (json_int_t)p->uid, "pid", (json_int_t)p->pid, "since", (json_int_t)p->since_s));
+	}
 	for (unsigned i = 0; i < state->n_homes; i++) {
 		const struct state_home *h = &state->homes[i];
 

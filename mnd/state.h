@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* state.h - what mnd keeps over a restart: its home addresses, who anchors them, since when sessions are known (one small JSON file) */
+/* state.h - what mnd keeps over a restart: its home addresses, who anchors them, since when sessions are known, who is pinned (one small JSON file) */
 #pragma once
 
 #include <netinet/in.h>
 #include <stdint.h>
 
 #include "credential.h"
+#include "pin.h"
 #include "prefix6.h"
 #include "session.h"
 
@@ -28,10 +29,12 @@ struct state {
 	unsigned n_homes;
 	struct session_seen sessions[STATE_SESSIONS];
 	unsigned n_sessions;
+	struct pin pins[PINS];
+	unsigned n_pins;
 };
 
 /* Read path. Returns 0, also when there is no file, or -errno with a sentence in reterr (CREDENTIAL_ERR bytes); a damaged file is moved aside
- * to path.bad and said so. Sessions of another boot of this machine are left out. */
+ * to path.bad and said so. Sessions and pins of another boot of this machine are left out. */
 int state_load(const char *path, struct state *ret, char *reterr);
 
 /* Replace path (0600, temporary file, fsync, rename). Returns 0 or -errno. */

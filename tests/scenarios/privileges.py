@@ -12,7 +12,7 @@ def status(p):
     return {k: v.strip() for k, v in re.findall(r"(\w+):\s*(.*)", text)}
 
 
-for name, p, caps in (("mnd", net.mnd, (1 << 12) | (1 << 13) | (1 << 39)), ("amad", net.amad[1], (1 << 12) | (1 << 39))):
+for name, p, caps in (("mnd", net.mnd, (1 << 1) | (1 << 12) | (1 << 13) | (1 << 39)), ("amad", net.amad[1], (1 << 12) | (1 << 39))):
     s = status(p)
     lab.check(s["Uid"].split()[1] != "0", "%s runs as user %s" % (name, s["Uid"].split()[1]))
     lab.check(int(s["CapEff"], 16) == caps and int(s["CapPrm"], 16) == caps and int(s["CapBnd"], 16) & ~caps == 0, "%s has just the capabilities it uses: %s" % (name, s["CapEff"]))
