@@ -95,6 +95,19 @@ before = len(opener.output().splitlines())
 care_of = net.mnctl("status")["attachments"][0]["care_of"]
 r = hoa_exec("-n", "ama1", "curl", "-sS", "-g", "-m", "3", "--interface", care_of, URL)
 lab.check(r.returncode != 0, "bound to the care-of address: nothing gets out")
+BOUND = """
+import socket, sys
+for a in sys.argv[1:]:
+    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    s.bind((a, 0))
+    try:
+        s.sendto(b"x", ("2001:db8:c::2", 7779))
+        print("sent")
+    except PermissionError:
+        print("refused")
+"""
+r = hoa_exec("-n", "ama1", sys.executable, "-c", BOUND, care_of, hoa2, hoa1)
+lab.check(r.stdout.split() == ["refused", "refused", "sent"], "a datagram from any other address of the node is refused")
 r = hoa_exec("-n", "ama1", "ping", "-6", "-c", "1", "-W", "2", "2001:db8:c::2", user="0")
 lab.check("1 received" in r.stdout, "ping is on it, too")
 
@@ -119,7 +132,7 @@ lab.check(addresses == {hoa1}, "all %d sockets of the program, at five networks,
 
 # nothing else on the wire: those ports of the pinned program, by any other source
 packets = [i for q in capture.packets() for i in (q, q.inner) if i]
-wrong = [q for q in packets if q.next == 17 and q.dport == 7777 and q.src != hoa1]
+wrong = [q for q in packets if q.next == 17 and q.dport in (7777, 7779) and q.src != hoa1]
 udp = [q for q in packets if q.next == 17 and q.dport == 7777 and q.src == hoa1]
 lab.check(udp and not wrong, "captured: %d datagrams, none by another address" % len(udp))
 
