@@ -1965,6 +1965,7 @@ static int do_pin(void *ctx, const json_t *parameters, json_t **ret, char *reter
 	const struct ucred *who = control_caller(m->control);
 	json_int_t pid = other ? json_integer_value(other) : who->pid;
 	struct pin *p = NULL;
+	unsigned own = 0;
 	struct home *x;
 	char err[PIN_ERR];
 	int r;
@@ -1980,11 +1981,16 @@ static int do_pin(void *ctx, const json_t *parameters, json_t **ret, char *reter
 	x = home_to_pin(m, address, anchor, reterr);
 	if (!x)
 		return -ENOENT;
-	for (unsigned i = 0; i < PINS && !p; i++)
+	for (unsigned i = 0; i < PINS; i++) {
 		if (!m->pins[i].cgroup[0])
 			p = &m->pins[i];
-	if (!p) {
-		(void)snprintf(reterr, CONTROL_ERR, "%d programs are pinned already, which is the most ('mnctl pins' lists them)", PINS);
+		else
+			own += m->pins[i].uid == who->uid;
+	}
+	/* one user leaves room for others */
+	if (!p || (who->uid != 0 && own >= PINS / 2)) {
+		(void)snprintf(reterr, CONTROL_ERR, "%u of your programs are pinned already; %d, and %d of one user, are the most ('mnctl pins' lists them)",
+			own, PINS, PINS / 2);
 		return -ENOSPC;
 	}
 	r = pin_begin((pid_t)pid, who->uid, &x->h.address, loop_wall_ns() / 1000000000, p, err);

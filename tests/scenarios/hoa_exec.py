@@ -130,6 +130,16 @@ lines = opener.output().splitlines()
 addresses = {l for l in lines if not l.startswith("error")}
 lab.check(addresses == {hoa1}, "all %d sockets of the program, at five networks, were on %s; %d found no way" % (len(lines), addresses, len(lines) - len([l for l in lines if not l.startswith("error")])))
 
+# as many as one user may have
+shell = "for i in $(seq 31); do hoa-exec --socket %s sleep 100 & done; wait" % SOCK
+crowd = net.mn.spawn(as_user(USER, ["sh", "-c", shell]), name="crowd", start_new_session=True)
+lab.wait(lambda: len([p for p in pins() if p["uid"] == int(USER)]) == 32, "31 more pins")
+r = hoa_exec("true")
+lab.check(r.returncode == 125 and "32 of one user" in r.stderr, "one user has no more than half: " + r.stderr.splitlines()[0])
+lab.check(hoa_exec("true", user="5555").returncode == 0, "another user is not held up")
+os.killpg(crowd.popen.pid, signal.SIGKILL)
+lab.wait(lambda: len(pins()) == 2, "their end")
+
 # nothing else on the wire: those ports of the pinned program, by any other source
 packets = [i for q in capture.packets() for i in (q, q.inner) if i]
 wrong = [q for q in packets if q.next == 17 and q.dport in (7777, 7779) and q.src != hoa1]

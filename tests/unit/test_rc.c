@@ -82,8 +82,11 @@ static void one(void *ctx, const struct fwd_object *from, int error)
 			o.address.ifindex, o.address.deprecated ? " deprecated" : "");
 		break;
 	case FWD_RULE:
-		(void)snprintf(to, sizeof(text) - n, "rule %u from %s table %u\n", o.rule.priority,
-			prefix6_text(&o.rule.from), o.rule.table);
+		if (o.rule.mark)
+			(void)snprintf(to, sizeof(text) - n, "rule %u mark %x table %u\n", o.rule.priority, o.rule.mark, o.rule.table);
+		else
+			(void)snprintf(to, sizeof(text) - n, "rule %u from %s table %u\n", o.rule.priority,
+				prefix6_text(&o.rule.from), o.rule.table);
 		break;
 	case FWD_ROUTE:
 		if (o.route.type == FWD_UNREACHABLE)
@@ -337,6 +340,32 @@ static void several(void **state)
 		"::/0 table 254 metric 50 dev 2 via fe80::1 src 2001:db8:101::7 encap :: from :: mtu 0", NULL);
 }
 
+/* Sockets are pinned to it: their mark leads to its table, which names the source, native and tunnelled. Two marks are two rules. */
+static void pinned(void **state)
+{
+	struct fwd_object one_mark = {.kind = FWD_RULE, .rule = {.mark = 1, .table = 5, .priority = 6}}, other_mark = one_mark;
+	struct fwd_set *s = fwd_new(NULL, NULL);
+
+	(void)state;
+	eth();
+	attach.selected = &attach.at[0];
+	home.state = HOMEADDR_NATIVE;
+	x.mark = 0x6d000123;
+	wanted(1, false, false);
+	are(ADDRESS, RULE, "rule 1077 mark 6d000123 table 7703", END,
+		"::/0 table 7703 metric 50 dev 2 via fe80::1 src 2001:db8:101::7 encap :: from :: mtu 0", ETH_RULE, VIA_ETH("7802"), NULL);
+	home.state = HOMEADDR_BOUND;
+	home.confirmed = LU_BIND;
+	home.confirmed_care_of = attach.at[0].care_of;
+	wanted(1, false, false);
+	assert_non_null(strstr(text, "::/0 table 7703 metric 50 dev 9 via :: src 2001:db8:101::7 encap 2001:db8:1::1 from "));
+	other_mark.rule.mark = 2;
+	assert_int_equal(fwd_want(s, &one_mark, 0), 0);
+	assert_int_equal(fwd_want(s, &other_mark, 0), 0);
+	assert_int_equal(fwd_count(s), 2);
+	fwd_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +377,7 @@ int main(void)
 		cmocka_unit_test_setup(deprecated, setup),
 		cmocka_unit_test_setup(no_attachment, setup),
 		cmocka_unit_test_setup(several, setup),
+		cmocka_unit_test_setup(pinned, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
