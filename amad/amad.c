@@ -211,6 +211,7 @@ static void want_rules(struct amad *a)
 	a->serves = serves(a);
 	for (unsigned i = 0; i < a->n_access; i++)
 		rc_want_access(a->set, a->access_name[i], a->serves);
+	rc_want_early(a->set, a->serves);
 }
 
 /* The wall clock is read once a turn. */
@@ -1354,7 +1355,7 @@ static void begin_access(struct amad *a, struct access_before *ret)
 	memcpy(ret->name, a->access_name, sizeof(ret->name));
 	ret->n = a->n_access;
 	a->n_access = 0;
-	a->serves = serves(a);
+	want_rules(a);
 }
 
 static void end_access(struct amad *a, const struct access_before *was)
@@ -2121,7 +2122,7 @@ static int open_all(struct amad *a, char *reterr)
 	if (!a->serving)
 		return -ENOMEM;
 	serving_set_tunnel(a->serving, a->tunnel);
-	a->serves = serves(a);
+	want_rules(a);
 	if (nl_sysctl_get("all", "forwarding", &forwarding) == 0 && !forwarding)
 		log_warning("main", "this machine does not forward IPv6: 'sysctl -w net.ipv6.conf.all.forwarding=1' "
 				    "(and accept_ra=2 on an uplink that needs router advertisements)");

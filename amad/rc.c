@@ -122,6 +122,41 @@ void rc_want_access(struct fwd_set *set, const char *ifname, bool want)
 		fwd_unwant(set, &o, 0);
 }
 
+void rc_want_early(struct fwd_set *set, bool want)
+{
+	struct fwd_object o = {
+		.kind = FWD_RULE, .rule = {.table = RC_EARLY_TABLE, .priority = RC_EARLY_RULE, .mark = RC_EARLY_MARK}};
+
+	if (want)
+		(void)fwd_want(set, &o, 0);
+	else
+		fwd_unwant(set, &o, 0);
+}
+
+static struct fwd_object early_route(const struct prefix6 *hnp)
+{
+	struct fwd_object o = route_to(hnp);
+
+	o.route.table = RC_EARLY_TABLE;
+	return o;
+}
+
+int rc_expect(struct fwd_set *set, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local)
+{
+	struct fwd_object o = early_route(hnp);
+
+	o.route.oif = ifindex;
+	o.route.gateway = *link_local;
+	return fwd_want(set, &o, RC_VISIT_COOKIE);
+}
+
+void rc_expect_end(struct fwd_set *set, const struct prefix6 *hnp)
+{
+	struct fwd_object o = early_route(hnp);
+
+	fwd_unwant(set, &o, 0);
+}
+
 /* A reference to a locator, with its nexthop wanted. NULL = no memory. */
 static struct locator *get_locator(
 	struct fwd_set *set, struct mr *mr, const struct in6_addr *to, const struct in6_addr *self, uint32_t tunnel)

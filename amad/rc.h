@@ -39,9 +39,18 @@ void rc_withdraw(struct fwd_set *set, const struct prefix6 *prefix, uint64_t coo
 
 #define RC_VISITING_TABLE 7790 /* by source: which anchor packets of a prefix go to */
 #define RC_VISITING_RULE  1077 /* "iif ACCESS lookup 7790"; one an access interface, none a prefix */
+#define RC_EARLY_TABLE	  7791 /* where to deliver what an anchor sends ahead of its word */
+#define RC_EARLY_RULE	  1076 /* "fwmark RC_EARLY_MARK lookup 7791" */
+#define RC_EARLY_MARK	  0x6e000000
 
 /* Packets from nodes on this interface look at the table first. */
 void rc_want_access(struct fwd_set *set, const char *ifname, bool want);
+/* What the source check marks as early looks at its table first. */
+void rc_want_early(struct fwd_set *set, bool want);
+/* The node has asked to be served here, and its anchor has not said yes yet. What the anchor already sends for the HNP
+ * through the tunnel (the source check marks it) goes to the node; nothing else does. Returns 0 or -ENOMEM. */
+int rc_expect(struct fwd_set *set, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local);
+void rc_expect_end(struct fwd_set *set, const struct prefix6 *hnp);
 /* HNP via the node's link-local address, and from the HNP into the tunnel to its anchor. (Linux has no source-specific routes
  * by nexthop object: each carries its encapsulation.) Returns 0 or -ENOMEM. */
 int rc_visit(struct fwd_set *set, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local,

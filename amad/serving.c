@@ -40,6 +40,9 @@
 #define ASK_EACH_US   (SEC / 50)
 #define FORGET_US     (60 * SEC) /* an address at which nobody answered */
 #define PREFIXES      8
+#define EXPECT_US     (2 * SEC) /* an anchor that takes longer to say yes: what comes before that is dropped */
+#define EXPECTED      4096
+#define DISTRUST_US   (60 * SEC)
 #define SEALED_MAX    1000
 #define ACCESS_OTHER  0 /* handoff indicator and access technology: we do not know (RFC 5213 8.4, 8.5) */
 #define HANDOFF_OTHER 4
@@ -92,12 +95,24 @@ struct visit {
 	uint64_t since_us;
 };
 
+/* What an anchor sends through the tunnel between the change of its route and the arrival of its yes is delivered as
+ * well: a prefix that a node has asked for. Only one node has: of two who ask for the same, neither gets what comes
+ * early. */
+struct expectation {
+	struct wheel_entry expiry; /* first */
+	struct table_entry by_prefix;
+	struct prefix6 prefix;
+	uint8_t key[32];
+	bool contested;
+};
+
 struct serving {
 	struct serving_env env;
 	uint32_t tunnel;
-	struct table amas, by_cookie, by_sequence, by_prefix, by_key;
-	struct wheel requests, visits;
+	struct table amas, by_cookie, by_sequence, by_prefix, by_key, expected;
+	struct wheel requests, visits, expectations;
 	uint64_t rate[NODES], ask_rate; /* when the burst is whole again */
+	uint64_t distrust_us[NODES];	/* until then nothing is expected for who asked for what it did not get */
 	uint64_t swept_us;
 	uint32_t cookie;
 	uint16_t sequence;
@@ -109,6 +124,7 @@ struct serving {
 #define SEQ_REQUEST(e) TABLE_OBJECT(e, struct request, by_sequence)
 #define VISIT(e)       TABLE_OBJECT(e, struct visit, by_prefix)
 #define KEY_VISIT(e)   TABLE_OBJECT(e, struct visit, by_key)
+#define EXPECTATION(e) TABLE_OBJECT(e, struct expectation, by_prefix)
 
 static uint64_t hash_address(const void *ctx, const struct table_entry *e)
 {
@@ -140,6 +156,12 @@ static uint64_t hash_key(const void *ctx, const struct table_entry *e)
 	return table_hash_bytes(KEY_VISIT(e)->request->key, 32);
 }
 
+static uint64_t hash_expected(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return table_hash_bytes(&EXPECTATION(e)->prefix.addr, 8);
+}
+
 struct serving *serving_new(const struct serving_env *env, uint64_t now_us)
 {
 	struct serving *s = calloc(1, sizeof(*s));
@@ -152,6 +174,8 @@ struct serving *serving_new(const struct serving_env *env, uint64_t now_us)
 	table_init(&s->by_sequence, hash_sequence, NULL);
 	table_init(&s->by_prefix, hash_prefix, NULL);
 	table_init(&s->by_key, hash_key, NULL);
+	table_init(&s->expected, hash_expected, NULL);
+	wheel_start(&s->expectations, now_us);
 	wheel_start(&s->requests, now_us);
 	wheel_start(&s->visits, now_us);
 	s->cookie = (uint32_t)now_us; /* another than before a restart, most likely: what comes late is nobody's */
@@ -168,6 +192,10 @@ void serving_free(struct serving *s)
 	{
 		free(VISIT(e));
 	}
+	TABLE_EACH(&s->expected, e, tmp)
+	{
+		free(EXPECTATION(e));
+	}
 	TABLE_EACH(&s->by_cookie, e, tmp)
 	{
 		free(REQUEST(e)->sealed);
@@ -177,6 +205,7 @@ void serving_free(struct serving *s)
 	{
 		free(AMA(e));
 	}
+	table_done(&s->expected);
 	table_done(&s->by_prefix);
 	table_done(&s->by_key);
 	table_done(&s->by_cookie);
@@ -294,6 +323,88 @@ static void request_put(struct serving *s, struct request *r)
 	free(r);
 }
 
+static struct expectation *expectation_find(const struct serving *s, const struct prefix6 *prefix)
+{
+	struct table_entry *e = table_first(&s->expected, table_hash_bytes(&prefix->addr, 8));
+
+	while (e && memcmp(&EXPECTATION(e)->prefix.addr, &prefix->addr, 8) != 0)
+		e = e->next;
+	return e ? EXPECTATION(e) : NULL;
+}
+
+/* Nothing comes early for it any more: the filter is as its visit says, if there is one. */
+static void expect_nothing(struct serving *s, const struct prefix6 *prefix)
+{
+	const struct visit *v = visit_find(s, prefix);
+
+	rc_expect_end(s->env.set, prefix);
+	if (s->env.srccheck && v)
+		srccheck_visit(s->env.srccheck, prefix, &v->request->anchor->address, 0);
+	else if (s->env.srccheck)
+		srccheck_visit_end(s->env.srccheck, prefix);
+}
+
+static void expect_end(struct serving *s, struct expectation *e)
+{
+	if (!e)
+		return;
+	if (!e->contested)
+		expect_nothing(s, &e->prefix);
+	wheel_drop(&s->expectations, &e->expiry);
+	table_remove(&s->expected, &e->by_prefix);
+	free(e);
+}
+
+static uint64_t *distrust_of(struct serving *s, const uint8_t key[32])
+{
+	return &s->distrust_us[table_hash_bytes(key, 32) % NODES];
+}
+
+/* The anchor said no, or nothing: asking again is not a way to get another node's packets. */
+static void expected_in_vain(struct serving *s, struct expectation *e, uint64_t now_us)
+{
+	if (!e->contested)
+		*distrust_of(s, e->key) = now_us + DISTRUST_US;
+	expect_end(s, e);
+}
+
+/* The request goes to its anchor now, which turns its route a moment before we hear of it. */
+static void expect(struct serving *s, const struct request *r, const struct prefix6 *prefix, uint64_t now_us)
+{
+	const struct visit *v = visit_find(s, prefix);
+	struct expectation *e = expectation_find(s, prefix);
+
+	if (v && (memcmp(v->request->key, r->key, 32) != 0 ||
+			 !IN6_ARE_ADDR_EQUAL(&v->request->anchor->address, &r->anchor->address) ||
+			 (!v->forward && v->ifindex == r->ifindex &&
+				 IN6_ARE_ADDR_EQUAL(&v->link_local, &r->link_local))))
+		return; /* another's, or as it will be */
+	if (e && memcmp(e->key, r->key, 32) != 0) {
+		if (!e->contested)
+			expect_nothing(s, prefix);
+		e->contested = true;
+		return;
+	}
+	if (!e) {
+		if (*distrust_of(s, r->key) > now_us || s->expected.n >= EXPECTED)
+			return;
+		e = calloc(1, sizeof(*e));
+		if (!e)
+			return;
+		e->prefix = *prefix;
+		memcpy(e->key, r->key, sizeof(e->key));
+		if (table_add(&s->expected, &e->by_prefix) < 0) {
+			free(e);
+			return;
+		}
+		wheel_set(&s->expectations, &e->expiry, now_us + EXPECT_US);
+	}
+	if (e->contested || rc_expect(s->env.set, prefix, r->ifindex, &r->link_local) < 0)
+		return;
+	if (s->env.srccheck)
+		srccheck_visit(s->env.srccheck, prefix, &r->anchor->address, RC_EARLY_MARK);
+}
+
 /* Only this node sends from the prefix on our links. */
 static void check_node(struct serving *s, const struct visit *v)
 {
@@ -303,12 +414,15 @@ static void check_node(struct serving *s, const struct visit *v)
 
 static void visit_end(struct serving *s, struct visit *v)
 {
+	const struct expectation *e = expectation_find(s, &v->prefix);
+
 	tell(s, "visit_ended", v);
 	if (s->env.forget)
 		s->env.forget(s->env.ctx, &v->prefix);
 	rc_leave(s->env.set, s->env.mr, &v->prefix, v->forward);
 	if (s->env.srccheck) {
-		srccheck_visit_end(s->env.srccheck, &v->prefix);
+		if (!e || e->contested) /* else it is what has the entry */
+			srccheck_visit_end(s->env.srccheck, &v->prefix);
 		srccheck_off_link(s->env.srccheck, &v->prefix);
 		srccheck_leave(s->env.srccheck, &v->prefix, &v->request->anchor->address);
 	}
@@ -364,8 +478,9 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 		visit_end(s, v);
 		return;
 	}
-	if (s->env.srccheck && srccheck_visit(s->env.srccheck, prefix, &r->anchor->address) < 0)
-		log_warning("lu", "cannot allow packets for %s from %s", prefix6_text(prefix), in6_text(&r->anchor->address));
+	expect_end(s, expectation_find(s, prefix));
+	if (s->env.srccheck)
+		srccheck_visit(s->env.srccheck, prefix, &r->anchor->address, 0);
 	keep(s, v);
 	if (is_new)
 		log_info("lu", "serving %s of %s, anchored at %s", prefix6_text(prefix), r->node, r->anchor->credential.node);
@@ -385,6 +500,7 @@ void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex
 			continue;
 		if (v->forward)
 			rc_stop_forwarding(s->env.set, s->env.mr, &v->forward);
+		expect_end(s, expectation_find(s, &v->prefix));
 		v->ifindex = ifindex;
 		v->link_local = *link_local;
 		memcpy(v->link_layer, link_layer, sizeof(v->link_layer));
@@ -404,6 +520,7 @@ bool serving_forward(struct serving *s, const uint8_t key[32], const struct pref
 
 	if (!v || memcmp(v->request->key, key, 32) != 0)
 		return false;
+	expect_end(s, expectation_find(s, prefix));
 	if (rc_forward(s->env.set, s->env.mr, prefix, care_of, self, s->tunnel, &v->forward) < 0)
 		return false;
 	if (!again) /* what is on its way is here in that time; nobody is forwarded for good */
@@ -505,6 +622,8 @@ static void pass_on(struct serving *s, struct request *r, uint64_t now_us)
 		fault(r->anchor, "an update could not be sent");
 		return;
 	}
+	for (unsigned i = 0; r->lifetime_s > 0 && i < r->n_prefixes; i++)
+		expect(s, r, &r->prefix[i], now_us);
 	free(r->sealed);
 	r->sealed = NULL;
 	r->sent_us = now_us;
@@ -748,6 +867,7 @@ void serving_discovered(struct serving *s, const struct in6_addr *from, const st
 void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg, uint64_t now_us)
 {
 	struct request *r = request_by_sequence(s, anchor, msg->ba.sequence);
+	struct expectation *e;
 	struct prefix6 prefix;
 	struct visit *v;
 	bool asked = false;
@@ -770,6 +890,9 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 		(void)snprintf(text, sizeof(text), "refused %s: %u (%s)", prefix6_text(&prefix), msg->ba.status,
 			mh_status_name(msg->ba.status));
 		fault(r->anchor, text);
+		e = expectation_find(s, &prefix);
+		if (e && memcmp(e->key, r->key, sizeof(e->key)) == 0)
+			expected_in_vain(s, e, now_us);
 		return; /* the node reads it in its own, sealed answer; if there is none, here */
 	}
 	r->anchor->accepted++;
@@ -806,9 +929,12 @@ void serving_relay(struct serving *s, struct channel_peer *anchor, const struct 
 void serving_tick(struct serving *s, uint64_t now_us)
 {
 	struct table_entry *e, *tmp;
+	struct expectation *x;
 	struct visit *v;
 	struct request *r;
 
+	while ((x = (struct expectation *)(void *)wheel_due(&s->expectations, now_us)))
+		expected_in_vain(s, x, now_us);
 	while ((v = (struct visit *)(void *)wheel_due(&s->visits, now_us)))
 		visit_end(s, v);
 	while ((r = (struct request *)(void *)wheel_due(&s->requests, now_us)))

@@ -20,11 +20,16 @@ struct {
 } bindings SEC(".maps");
 
 /* At a serving AMA: prefixes of others whose nodes are on its links, each with its anchor. Found by inner destination. */
+struct visiting {
+	struct outer anchor; /* first */
+	__u32 mark;	     /* of packets that come ahead of the anchor's word; 0 = it has said yes */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, __u64);
-	__type(value, struct outer);
+	__type(value, struct visiting);
 } visiting SEC(".maps");
 
 /* What was still in the tunnel when a binding moved or ended: allowed for a moment longer. */
@@ -86,16 +91,19 @@ static __always_inline int count(__u32 what, int verdict)
 
 enum { NONE, RIGHT, WRONG };
 
-/* Is this outer source the one for the prefix of the inner address at offset? */
-static __always_inline int compare(struct __sk_buff *skb, int offset, void *map, const struct bpf_tunnel_key *key)
+/* Is this outer source the one for the prefix of the inner address at offset? *entry: what the map has for that prefix.
+ */
+static __always_inline int compare(
+	struct __sk_buff *skb, int offset, void *map, const struct bpf_tunnel_key *key, struct outer **entry)
 {
 	struct leaving was = {};
 	struct outer *outer;
 	__u64 *until;
 
+	*entry = NULL;
 	if (bpf_skb_load_bytes(skb, offset, &was.prefix, sizeof(was.prefix)) < 0)
 		return NONE;
-	outer = bpf_map_lookup_elem(map, &was.prefix);
+	*entry = outer = bpf_map_lookup_elem(map, &was.prefix);
 	if (outer && outer->addr[0] == key->remote_ipv6[0] && outer->addr[1] == key->remote_ipv6[1] &&
 		outer->addr[2] == key->remote_ipv6[2] && outer->addr[3] == key->remote_ipv6[3])
 		return RIGHT;
@@ -126,13 +134,17 @@ SEC("tc")
 int by_inner_source(struct __sk_buff *skb)
 {
 	struct bpf_tunnel_key key = {};
+	struct outer *entry;
 	int found;
 
 	if (!outer_of(skb, &key))
 		return count(MALFORMED, TC_ACT_SHOT);
-	found = compare(skb, 8, &bindings, &key);
-	if (found == NONE)
-		found = compare(skb, 24, &visiting, &key);
+	found = compare(skb, 8, &bindings, &key, &entry);
+	if (found != NONE)
+		return verdict(found);
+	found = compare(skb, 24, &visiting, &key, &entry);
+	if (found == RIGHT && entry)
+		skb->mark = ((struct visiting *)entry)->mark;
 	return verdict(found);
 }
 
@@ -140,10 +152,11 @@ SEC("tc")
 int by_inner_destination(struct __sk_buff *skb)
 {
 	struct bpf_tunnel_key key = {};
+	struct outer *entry;
 
 	if (!outer_of(skb, &key))
 		return count(MALFORMED, TC_ACT_SHOT);
-	return verdict(compare(skb, 24, &bindings, &key));
+	return verdict(compare(skb, 24, &bindings, &key, &entry));
 }
 
 #define SOURCE_OFFSET (ETH_HLEN + 8)

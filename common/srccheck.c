@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "log.h"
+
 #include "common/srccheck.bpf.inc" /* the object file as bytes: srccheck_object[] */
 
 #define BATCH 1024
@@ -23,13 +25,21 @@
 struct srccheck {
 	struct bpf_object *object;
 	int prog, access_prog, map, left, visiting, on_link, was_on_link, counters;
-	unsigned n_set, n_del, n_left;
+	unsigned n_set, n_del, n_left, n_visit;
 	uint64_t set_key[BATCH], del_key[BATCH];
 	struct in6_addr set_value[BATCH];
 	struct leaving {
 		uint64_t prefix;
 		struct in6_addr outer;
 	} left_key[BATCH];
+	struct visit {
+		uint64_t prefix;
+		struct visiting {
+			struct in6_addr anchor;
+			uint32_t mark;
+		} value;
+		bool over;
+	} visit[BATCH]; /* in the order they were said */
 	int error; /* of a flush within a turn, told at its end */
 };
 
@@ -194,18 +204,38 @@ static void flush_left(struct srccheck *s)
 	s->n_left = 0;
 }
 
-int srccheck_visit(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *anchor)
+static struct visit *next_visit(struct srccheck *s, const struct prefix6 *prefix)
 {
-	uint64_t key = key_of(prefix);
+	if (s->n_visit == BATCH)
+		(void)srccheck_flush(s);
+	s->visit[s->n_visit] = (struct visit){.prefix = key_of(prefix)};
+	return &s->visit[s->n_visit++];
+}
 
-	return bpf_map_update_elem(s->visiting, &key, anchor, BPF_ANY) < 0 ? -errno : 0;
+void srccheck_visit(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *anchor, uint32_t mark)
+{
+	next_visit(s, prefix)->value = (struct visiting){*anchor, mark};
 }
 
 void srccheck_visit_end(struct srccheck *s, const struct prefix6 *prefix)
 {
-	uint64_t key = key_of(prefix);
+	next_visit(s, prefix)->over = true;
+}
 
-	(void)bpf_map_delete_elem(s->visiting, &key);
+/* Packets of one that did not fit are dropped, and counted. */
+static void flush_visits(struct srccheck *s)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < s->n_visit; i++)
+		if (s->visit[i].over)
+			(void)bpf_map_delete_elem(s->visiting, &s->visit[i].prefix);
+		else if (bpf_map_update_elem(s->visiting, &s->visit[i].prefix, &s->visit[i].value, BPF_ANY) < 0)
+			error = errno;
+	s->n_visit = 0;
+	if (error)
+		log_warning("lu", "the source check cannot take a visiting prefix, whose packets are dropped: %s",
+			strerror(error));
 }
 
 /* As the program has them. */
@@ -248,7 +278,7 @@ int srccheck_flush(struct srccheck *s)
 	int error = 0;
 
 	flush_left(s);
-
+	flush_visits(s);
 	if (s->n_set > 0) {
 		uint32_t n = s->n_set;
 

@@ -38,9 +38,11 @@ void srccheck_delete(struct srccheck *s, const struct prefix6 *prefix);
  * SRCCHECK_LEAVE_MS more. Call beside srccheck_set or srccheck_delete. */
 #define SRCCHECK_LEAVE_MS 3000
 void srccheck_leave(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *outer);
-/* At an AMA: packets to this prefix, of a node that it serves, come from this anchor. At once. 0 or -errno. */
+/* At an AMA: packets to this prefix, of a node that it serves, come from this anchor, and get this mark (0: none).
+ * Replaces; takes effect at srccheck_flush, after which the routes that the mark leads to must be there, or, without a
+ * mark, the others. */
 #define SRCCHECK_VISITING_MAX 65536
-int srccheck_visit(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *anchor);
+void srccheck_visit(struct srccheck *s, const struct prefix6 *prefix, const struct in6_addr *anchor, uint32_t mark);
 void srccheck_visit_end(struct srccheck *s, const struct prefix6 *prefix);
 /* At an AMA: on access interfaces, packets from this prefix come in on this one, from this Ethernet address (all zero: from any).
  * Replaces, at once; what was allowed before stays so for SRCCHECK_LEAVE_MS. 0 or -errno. */

@@ -130,7 +130,7 @@ TESTS += tests/unit/test_manuals.sh
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_nl tests/unit/test_srccheck
 tests_unit_test_nl_LDADD = libcommon.a $(MNL_LIBS) $(CMOCKA_LIBS)
-tests_unit_test_srccheck_LDADD = libcommon.a $(MNL_LIBS) $(BPF_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_srccheck_LDADD = libcommon.a $(MNL_LIBS) $(BPF_LIBS) $(SYSTEMD_LIBS) $(CMOCKA_LIBS)
 TESTS += tests/unit/test_nl tests/unit/test_srccheck
 endif
 if FUZZER

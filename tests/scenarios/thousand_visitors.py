@@ -46,7 +46,8 @@ lab.check([s["locators"] for s in status.values()] == [1, 1, 1] and sum(s["bindi
 nexthops = [net.ar[k].ip("nexthop show proto 108").count("encap") for k in (1, 2, 3)]
 lab.check(nexthops == [1, 1, 1], "3 nexthop objects in all")
 rules = net.ar[4].ip("-6 rule show")
-lab.check(rules.count("7790") == 1 and len(rules.splitlines()) == 3, "AMA4: one rule for the access link, none a prefix")
+lab.check(rules.count("7790") == 1 and rules.count("7791") == 1 and len(rules.splitlines()) == 4, "AMA4: one rule for the access link and one for what comes early, none a prefix")
+lab.check(net.ar[4].ip("-6 route show table 7791 proto 108") == "", "of which nothing is left")
 lab.check(net.ar[4].ip("-6 route show table 7790 proto 108").count("default from") == NODES, "and a source-specific route each")
 lab.check({p["name"]: p["accepted"] for p in net.amactl(4, "peers")["peers"]} == {"ama%d" % k: NODES // 3 + (k == 1) for k in (1, 2, 3)}, "each update was passed on once")
 

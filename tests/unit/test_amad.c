@@ -40,6 +40,7 @@ struct node {
 	struct dmmopt_lease lease;
 	bool has_lease;
 	unsigned n_ba, n_heartbeat, n_revoked;
+	uint16_t asked; /* as an AMA: sequence number of the last PBU */
 	size_t probe_len;
 	size_t sealed_len; /* what it sent to go through an AMA; as an AMA, what it got to hand on */
 	uint32_t cookie;
@@ -101,6 +102,8 @@ static void node_recv(void *ctx, struct channel_peer *peer, const struct channel
 		}
 		if (n->id.role == CREDENTIAL_AMA && (m.type == MH_BU || m.type == MH_REVOCATION)) {
 			n->n_revoked += m.type == MH_REVOCATION;
+			if (m.type == MH_BU)
+				n->asked = m.bu.sequence;
 			continue;
 		}
 		assert_int_equal(m.type, MH_BA);
@@ -1080,35 +1083,83 @@ static void an_ama_that_lies(void **state)
 	is_at(P0, AMA3, true);
 }
 
+/* A node asks us, its serving AMA, to pass something on to its anchor. */
+static void ask_through(
+	struct node *n, const struct in6_addr *anchor, const char *prefix_text, const char *link_local_text)
+{
+	uint8_t buf[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_bu bu = {.sequence = 1, .flags = MH_BU_A | MH_BU_P, .lifetime_s = 300};
+	struct mh_writer m = mh_begin_bu(&w, &bu);
+	struct prefix6 p = prefix(prefix_text);
+	struct in6_addr link_local = address(link_local_text);
+
+	mh_put_anchor(&m, anchor);
+	mh_put_prefix(&m, MHOPT_HNP, &p);
+	mh_put_address(&m, MHOPT_LINK_LOCAL, &link_local);
+	mh_put_sealed(&m, 7, (const uint8_t *)"for the anchor alone", 20);
+	mh_end(&m);
+	hoplimit = 255;
+	ifindex = LAN;
+	assert_int_equal(channel_send(n->channel, n->peer, buf, wcur_len(&w)), 0);
+	channel_flush(n->channel, now_us);
+	turn();
+}
+
+/* An AMA says something about it. */
+static void say(struct node *ama, uint16_t sequence, uint8_t status, const char *prefix_text)
+{
+	uint8_t buf[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_ba ba = {
+		.flags = MH_BA_P, .sequence = sequence, .status = status, .lifetime_s = status < 128 ? 300 : 0};
+	struct mh_writer m = mh_begin_ba(&w, &ba);
+	struct prefix6 p = prefix(prefix_text);
+
+	mh_put_prefix(&m, MHOPT_HNP, &p);
+	mh_end(&m);
+	assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
+	channel_flush(ama->channel, now_us);
+	turn();
+}
+
+/* The routes to a prefix that the kernel was told about in this turn: table and last byte of the gateway, - = deleted.
+ */
+static const char *told(const char *prefix_text)
+{
+	static char text[128];
+	struct prefix6 p = prefix(prefix_text);
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < kernel.n; i++) {
+		const struct fwd_object *o = &kernel.change[i].o;
+		size_t len = strlen(text);
+
+		if (o->kind != FWD_ROUTE || !prefix6_equal(&o->route.dst, &p))
+			continue;
+		if (kernel.change[i].op == FWD_DELETE)
+			(void)snprintf(text + len, sizeof(text) - len, "-%u ", o->route.table);
+		else
+			(void)snprintf(
+				text + len, sizeof(text) - len, "%u:%x ", o->route.table, o->route.gateway.s6_addr[15]);
+	}
+	return text;
+}
+
 /* As serving AMA: an anchor is asked only about prefixes that its credential covers, and believed only when it was asked. */
 static void an_anchor_that_lies(void **state)
 {
 	struct node *n = &nodes[0], *ama = &nodes[2];
-	struct in6_addr anchor = address(AMA2), link_local = address("fe80::11");
+	struct in6_addr anchor = address(AMA2);
 	const struct serving_counters *counters;
-	uint8_t buf[CHANNEL_MESSAGE_MAX];
 
 	(void)state;
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
 	counters = serving_counters(a->serving);
 	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us); /* nobody asked there: nothing of it stays */
 	for (int covered = 0; covered < 2; covered++) {
-		struct wcur w = wcur_make(buf, sizeof(buf));
-		struct mh_bu bu = {.sequence = 1, .flags = MH_BU_A | MH_BU_P, .lifetime_s = 300};
-		struct mh_writer m = mh_begin_bu(&w, &bu);
-		struct prefix6 p = prefix(covered ? "2001:db8:102:5::/64" : "2001:db8:999:5::/64");
-
-		mh_put_anchor(&m, &anchor);
-		mh_put_prefix(&m, MHOPT_HNP, &p);
-		mh_put_address(&m, MHOPT_LINK_LOCAL, &link_local);
-		mh_put_sealed(&m, 7, (const uint8_t *)"for the anchor alone", 20);
-		mh_end(&m);
 		n->n_ba = 0;
-		hoplimit = 255;
-		ifindex = LAN;
-		assert_int_equal(channel_send(n->channel, n->peer, buf, wcur_len(&w)), 0);
-		channel_flush(n->channel, now_us);
-		turn();
+		ask_through(n, &anchor, covered ? "2001:db8:102:5::/64" : "2001:db8:999:5::/64", "fe80::11");
 		if (!covered) {
 			assert_int_equal(n->n_ba, 0);
 			serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
@@ -1120,24 +1171,76 @@ static void an_anchor_that_lies(void **state)
 			assert_int_equal(n->ba.status, MH_STATUS_NOT_AUTHORISED_HNP);
 		assert_int_equal(counters->not_covered, 1);
 		assert_int_equal(counters->passed, covered);
-		assert_int_equal(kernel.n, 0); /* nothing is forwarded before the anchor has said yes */
+		/* nothing is forwarded before the anchor has said yes, but what it has put in the tunnel itself by then
+		 */
+		assert_int_equal(kernel.n, covered);
+		if (covered)
+			assert_string_equal(told("2001:db8:102:5::/64"), "7791:11 ");
 	}
 	/* an AMA that was not asked says yes */
 	for (uint16_t sequence = 0; sequence < 4; sequence++) {
-		struct wcur w = wcur_make(buf, sizeof(buf));
-		struct mh_ba ba = {.flags = MH_BA_P, .sequence = sequence, .lifetime_s = 300};
-		struct mh_writer m = mh_begin_ba(&w, &ba);
-		struct prefix6 p = prefix("2001:db8:999:5::/64");
-
-		mh_put_prefix(&m, MHOPT_HNP, &p);
-		mh_end(&m);
-		assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
-		channel_flush(ama->channel, now_us);
-		turn();
+		say(ama, sequence, 0, "2001:db8:999:5::/64");
 		assert_int_equal(counters->unmatched, sequence + 1);
 		assert_int_equal(serving_count(a->serving), 0);
 		assert_int_equal(kernel.n, 0);
 	}
+}
+
+/* What an anchor sends between the change of its route and its yes is delivered to the node that has asked; not to one
+ * whom it refuses or does not answer, nor where two ask. */
+static void ahead_of_the_word(void **state)
+{
+	static const char hnp[] = "2001:db8:102:5::/64", other[] = "2001:db8:102:6::/64";
+	struct node *n = &nodes[0], *thief = &nodes[1], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2);
+	uint16_t asked;
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	ask_through(n, &anchor, hnp, "fe80::11");
+	assert_string_equal(told(hnp), ""); /* who the anchor is, is not known */
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	assert_string_equal(told(hnp), "7791:11 ");
+	say(ama, ama->asked, 0, hnp);
+	assert_string_equal(told(hnp), "254:11 -7791 "); /* in this order: there is always one of the two */
+	/* the same again changes nothing, but on another link the node is expected anew */
+	ask_through(n, &anchor, hnp, "fe80::11");
+	assert_string_equal(told(hnp), "");
+	ask_through(n, &anchor, hnp, "fe80::12");
+	assert_string_equal(told(hnp), "7791:12 ");
+	say(ama, ama->asked, 0, hnp);
+	assert_string_equal(told(hnp), "254:12 -7791 ");
+	/* another one asks for a prefix that is visiting */
+	ask_through(thief, &anchor, hnp, "fe80::66");
+	assert_string_equal(told(hnp), "");
+	say(ama, ama->asked, MH_STATUS_NOT_AUTHORISED_HNP, hnp);
+	assert_string_equal(told(hnp), "");
+	/* for one that is not, what comes early is its until the anchor says no; after that nothing is for a minute */
+	ask_through(thief, &anchor, other, "fe80::66");
+	assert_string_equal(told(other), "7791:66 ");
+	say(ama, ama->asked, MH_STATUS_NOT_AUTHORISED_HNP, other);
+	assert_string_equal(told(other), "-7791 ");
+	for (int i = 0; i < 2; i++) {
+		ask_through(thief, &anchor, other, "fe80::66");
+		assert_string_equal(told(other), i ? "7791:66 " : "");
+		now_us += 61 * SEC;
+	}
+	serving_tick(a->serving, now_us); /* there was no answer */
+	turn();
+	assert_string_equal(told(other), "-7791 ");
+	now_us += 61 * SEC;
+	/* it is first, and then the right one asks: none gets it, also when the thief asks again */
+	ask_through(thief, &anchor, other, "fe80::66");
+	assert_string_equal(told(other), "7791:66 ");
+	ask_through(n, &anchor, other, "fe80::11");
+	assert_string_equal(told(other), "-7791 ");
+	asked = ama->asked;
+	ask_through(thief, &anchor, other, "fe80::66");
+	assert_string_equal(told(other), "");
+	say(ama, asked, 0, other);
+	assert_string_equal(told(other), "254:11 ");
 }
 
 static void count_peer(void *ctx, const struct serving_peer *p)
@@ -1149,22 +1252,10 @@ static void count_peer(void *ctx, const struct serving_peer *p)
 /* A node asks an AMA to pass something on to an anchor, which nobody is. */
 static void ask_about(struct node *n, unsigned i)
 {
-	uint8_t buf[CHANNEL_MESSAGE_MAX];
-	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct mh_bu bu = {.sequence = 1, .flags = MH_BU_A | MH_BU_P, .lifetime_s = 300};
-	struct mh_writer m = mh_begin_bu(&w, &bu);
-	struct prefix6 p = prefix("2001:db8:999:5::/64");
-	struct in6_addr anchor = address("2001:db8:66::1"), link_local = address("fe80::11");
+	struct in6_addr anchor = address("2001:db8:66::1");
 
 	anchor.s6_addr[14] = (uint8_t)i;
-	mh_put_anchor(&m, &anchor);
-	mh_put_prefix(&m, MHOPT_HNP, &p);
-	mh_put_address(&m, MHOPT_LINK_LOCAL, &link_local);
-	mh_put_sealed(&m, 7, (const uint8_t *)"for nobody", 10);
-	mh_end(&m);
-	assert_int_equal(channel_send(n->channel, n->peer, buf, wcur_len(&w)), 0);
-	channel_flush(n->channel, now_us);
-	turn();
+	ask_through(n, &anchor, "2001:db8:999:5::/64", "fe80::11");
 }
 
 /* A node names anchors that are not there: few of them are asked, and they are forgotten. */
@@ -1175,8 +1266,6 @@ static void a_node_that_names_strangers(void **state)
 	unsigned peers = 0;
 
 	(void)state;
-	hoplimit = 255;
-	ifindex = LAN;
 	now_us += 10 * SEC;
 	for (unsigned i = 0; i < 100; i++)
 		ask_about(n, i);
@@ -1205,8 +1294,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(life), TEST(statuses), TEST(pool_full), TEST(lost_acknowledgement),
 		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
-		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats),
-		TEST(through_an_ama), TEST(an_ama_that_lies), TEST(an_anchor_that_lies), TEST(a_node_that_names_strangers)};
+		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats), TEST(through_an_ama),
+		TEST(an_ama_that_lies), TEST(an_anchor_that_lies), TEST(ahead_of_the_word),
+		TEST(a_node_that_names_strangers)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
