@@ -318,6 +318,12 @@ static void drop_binding(struct amad *a, struct binding *b)
 	lm_delete(a->lm, b);
 }
 
+/* Do updates of nodes on our links go through another AMA? */
+static bool has_through(const struct amad *a)
+{
+	return !IN6_IS_ADDR_UNSPECIFIED(&a->config.through);
+}
+
 /* The AMA behind an index, to be sent to now; NULL = none. As its peer may be an anchor, too, whose address a node named, where its answers go is
  * said each time. */
 static struct channel_peer *relay_peer(struct amad *a, uint16_t relay)
@@ -678,33 +684,78 @@ static void put_proxy_ack(struct amad *a, struct channel_peer *peer, uint16_t se
 	const struct prefix6 *prefix)
 {
 	struct mh_ba ba = {.status = status, .flags = MH_BA_P, .sequence = sequence, .lifetime_s = lifetime_s};
-	uint8_t buf[64];
+	uint8_t buf[96];
 	struct wcur w = wcur_make(buf, sizeof(buf));
 	struct mh_writer m = mh_begin_ba(&w, &ba);
 
 	mh_put_prefix(&m, MHOPT_HNP, prefix);
+	if (status == MH_STATUS_PROHIBITED && has_through(a)) /* not straight, but that way */
+		mh_put_regional(&m, &a->config.through);
 	mh_end(&m);
 	if (peer && wcur_ok(&w))
 		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
 }
 
-/* pLU: a node on our link asks to have its sealed update passed on. */
+/* To the AMA that a node of ours is behind. */
+static void answer_via(void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix)
+{
+	struct amad *a = ctx;
+
+	put_proxy_ack(a, relay_peer(a, via->relay), via->sequence, status, lifetime_s, prefix);
+}
+
+static void tell_left(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix)
+{
+	tell_previous(ctx, ama, prefix);
+}
+
+/* A node behind another AMA, which passed on what the node sealed for us (RFC 5380: we are its MAP). It names that AMA, in what it
+ * sealed. Without something to pass on it has moved among the AMAs below us. */
+static uint8_t on_regional_request(
+	struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg, const struct prefix6 *prefix)
+{
+	struct serving_via via = {.relay = rx->ep.relay, .sequence = a->reading->sequence, .address = rx->ep.remote};
+	struct in6_addr care_of;
+	uint32_t lifetime_s;
+
+	if (!mhopt_address(mh_find(msg, MHOPT_ALT_COA, NULL), &care_of) || !IN6_ARE_ADDR_EQUAL(&care_of, &via.address))
+		return MH_STATUS_INVALID_COA;
+	if (dmmopt_anchor(msg, &care_of))
+		return serving_request(a->serving, peer, rx, &via, msg, loop_now_us(a->loop));
+	lifetime_s = serving_moved(a->serving, channel_peer_key(peer), prefix, &via.address, loop_now_us(a->loop));
+	if (!lifetime_s)
+		return MH_STATUS_NOT_HOME_AGENT;
+	answer_via(a, &via, 0, lifetime_s, prefix);
+	put_proxy_ack(a, peer, msg->bu.sequence, 0, lifetime_s, prefix);
+	return 0;
+}
+
+/* pLU: a node on our link, or behind another AMA, asks to have its sealed update passed on. */
 static void on_request(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
 {
+	struct serving_via none = {0};
 	struct prefix6 prefix = {.len = 64}, other;
 	uint8_t status = MH_STATUS_PROHIBITED;
-	bool own = false;
+	struct in6_addr anchor;
+	bool own = false, here = rx->hoplimit == 255 && is_access(a, rx->ep.ifindex), straight;
 
 	(void)mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix);
 	/* of a prefix of ours no other AMA may say where it is */
 	for (const struct mh_option *o = NULL; (o = mh_find(msg, MHOPT_HNP, o));)
 		own |= mhopt_prefix(o, &other) && anchoring_covers(a->anchoring, &other.addr);
-	if (a->config.proxy && channel_peer_role(peer) == CREDENTIAL_MN && rx->hoplimit == 255 && is_access(a, rx->ep.ifindex) && !own)
-		status = serving_request(a->serving, peer, rx, msg, loop_now_us(a->loop));
+	straight = has_through(a) && !(dmmopt_anchor(msg, &anchor) && IN6_ARE_ADDR_EQUAL(&anchor, &a->config.through));
+	if (!a->config.proxy || channel_peer_role(peer) != CREDENTIAL_MN || own)
+		status = MH_STATUS_PROHIBITED;
+	else if (rx->ep.relay && a->reading)
+		status = on_regional_request(a, peer, rx, msg, &prefix);
+	else if (here && !straight)
+		status = serving_request(a->serving, peer, rx, &none, msg, loop_now_us(a->loop));
 	if (status == 0)
 		return;
 	a->count_status[status]++;
 	put_proxy_ack(a, peer, msg->bu.sequence, status, 0, &prefix);
+	if (a->reading)
+		put_proxy_ack(a, relay_peer(a, rx->ep.relay), a->reading->sequence, status, 0, &prefix);
 }
 
 static uint16_t relay_index(struct amad *a, struct channel_peer *peer, const struct channel_endpoint *ep)
@@ -1187,6 +1238,8 @@ static void answer(void *ctx)
 		mh_put_prefix(&m, MHOPT_HNP, &p->prefix);
 		if (p->with_lease && p->ba.status < 128)
 			mh_put_lease(&m, &p->lease);
+		if (p->with_lease && has_through(a))
+			mh_put_regional(&m, &a->config.through);
 		mh_end(&m);
 		if (wcur_ok(&w))
 			(void)channel_send(a->channel, p->peer, buf, wcur_len(&w));
@@ -1503,7 +1556,9 @@ static void load_visit(void *ctx, const struct store_visit *s)
 		.until_us = from_wall_s(a, s->until_s)};
 
 	memcpy(v.link_layer, s->link_layer, sizeof(v.link_layer));
-	if (v.until_us <= now_us || !v.ifindex || !a->config.proxy ||
+	if (!s->ifname[0] && in6_is_global(&s->link_local))
+		v.through = s->link_local;
+	if (v.until_us <= now_us || (!v.ifindex && IN6_IS_ADDR_UNSPECIFIED(&v.through)) || !a->config.proxy ||
 		serving_restore(a->serving, &v, s->key, s->node_cookie, now_us) < 0)
 		add_over(a, &s->prefix);
 }
@@ -1521,7 +1576,10 @@ static void keep_visit(void *ctx, const struct serving_visit *v, const uint8_t k
 	memcpy(s.key, key, sizeof(s.key));
 	memcpy(s.link_layer, v->link_layer, sizeof(s.link_layer));
 	(void)snprintf(s.node, sizeof(s.node), "%s", v->node);
-	(void)if_indextoname(v->ifindex, s.ifname);
+	if (IN6_IS_ADDR_UNSPECIFIED(&v->through))
+		(void)if_indextoname(v->ifindex, s.ifname);
+	else
+		s.link_local = v->through;
 	stored(a, store_put_visit(a->store, &s));
 }
 
@@ -1628,14 +1686,15 @@ static void visit_json(void *ctx, const struct serving_visit *v)
 {
 	struct list_ctx *c = ctx;
 	char name[IF_NAMESIZE] = "";
+	bool through = !IN6_IS_ADDR_UNSPECIFIED(&v->through);
 
 	if (v->ifindex)
 		(void)if_indextoname(v->ifindex, name);
 	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node, "hnp", prefix6_text(&v->prefix),
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node, "hnp", prefix6_text(&v->prefix),
 			"anchor", in6_text(&v->anchor), "anchor_name", v->anchor_name, "self", in6_text(&v->self), "interface",
-			v->ifindex ? name : NULL, "link_local", v->ifindex ? in6_text(&v->link_local) : NULL, "link_layer", v->ifindex ? link_layer_text(v->link_layer) : NULL, "forwarded_to",
-			v->ifindex ? NULL : in6_text(&v->care_of), "remaining_s", left_s(c->a, v->until_us), "since_s",
+			v->ifindex ? name : NULL, "link_local", v->ifindex ? in6_text(&v->link_local) : NULL, "link_layer", v->ifindex ? link_layer_text(v->link_layer) : NULL, "through",
+			through ? in6_text(&v->through) : NULL, "forwarded_to", v->ifindex || through ? NULL : in6_text(&v->care_of), "remaining_s", left_s(c->a, v->until_us), "since_s",
 			(double)(loop_now_us(c->a->loop) - v->since_us) / SEC));
 }
 
@@ -1901,6 +1960,7 @@ static int reload(struct amad *a, char *reterr, size_t size)
 	config->pool = a->config.pool;
 	a->config = *config;
 	free(config);
+	serving_set_through(a->serving, &a->config.through);
 	memcpy(a->trusted, trusted, sizeof(trusted));
 	(void)channel_set_trusted(a->channel, a->trusted, (size_t)n);
 	a->resync = true; /* access interfaces */
@@ -2048,7 +2108,8 @@ static int open_store(struct amad *a, char *reterr)
 static int open_all(struct amad *a, char *reterr)
 {
 	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits,
-		.keep = keep_visit, .forget = forget_visit, .event = on_visit, .ctx = a};
+		.tunnel_device = a->config.tunnel_device, .keep = keep_visit, .forget = forget_visit, .event = on_visit,
+		.answer_via = answer_via, .tell_left = tell_left, .ctx = a};
 	struct channel_config channel = {.ops = &channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
 	struct control_config control = {.path = a->config.control_socket,
 		.interface = "org.dmm.amad",
@@ -2122,6 +2183,7 @@ static int open_all(struct amad *a, char *reterr)
 	if (!a->serving)
 		return -ENOMEM;
 	serving_set_tunnel(a->serving, a->tunnel);
+	serving_set_through(a->serving, &a->config.through);
 	want_rules(a);
 	if (nl_sysctl_get("all", "forwarding", &forwarding) == 0 && !forwarding)
 		log_warning("main", "this machine does not forward IPv6: 'sysctl -w net.ipv6.conf.all.forwarding=1' "

@@ -187,33 +187,52 @@ static struct fwd_object upstream_route(const struct prefix6 *hnp)
 int rc_visit(struct fwd_set *set, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local,
 	const struct in6_addr *anchor, const struct in6_addr *self, uint32_t tunnel)
 {
-	struct fwd_object down = route_to(hnp), up = upstream_route(hnp);
+	struct fwd_object down = route_to(hnp);
+
+	down.route.oif = ifindex;
+	down.route.gateway = *link_local;
+	if (rc_upstream(set, hnp, anchor, self, tunnel) < 0)
+		return -ENOMEM;
+	return fwd_want(set, &down, RC_VISIT_COOKIE);
+}
+
+int rc_upstream(struct fwd_set *set, const struct prefix6 *hnp, const struct in6_addr *anchor, const struct in6_addr *self,
+	uint32_t tunnel)
+{
+	struct fwd_object up = upstream_route(hnp);
 
 	up.route.oif = tunnel;
 	up.route.encap.dst = *anchor;
 	up.route.encap.src = *self;
-	down.route.oif = ifindex;
-	down.route.gateway = *link_local;
-	if (fwd_want(set, &up, RC_VISIT_COOKIE) < 0 || fwd_want(set, &down, RC_VISIT_COOKIE) < 0)
+	return fwd_want(set, &up, RC_VISIT_COOKIE);
+}
+
+static int forward_by(struct fwd_set *set, struct mr *mr, struct fwd_object route, const struct in6_addr *to,
+	const struct in6_addr *self, uint32_t tunnel, struct locator **forward)
+{
+	struct locator *l = get_locator(set, mr, to, self, tunnel), *old = *forward;
+
+	if (!l)
 		return -ENOMEM;
+	*forward = l;
+	route.route.nexthop = mr_id(l);
+	if (fwd_want(set, &route, RC_VISIT_COOKIE) < 0)
+		return -ENOMEM;
+	if (old)
+		put_locator(set, mr, old);
 	return 0;
 }
 
 int rc_forward(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, const struct in6_addr *care_of,
 	const struct in6_addr *self, uint32_t tunnel, struct locator **forward)
 {
-	struct fwd_object down = route_to(hnp);
-	struct locator *l = get_locator(set, mr, care_of, self, tunnel), *old = *forward;
+	return forward_by(set, mr, route_to(hnp), care_of, self, tunnel, forward);
+}
 
-	if (!l)
-		return -ENOMEM;
-	*forward = l;
-	down.route.nexthop = mr_id(l);
-	if (fwd_want(set, &down, RC_VISIT_COOKIE) < 0)
-		return -ENOMEM;
-	if (old)
-		put_locator(set, mr, old);
-	return 0;
+int rc_expect_through(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, const struct in6_addr *through,
+	const struct in6_addr *self, uint32_t tunnel, struct locator **forward)
+{
+	return forward_by(set, mr, early_route(hnp), through, self, tunnel, forward);
 }
 
 void rc_stop_forwarding(struct fwd_set *set, struct mr *mr, struct locator **forward)

@@ -26,6 +26,7 @@
 #define REQUEST_US    (20 * SEC)
 #define DISCOVER_US   200000u /* not more often at one address */
 #define SILENT_US     (2 * SEC) /* an AMA that is not heard for so long may be another one now: it is asked */
+#define IDLE_US	      (5 * SEC) /* an AMA that was not heard for so long may have been started again */
 #define RENEWED_US    (10 * SEC) /* a credential that is older may have been renewed: before it says no, it is asked for */
 #define PEERS	      4096
 #define REQUESTS      32768 /* not answered, or younger than REQUEST_US */
@@ -62,6 +63,14 @@ struct ama {
 	char last_error[96];
 };
 
+/* Where a node is: on a link of ours, or behind another AMA. */
+struct place {
+	uint32_t ifindex;
+	struct in6_addr link_local;
+	uint8_t link_layer[6];	 /* zero = not known */
+	struct in6_addr through; /* :: = on our link */
+};
+
 struct request {
 	struct wheel_entry expiry; /* first */
 	struct table_entry by_cookie, by_sequence;
@@ -73,9 +82,10 @@ struct request {
 	uint8_t key[32];
 	char node[CREDENTIAL_NAME_MAX + 1];
 	struct ama *anchor;
-	uint32_t ifindex, lifetime_s;
-	struct in6_addr link_local, self;
-	uint8_t link_layer[6]; /* zero = not known */
+	uint32_t lifetime_s;
+	struct in6_addr self;
+	struct place at;
+	struct serving_via via;
 	unsigned n_prefixes;
 	struct prefix6 prefix[PREFIXES];
 	uint64_t sent_us;
@@ -88,10 +98,8 @@ struct visit {
 	struct table_entry by_prefix, by_key;
 	struct request *request;
 	struct prefix6 prefix;
-	struct locator *forward; /* mr's: to where the node went; NULL = it is here */
-	uint32_t ifindex;
-	struct in6_addr link_local;
-	uint8_t link_layer[6];
+	struct locator *forward; /* mr's: to where the node went, or to the AMA it is behind; NULL = it is on our link */
+	struct place at;
 	uint64_t since_us;
 };
 
@@ -103,12 +111,15 @@ struct expectation {
 	struct table_entry by_prefix;
 	struct prefix6 prefix;
 	uint8_t key[32];
+	struct locator *forward; /* mr's; NULL = the node is on our link */
 	bool contested;
 };
 
 struct serving {
 	struct serving_env env;
 	uint32_t tunnel;
+	struct in6_addr through; /* the regional AMA, :: = none */
+	unsigned n_through;	 /* visits of nodes behind other AMAs */
 	struct table amas, by_cookie, by_sequence, by_prefix, by_key, expected;
 	struct wheel requests, visits, expectations;
 	uint64_t rate[NODES], ask_rate; /* when the burst is whole again */
@@ -278,11 +289,12 @@ static void describe(const struct visit *v, struct serving_visit *ret)
 		.anchor_name = v->request->anchor->credential.node,
 		.anchor = v->request->anchor->address,
 		.self = v->request->self,
-		.ifindex = v->forward ? 0 : v->ifindex,
-		.link_local = v->link_local,
+		.through = v->at.through,
+		.ifindex = v->forward ? 0 : v->at.ifindex,
+		.link_local = v->at.link_local,
 		.until_us = v->expiry.at_s * SEC,
 		.since_us = v->since_us};
-	memcpy(ret->link_layer, v->link_layer, sizeof(ret->link_layer));
+	memcpy(ret->link_layer, v->at.link_layer, sizeof(ret->link_layer));
 	if (v->forward)
 		ret->care_of = *mr_care_of(v->forward);
 }
@@ -304,6 +316,22 @@ static void keep(struct serving *s, const struct visit *v)
 	describe(v, &d);
 	if (s->env.keep)
 		s->env.keep(s->env.ctx, &d, v->request->key, v->request->node_cookie);
+}
+
+/* --- places ---------------------------------------------------------------------------------------------------- */
+
+static bool is_through(const struct place *p)
+{
+	return !IN6_IS_ADDR_UNSPECIFIED(&p->through);
+}
+
+/* Is the node of this visit there, and what arrives goes there? */
+static bool is_there(const struct visit *v, const struct place *p)
+{
+	if (is_through(p) || is_through(&v->at))
+		return IN6_ARE_ADDR_EQUAL(&v->at.through, &p->through);
+	return !v->forward && v->at.ifindex == p->ifindex && IN6_ARE_ADDR_EQUAL(&v->at.link_local, &p->link_local) &&
+	       !memcmp(v->at.link_layer, p->link_layer, sizeof(p->link_layer));
 }
 
 /* --- visits ---------------------------------------------------------------------------------------------------- */
@@ -333,15 +361,16 @@ static struct expectation *expectation_find(const struct serving *s, const struc
 }
 
 /* Nothing comes early for it any more: the filter is as its visit says, if there is one. */
-static void expect_nothing(struct serving *s, const struct prefix6 *prefix)
+static void expect_nothing(struct serving *s, struct expectation *e)
 {
-	const struct visit *v = visit_find(s, prefix);
+	const struct visit *v = visit_find(s, &e->prefix);
 
-	rc_expect_end(s->env.set, prefix);
+	rc_expect_end(s->env.set, &e->prefix);
+	rc_stop_forwarding(s->env.set, s->env.mr, &e->forward);
 	if (s->env.srccheck && v)
-		srccheck_visit(s->env.srccheck, prefix, &v->request->anchor->address, 0);
+		srccheck_visit(s->env.srccheck, &e->prefix, &v->request->anchor->address, 0);
 	else if (s->env.srccheck)
-		srccheck_visit_end(s->env.srccheck, prefix);
+		srccheck_visit_end(s->env.srccheck, &e->prefix);
 }
 
 static void expect_end(struct serving *s, struct expectation *e)
@@ -349,7 +378,7 @@ static void expect_end(struct serving *s, struct expectation *e)
 	if (!e)
 		return;
 	if (!e->contested)
-		expect_nothing(s, &e->prefix);
+		expect_nothing(s, e);
 	wheel_drop(&s->expectations, &e->expiry);
 	table_remove(&s->expected, &e->by_prefix);
 	free(e);
@@ -374,14 +403,12 @@ static void expect(struct serving *s, const struct request *r, const struct pref
 	const struct visit *v = visit_find(s, prefix);
 	struct expectation *e = expectation_find(s, prefix);
 
-	if (v && (memcmp(v->request->key, r->key, 32) != 0 ||
-			 !IN6_ARE_ADDR_EQUAL(&v->request->anchor->address, &r->anchor->address) ||
-			 (!v->forward && v->ifindex == r->ifindex &&
-				 IN6_ARE_ADDR_EQUAL(&v->link_local, &r->link_local))))
+	if (v && (memcmp(v->request->key, r->key, 32) != 0 || !IN6_ARE_ADDR_EQUAL(&v->request->anchor->address, &r->anchor->address) ||
+			 is_there(v, &r->at)))
 		return; /* another's, or as it will be */
 	if (e && memcmp(e->key, r->key, 32) != 0) {
 		if (!e->contested)
-			expect_nothing(s, prefix);
+			expect_nothing(s, e);
 		e->contested = true;
 		return;
 	}
@@ -399,17 +426,66 @@ static void expect(struct serving *s, const struct request *r, const struct pref
 		}
 		wheel_set(&s->expectations, &e->expiry, now_us + EXPECT_US);
 	}
-	if (e->contested || rc_expect(s->env.set, prefix, r->ifindex, &r->link_local) < 0)
+	if (e->contested)
 		return;
+	if (is_through(&r->at)) {
+		if (rc_expect_through(s->env.set, s->env.mr, prefix, &r->at.through, &r->self, s->tunnel, &e->forward) < 0)
+			return;
+	} else {
+		rc_stop_forwarding(s->env.set, s->env.mr, &e->forward);
+		if (rc_expect(s->env.set, prefix, r->at.ifindex, &r->at.link_local) < 0)
+			return;
+	}
 	if (s->env.srccheck)
 		srccheck_visit(s->env.srccheck, prefix, &r->anchor->address, RC_EARLY_MARK);
 }
 
-/* Only this node sends from the prefix on our links. */
-static void check_node(struct serving *s, const struct visit *v)
+/* Only this node sends from the prefix: on our links, or through the tunnel. */
+static void check_node(struct serving *s, const struct visit *v, const struct place *was)
 {
-	if (s->env.srccheck && srccheck_on_link(s->env.srccheck, &v->prefix, v->ifindex, v->link_layer) < 0)
+	struct srccheck *c = s->env.srccheck;
+
+	if (!c)
+		return;
+	if (is_through(was) && !IN6_ARE_ADDR_EQUAL(&was->through, &v->at.through))
+		srccheck_leave(c, &v->prefix, &was->through);
+	if (is_through(&v->at)) {
+		srccheck_off_link(c, &v->prefix);
+		(void)srccheck_set(c, &v->prefix, &v->at.through);
+		return;
+	}
+	if (is_through(was))
+		srccheck_delete(c, &v->prefix);
+	if (srccheck_on_link(c, &v->prefix, v->at.ifindex, v->at.link_layer) < 0)
 		log_warning("lu", "cannot check who sends from %s", prefix6_text(&v->prefix));
+}
+
+/* What comes out of the tunnel from nodes behind other AMAs has to find the table of its anchors. */
+static void count_through(struct serving *s, bool before, bool now)
+{
+	s->n_through += (unsigned)now - (unsigned)before;
+	if (before != now && s->n_through <= 1)
+		rc_want_access(s->env.set, s->env.tunnel_device, s->n_through > 0);
+}
+
+/* Packets of this visit go from there and to there now. 0 or -ENOMEM. */
+static int visit_place(struct serving *s, struct visit *v, const struct place *at)
+{
+	struct place was = v->at;
+	const struct in6_addr *anchor = &v->request->anchor->address, *self = &v->request->self;
+
+	v->at = *at;
+	count_through(s, is_through(&was), is_through(at));
+	check_node(s, v, &was);
+	if (is_through(&was) && !IN6_ARE_ADDR_EQUAL(&was.through, &at->through) && s->env.tell_left)
+		s->env.tell_left(s->env.ctx, &was.through, &v->prefix);
+	if (!is_through(at)) {
+		rc_stop_forwarding(s->env.set, s->env.mr, &v->forward);
+		return rc_visit(s->env.set, &v->prefix, at->ifindex, &at->link_local, anchor, self, s->tunnel);
+	}
+	if (rc_upstream(s->env.set, &v->prefix, anchor, self, s->tunnel) < 0)
+		return -ENOMEM;
+	return rc_forward(s->env.set, s->env.mr, &v->prefix, &at->through, self, s->tunnel, &v->forward);
 }
 
 static void visit_end(struct serving *s, struct visit *v)
@@ -424,8 +500,13 @@ static void visit_end(struct serving *s, struct visit *v)
 		if (!e || e->contested) /* else it is what has the entry */
 			srccheck_visit_end(s->env.srccheck, &v->prefix);
 		srccheck_off_link(s->env.srccheck, &v->prefix);
+		if (is_through(&v->at)) {
+			srccheck_delete(s->env.srccheck, &v->prefix);
+			srccheck_leave(s->env.srccheck, &v->prefix, &v->at.through);
+		}
 		srccheck_leave(s->env.srccheck, &v->prefix, &v->request->anchor->address);
 	}
+	count_through(s, is_through(&v->at), false);
 	wheel_drop(&s->visits, &v->expiry);
 	table_remove(&s->by_prefix, &v->by_prefix);
 	table_remove(&s->by_key, &v->by_key);
@@ -453,18 +534,12 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 			return;
 		}
 	} else {
-		if (v->forward)
-			rc_stop_forwarding(s->env.set, s->env.mr, &v->forward);
 		table_remove(&s->by_key, &v->by_key); /* its hash is the request's */
 	}
 	r->refs++;
 	if (!is_new)
 		request_put(s, v->request);
 	v->request = r;
-	v->ifindex = r->ifindex;
-	v->link_local = r->link_local;
-	memcpy(v->link_layer, r->link_layer, sizeof(v->link_layer));
-	check_node(s, v);
 	wheel_set(&s->visits, &v->expiry, now_us + lifetime_s * SEC);
 	if (table_add(&s->by_key, &v->by_key) < 0) { /* only if it is empty: v was not in it, and is the only visit */
 		table_remove(&s->by_prefix, &v->by_prefix);
@@ -473,7 +548,7 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 		free(v);
 		return;
 	}
-	if (rc_visit(s->env.set, prefix, r->ifindex, &r->link_local, &r->anchor->address, &r->self, s->tunnel) < 0) {
+	if (visit_place(s, v, &r->at) < 0) {
 		log_error("lu", "no memory for %s of %s: it is not forwarded", prefix6_text(prefix), r->node);
 		visit_end(s, v);
 		return;
@@ -487,29 +562,56 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 	tell(s, is_new ? "visit_began" : "visit_refreshed", v);
 }
 
+/* The node of this visit is there now, and its anchor does not hear of it. */
+static void visit_follow(struct serving *s, struct visit *v, const struct place *at)
+{
+	expect_end(s, expectation_find(s, &v->prefix));
+	if (visit_place(s, v, at) < 0)
+		log_error("lu", "no memory to follow %s with %s", v->request->node, prefix6_text(&v->prefix));
+	keep(s, v);
+	tell(s, "visit_moved", v);
+}
+
+void serving_set_through(struct serving *s, const struct in6_addr *regional)
+{
+	s->through = *regional;
+}
+
+/* An AMA is believed about what its credential covers; the regional one has the anchor's word. */
+static bool is_believed(const struct serving *s, const struct ama *a, const struct prefix6 *prefix)
+{
+	return credential_covers(&a->credential, prefix) ||
+	       (!IN6_IS_ADDR_UNSPECIFIED(&s->through) && IN6_ARE_ADDR_EQUAL(&a->address, &s->through));
+}
+
 void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex, const struct in6_addr *link_local,
 	const uint8_t link_layer[6])
 {
 	struct table_entry *e = table_first(&s->by_key, table_hash_bytes(key, 32));
+	struct place at = {.ifindex = ifindex, .link_local = *link_local};
 
+	memcpy(at.link_layer, link_layer, sizeof(at.link_layer));
 	for (; e; e = e->next) {
 		struct visit *v = KEY_VISIT(e);
 
-		if (memcmp(v->request->key, key, 32) != 0 ||
-			(v->ifindex == ifindex && !memcmp(v->link_layer, link_layer, sizeof(v->link_layer)) && IN6_ARE_ADDR_EQUAL(&v->link_local, link_local) && !v->forward))
+		if (memcmp(v->request->key, key, 32) != 0 || is_there(v, &at))
 			continue;
-		if (v->forward)
-			rc_stop_forwarding(s->env.set, s->env.mr, &v->forward);
-		expect_end(s, expectation_find(s, &v->prefix));
-		v->ifindex = ifindex;
-		v->link_local = *link_local;
-		memcpy(v->link_layer, link_layer, sizeof(v->link_layer));
-		check_node(s, v);
-		(void)rc_visit(s->env.set, &v->prefix, ifindex, link_local, &v->request->anchor->address, &v->request->self,
-			s->tunnel);
-		keep(s, v);
-		tell(s, "visit_moved", v);
+		visit_follow(s, v, &at);
 	}
+}
+
+uint32_t serving_moved(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *through,
+	uint64_t now_us)
+{
+	struct visit *v = visit_find(s, prefix);
+	struct place at = {.through = *through};
+
+	if (!v || memcmp(v->request->key, key, 32) != 0 || v->expiry.at_s * SEC <= now_us ||
+		IN6_ARE_ADDR_EQUAL(through, &v->request->anchor->address))
+		return 0;
+	if (!is_there(v, &at))
+		visit_follow(s, v, &at);
+	return (uint32_t)(v->expiry.at_s - now_us / SEC);
 }
 
 bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *care_of,
@@ -518,7 +620,7 @@ bool serving_forward(struct serving *s, const uint8_t key[32], const struct pref
 	struct visit *v = visit_find(s, prefix);
 	bool again = v && v->forward;
 
-	if (!v || memcmp(v->request->key, key, 32) != 0)
+	if (!v || memcmp(v->request->key, key, 32) != 0 || is_through(&v->at))
 		return false;
 	expect_end(s, expectation_find(s, prefix));
 	if (rc_forward(s->env.set, s->env.mr, prefix, care_of, self, s->tunnel, &v->forward) < 0)
@@ -534,9 +636,25 @@ void serving_revoked(struct serving *s, struct channel_peer *anchor, const struc
 	struct visit *v = visit_find(s, prefix);
 	uint64_t end_us = now_us + SERVING_FORWARD_S * SEC;
 
-	if (v && v->request->anchor->peer == anchor && credential_covers(&v->request->anchor->credential, prefix) &&
-		v->expiry.at_s * SEC > end_us)
-		wheel_set(&s->visits, &v->expiry, end_us);
+	if (!v || v->request->anchor->peer != anchor || !is_believed(s, v->request->anchor, prefix) || v->expiry.at_s * SEC <= end_us)
+		return;
+	wheel_set(&s->visits, &v->expiry, end_us);
+	if (is_through(&v->at) && s->env.tell_left)
+		s->env.tell_left(s->env.ctx, &v->at.through, prefix);
+}
+
+/* It speaks to us in a session that is gone: begin another. */
+static void reacquaint(struct serving *s, struct ama *a, const struct in6_addr *self, uint64_t now_us)
+{
+	struct channel_endpoint ep = {.local = *self, .port = s->env.port};
+
+	if (!a || a->restored)
+		return;
+	ep.remote = a->address;
+	a->restored = true;
+	a->self = *self;
+	a->asked_us = now_us;
+	channel_discover(s->env.channel, &ep, now_us);
 }
 
 int serving_restore(struct serving *s, const struct serving_visit *d, const uint8_t key[32], uint32_t node_cookie, uint64_t now_us)
@@ -552,19 +670,12 @@ int serving_restore(struct serving *s, const struct serving_visit *d, const uint
 	r->node_cookie = node_cookie;
 	memcpy(r->key, key, sizeof(r->key));
 	(void)snprintf(r->node, sizeof(r->node), "%s", d->node);
-	r->ifindex = d->ifindex;
-	r->link_local = d->link_local;
-	memcpy(r->link_layer, d->link_layer, sizeof(r->link_layer));
+	r->at = (struct place){.ifindex = d->ifindex, .link_local = d->link_local, .through = d->through};
+	memcpy(r->at.link_layer, d->link_layer, sizeof(r->at.link_layer));
 	r->self = d->self;
-	if (r->anchor && !r->anchor->restored) {
-		/* it speaks to us in a session that is gone: begin another */
-		struct channel_endpoint ep = {.remote = d->anchor, .local = d->self, .port = s->env.port};
-
-		r->anchor->restored = true;
-		r->anchor->self = d->self;
-		r->anchor->asked_us = now_us;
-		channel_discover(s->env.channel, &ep, now_us);
-	}
+	reacquaint(s, r->anchor, &d->self, now_us);
+	if (is_through(&r->at))
+		reacquaint(s, ama_get(s, &d->through), &d->self, now_us);
 	if (!r->anchor || table_add(&s->by_cookie, &r->by_cookie) < 0) {
 		free(r);
 		return -ENOMEM;
@@ -586,8 +697,10 @@ void serving_set_tunnel(struct serving *s, uint32_t tunnel)
 
 		if (v->forward)
 			rc_retunnel(s->env.set, v->forward, tunnel);
-		else
-			(void)rc_visit(s->env.set, &v->prefix, v->ifindex, &v->link_local, &v->request->anchor->address,
+		if (is_through(&v->at))
+			(void)rc_upstream(s->env.set, &v->prefix, &v->request->anchor->address, &v->request->self, tunnel);
+		else if (!v->forward)
+			(void)rc_visit(s->env.set, &v->prefix, v->at.ifindex, &v->at.link_local, &v->request->anchor->address,
 				&v->request->self, tunnel);
 	}
 }
@@ -605,6 +718,8 @@ static void pass_on(struct serving *s, struct request *r, uint64_t now_us)
 {
 	struct channel_endpoint ep = {.remote = r->anchor->address, .local = r->self, .port = s->env.port};
 	struct mh_bu head = {.sequence = r->sequence, .flags = MH_BU_A | MH_BU_H | MH_BU_P, .lifetime_s = r->lifetime_s};
+	struct channel_peer_info info = {0};
+	unsigned flags = 0;
 	uint8_t buf[CHANNEL_MESSAGE_MAX];
 	struct wcur w = wcur_make(buf, sizeof(buf));
 	struct mh_writer m = mh_begin_bu(&w, &head);
@@ -614,11 +729,15 @@ static void pass_on(struct serving *s, struct request *r, uint64_t now_us)
 	mh_put_bytes(&m, MHOPT_ACCESS_TECH, (uint8_t[]){0, ACCESS_OTHER}, 2);
 	for (unsigned i = 0; i < r->n_prefixes; i++)
 		mh_put_prefix(&m, MHOPT_HNP, &r->prefix[i]);
-	mh_put_address(&m, MHOPT_LINK_LOCAL, &r->link_local);
+	if (!is_through(&r->at))
+		mh_put_address(&m, MHOPT_LINK_LOCAL, &r->at.link_local);
 	mh_put_sealed(&m, r->cookie, r->sealed, r->len);
 	mh_end(&m);
 	channel_peer_set_endpoint(r->anchor->peer, &ep);
-	if (!wcur_ok(&w) || channel_send(s->env.channel, r->anchor->peer, buf, wcur_len(&w)) < 0) {
+	channel_peer_info(r->anchor->peer, &info);
+	if (info.heard_us + IDLE_US < now_us) /* with the update inside a handshake costs no time */
+		flags = CHANNEL_FORCE_HANDSHAKE;
+	if (!wcur_ok(&w) || channel_send_flags(s->env.channel, r->anchor->peer, buf, wcur_len(&w), flags) < 0) {
 		fault(r->anchor, "an update could not be sent");
 		return;
 	}
@@ -646,6 +765,8 @@ static void answer_node(struct serving *s, const struct request *r, uint8_t stat
 	s->counters.refused++;
 	if (peer && wcur_ok(&w))
 		(void)channel_send(s->env.channel, peer, buf, wcur_len(&w));
+	if (r->via.relay)
+		s->env.answer_via(s->env.ctx, &r->via, status, 0, &r->prefix[0]);
 }
 
 /* It can be answered no more: what an anchor still says about it is nobody's. */
@@ -694,10 +815,10 @@ static bool discover(struct serving *s, struct ama *a, const struct in6_addr *se
 	return true;
 }
 
-static bool is_covered(const struct request *r)
+static bool is_covered(const struct serving *s, const struct request *r)
 {
 	for (unsigned i = 0; i < r->n_prefixes; i++)
-		if (!credential_covers(&r->anchor->credential, &r->prefix[i]))
+		if (!is_believed(s, r->anchor, &r->prefix[i]))
 			return false;
 	return true;
 }
@@ -717,11 +838,12 @@ static void forget(struct serving *s, struct ama *a, uint64_t now_us)
 	free(a);
 }
 
-uint8_t serving_request(
-	struct serving *s, struct channel_peer *node, const struct channel_rx *rx, const struct mh_msg *msg, uint64_t now_us)
+uint8_t serving_request(struct serving *s, struct channel_peer *node, const struct channel_rx *rx, const struct serving_via *via,
+	const struct mh_msg *msg, uint64_t now_us)
 {
 	uint8_t sealed[SEALED_MAX];
-	struct in6_addr anchor, link_local;
+	struct place at = {0};
+	struct in6_addr anchor;
 	uint32_t cookie = 0;
 	size_t len = dmmopt_sealed(msg, &cookie, sealed, sizeof(sealed));
 	uint64_t *rate = &s->rate[table_hash_bytes(channel_peer_key(node), 32) % NODES];
@@ -733,12 +855,20 @@ uint8_t serving_request(
 		s->counters.limited++;
 		return MH_STATUS_RESOURCES;
 	}
+	if (via->relay) {
+		at.through = via->address;
+	} else {
+		at.ifindex = rx->ep.ifindex;
+		(void)mhopt_address(mh_find(msg, MHOPT_LINK_LOCAL, NULL), &at.link_local);
+		(void)mhopt_link_layer(mh_find(msg, MHOPT_LL_ID, NULL), at.link_layer);
+	}
 	if (len == 0 || !dmmopt_anchor(msg, &anchor) || !in6_is_global(&anchor) || !mh_find(msg, MHOPT_HNP, NULL) ||
-		!mhopt_address(mh_find(msg, MHOPT_LINK_LOCAL, NULL), &link_local) || !IN6_IS_ADDR_LINKLOCAL(&link_local)) {
+		(!via->relay && !IN6_IS_ADDR_LINKLOCAL(&at.link_local))) {
 		s->counters.refused++;
 		return MH_STATUS_UNSPECIFIED;
 	}
-	if (IN6_ARE_ADDR_EQUAL(&anchor, &rx->ep.local)) { /* a loop: the anchor is reached directly */
+	/* a loop: the anchor is reached directly, or is where it came from */
+	if (IN6_ARE_ADDR_EQUAL(&anchor, &rx->ep.local) || IN6_ARE_ADDR_EQUAL(&anchor, &at.through)) {
 		s->counters.refused++;
 		return MH_STATUS_PROHIBITED;
 	}
@@ -763,9 +893,8 @@ uint8_t serving_request(
 	r->sequence = ++s->sequence;
 	r->node_cookie = cookie;
 	(void)snprintf(r->node, sizeof(r->node), "%s", channel_peer_name(node));
-	r->ifindex = rx->ep.ifindex;
-	r->link_local = link_local;
-	(void)mhopt_link_layer(mh_find(msg, MHOPT_LL_ID, NULL), r->link_layer);
+	r->at = at;
+	r->via = *via;
 	r->self = rx->ep.local;
 	r->lifetime_s = msg->bu.lifetime_s;
 	r->len = len;
@@ -783,7 +912,7 @@ uint8_t serving_request(
 		return MH_STATUS_RESOURCES;
 	}
 	wheel_set(&s->requests, &r->expiry, now_us + REQUEST_US);
-	covered = r->anchor->known && is_covered(r);
+	covered = r->anchor->known && is_covered(s, r);
 	if (covered) {
 		if (r->anchor->unheard_us && now_us - r->anchor->unheard_us >= SILENT_US)
 			(void)discover(s, r->anchor, &r->self, rate, now_us); /* it may have another key now */
@@ -850,7 +979,7 @@ void serving_discovered(struct serving *s, const struct in6_addr *from, const st
 	while ((r = a->waiting)) {
 		DL_DELETE(a->waiting, r);
 		r->waiting = false;
-		if (error == 0 && is_covered(r)) {
+		if (error == 0 && is_covered(s, r)) {
 			pass_on(s, r, now_us);
 			continue;
 		}
@@ -878,7 +1007,7 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 	}
 	for (unsigned i = 0; i < r->n_prefixes; i++)
 		asked |= prefix6_equal(&r->prefix[i], &prefix);
-	if (!asked || !r->sent_us || !credential_covers(&r->anchor->credential, &prefix)) {
+	if (!asked || !r->sent_us || !is_believed(s, r->anchor, &prefix)) {
 		s->counters.unmatched++;
 		return;
 	}
@@ -893,6 +1022,8 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 		e = expectation_find(s, &prefix);
 		if (e && memcmp(e->key, r->key, sizeof(e->key)) == 0)
 			expected_in_vain(s, e, now_us);
+		if (r->via.relay)
+			s->env.answer_via(s->env.ctx, &r->via, msg->ba.status, 0, &prefix);
 		return; /* the node reads it in its own, sealed answer; if there is none, here */
 	}
 	r->anchor->accepted++;
@@ -902,6 +1033,8 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 		visit_begin(s, r, &prefix, msg->ba.lifetime_s, now_us);
 	else if (v && memcmp(v->request->key, r->key, sizeof(r->key)) == 0)
 		visit_end(s, v);
+	if (r->via.relay)
+		s->env.answer_via(s->env.ctx, &r->via, msg->ba.status, msg->ba.lifetime_s, &prefix);
 }
 
 void serving_relay(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg)

@@ -25,6 +25,7 @@ struct serving_visit {
 	struct prefix6 prefix;
 	const char *node, *anchor_name;
 	struct in6_addr anchor, self; /* the two ends of the tunnel */
+	struct in6_addr through;      /* the AMA that the node is behind (hierarchy), :: = none; then no link, and care_of is the same */
 	uint32_t ifindex;	      /* last hop; 0 = the node has left, forwarded to care_of */
 	struct in6_addr link_local, care_of;
 	uint8_t link_layer[6]; /* of the node on that link, or zero */
@@ -41,6 +42,13 @@ struct serving_peer {
 	const char *last_error; /* NULL = none */
 };
 
+/* A request that came through another AMA, which passed it on in a PBU with this sequence number. */
+struct serving_via {
+	uint16_t relay; /* the owner's name for that AMA, 0 = none: the node is on our link */
+	uint16_t sequence;
+	struct in6_addr address; /* of the AMA */
+};
+
 struct serving_env {
 	struct fwd_set *set;
 	struct mr *mr;
@@ -48,11 +56,16 @@ struct serving_env {
 	struct srccheck *srccheck; /* NULL = no source check */
 	uint16_t port;
 	uint32_t max_visits;
+	const char *tunnel_device;
 	/* A visit is to be kept over a restart (with what serving_restore takes), or no longer. */
 	void (*keep)(void *ctx, const struct serving_visit *v, const uint8_t key[32], uint32_t node_cookie);
 	void (*forget)(void *ctx, const struct prefix6 *prefix);
 	/* Something happened to a visit: visit_began, visit_moved, visit_ended, visit_forwarded. */
 	void (*event)(void *ctx, const char *event, const struct serving_visit *v);
+	/* Send a PBA to the AMA that a node is behind, for the request that came with via. */
+	void (*answer_via)(void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix);
+	/* Tell the AMA that a node was behind that it is elsewhere (RFC 5846 with flag P). */
+	void (*tell_left)(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix);
 	void *ctx;
 };
 
@@ -71,10 +84,17 @@ void serving_set_tunnel(struct serving *s, uint32_t tunnel); /* at the start, an
 /* A visit of an earlier run, until until_us. 0 or -ENOMEM. */
 int serving_restore(struct serving *s, const struct serving_visit *v, const uint8_t key[32], uint32_t node_cookie, uint64_t now_us);
 
-/* A node's request (BU with flag P) to pass its sealed update on; it came in on access interface rx->ep.ifindex. The answer, if
- * there is one to give at once, is a status >= 128; 0 = passed on, or waiting to be. */
-uint8_t serving_request(
-	struct serving *s, struct channel_peer *node, const struct channel_rx *rx, const struct mh_msg *msg, uint64_t now_us);
+/* A node's request (BU with flag P) to pass its sealed update on; it came in on access interface rx->ep.ifindex, or with via->relay
+ * through another AMA, of which the caller has checked that the node named it. The answer, if there is one to give at once, is a
+ * status >= 128; 0 = passed on, or waiting to be. */
+uint8_t serving_request(struct serving *s, struct channel_peer *node, const struct channel_rx *rx, const struct serving_via *via,
+	const struct mh_msg *msg, uint64_t now_us);
+/* The node, whose prefix we serve, is behind that AMA now (RFC 5380: a local binding update); its anchor does not hear of it. Returns
+ * for how many seconds the visit goes on, 0 = there is none. */
+uint32_t serving_moved(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *through,
+	uint64_t now_us);
+/* The regional AMA, through which requests go: it is believed about any prefix, as it has the anchor's word. :: = none. */
+void serving_set_through(struct serving *s, const struct in6_addr *regional);
 /* An anchor's answer (PBA), and a sealed datagram for a node (relay). */
 void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg, uint64_t now_us);
 void serving_relay(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg);

@@ -25,6 +25,8 @@ const struct conf_setting amad_settings[] = {
 	{"ama", "max-nodes", CONF_UINT, AT(max_nodes), "200000", 1, 10000000, "nodes and bindings served at once"},
 	{"ama", "proxy", CONF_BOOL, AT(proxy), "yes", 0, 0,
 		"pass the updates of nodes on our links on to their anchors, and be their locator"},
+	{"ama", "through", CONF_ADDRESS, AT(through), NULL, 0, 0,
+		"address of a regional AMA: updates of nodes on our links go through it, and moves between its AMAs stay below it"},
 	{"ama", "accept-proxies", CONF_BOOL, AT(accept_proxies), "yes", 0, 0,
 		"take updates that other AMAs of trusted domains pass on"},
 	{"ama", "max-visits", CONF_UINT, AT(max_visits), "65536", 1, 65536, "prefixes of other anchors served at once"},

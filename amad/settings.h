@@ -13,6 +13,7 @@ struct amad_config {
 	struct conf_words access;
 	struct conf_prefixes pool;
 	uint64_t lease_us, binding_us, quarantine_us;
+	struct in6_addr through; /* :: = none */
 	uint32_t tunnel_mtu, port, max_nodes, leases_a_node, max_visits;
 	bool flush_on_exit, source_check, proxy, accept_proxies;
 };

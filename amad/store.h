@@ -41,7 +41,7 @@ struct store_visit {
 	char node[64];
 	struct in6_addr anchor, self, link_local;
 	uint8_t link_layer[6];
-	char ifname[IF_NAMESIZE];
+	char ifname[IF_NAMESIZE]; /* "" = behind the AMA whose address is link_local */
 	uint64_t until_s;
 	uint32_t node_cookie;
 };

@@ -221,6 +221,7 @@ static const struct mh_layout vendor_options[] = {
 	{DMMOPT_PROBE, "probe", .fields = FIELDS(U32("id"), U16("size"), RES(2))},
 	{DMMOPT_SEALED, "sealed", .repeats = true, .fields = FIELDS(U32("cookie"), HEX("bytes", 0))},
 	{DMMOPT_ANCHOR, "anchor", .fields = FIELDS(IP6("address"))},
+	{DMMOPT_REGIONAL, "regional", .fields = FIELDS(IP6("address"))},
 };
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
@@ -596,12 +597,22 @@ bool dmmopt_probe(const struct mh_msg *m, struct dmmopt_probe *ret)
 	return rcur_ok(&c);
 }
 
-bool dmmopt_anchor(const struct mh_msg *m, struct in6_addr *ret)
+static bool dmmopt_address(const struct mh_msg *m, enum dmmopt_type type, struct in6_addr *ret)
 {
-	struct rcur c = dmmopt_find(m, DMMOPT_ANCHOR);
+	struct rcur c = dmmopt_find(m, type);
 
 	rcur_in6(&c, ret);
 	return rcur_ok(&c);
+}
+
+bool dmmopt_anchor(const struct mh_msg *m, struct in6_addr *ret)
+{
+	return dmmopt_address(m, DMMOPT_ANCHOR, ret);
+}
+
+bool dmmopt_regional(const struct mh_msg *m, struct in6_addr *ret)
+{
+	return dmmopt_address(m, DMMOPT_REGIONAL, ret);
 }
 
 size_t dmmopt_sealed(const struct mh_msg *m, uint32_t *ret_cookie, uint8_t *buf, size_t size)
@@ -820,15 +831,25 @@ void mh_put_probe(struct mh_writer *m, const struct dmmopt_probe *probe)
 	put_vendor(m, DMMOPT_PROBE, probe->id, (uint32_t)probe->size << 16, true);
 }
 
-void mh_put_anchor(struct mh_writer *m, const struct in6_addr *anchor)
+static void put_vendor_address(struct mh_writer *m, enum dmmopt_type type, const struct in6_addr *address)
 {
 	uint8_t buf[5 + 16];
 	struct wcur w = wcur_make(buf, sizeof(buf));
 
 	wcur_u32(&w, DMM_ENTERPRISE);
-	wcur_u8(&w, DMMOPT_ANCHOR);
-	wcur_in6(&w, anchor);
+	wcur_u8(&w, (uint8_t)type);
+	wcur_in6(&w, address);
 	mh_put_bytes(m, MHOPT_VENDOR, buf, sizeof(buf));
+}
+
+void mh_put_anchor(struct mh_writer *m, const struct in6_addr *anchor)
+{
+	put_vendor_address(m, DMMOPT_ANCHOR, anchor);
+}
+
+void mh_put_regional(struct mh_writer *m, const struct in6_addr *ama)
+{
+	put_vendor_address(m, DMMOPT_REGIONAL, ama);
 }
 
 void mh_put_sealed(struct mh_writer *m, uint32_t cookie, const uint8_t *bytes, size_t len)

@@ -61,6 +61,7 @@
 #define SETTLE_US  (20 * MS) /* socket news are coalesced for this long */
 #define WATCH_HOLD_US (1 * SEC) /* after a packet of an unused home address, the next one is looked for no earlier */
 #define DISCOVERY_TRIES 8
+#define LOCAL_IDLE_US (5 * SEC) /* a regional AMA that was not heard for so long may have been started again */
 #define INNER      8  /* datagrams inside one */
 #define FORWARD_S  4  /* how long the AMA that served us until now forwards what still arrives there */
 #define HEARTBEATS_MISSED 3 /* RFC 5847 5: MISSING_HEARTBEATS_ALLOWED */
@@ -83,6 +84,7 @@ struct anchor {
 	uint32_t restarts;        /* seen */
 	/* proxied updates (pLU); generations of attach, plus one */
 	uint32_t refused_generation; /* as serving AMA: does not pass updates on */
+	struct in6_addr regional;    /* as serving AMA: updates go through that one as well, :: = none */
 	uint32_t flipped_generation; /* as anchor: the preferred way failed, the other one is taken */
 	char way[64];                /* why updates to this anchor go the way they go */
 	bool forwards;               /* as the AMA that served us before: was asked to, with this sequence number */
@@ -104,6 +106,7 @@ struct home {
 	uint64_t wake_us;
 	unsigned sessions;
 	uint16_t told_mtu; /* the tunnel MTU that the anchor was told */
+	struct in6_addr told; /* the care-of address that the anchor was told: that of a regional AMA stays while we move below it */
 	bool draining;     /* its anchor is: nothing new begins on it */
 	bool given_up;     /* somebody told us to release it, sessions or not */
 	enum homeaddr_state shown; /* in the last event, if begun */
@@ -200,7 +203,7 @@ static bool anchor_is_needed(const struct mnd *m, const struct anchor *a)
 	if (ama && IN6_ARE_ADDR_EQUAL(ama, &a->address))
 		return true;
 	for (unsigned i = 0; i < HOMES; i++)
-		if (m->homes[i].used && m->homes[i].anchor == a)
+		if (m->homes[i].used && (m->homes[i].anchor == a || IN6_ARE_ADDR_EQUAL(&m->homes[i].told, &a->address)))
 			return true;
 	return false;
 }
@@ -700,32 +703,71 @@ static bool is_asking_through(const struct mnd *m, const struct anchor *a)
 
 /* --- through the serving AMA (pLU) ------------------------------------------------------------------------------ */
 
-/* Wrap what is sealed for an anchor into a request to the AMA we are with: a proxy registration of all our prefixes there. */
+/* The AMA of this network, if updates to that anchor go through it now. */
+static struct anchor *serving_for(struct mnd *m, struct anchor *a)
+{
+	const struct in6_addr *ama = attach_ama(m->attach.selected);
+	struct anchor *serving = ama ? anchor_by_address(m, ama) : NULL;
+	bool flipped = a->flipped_generation == m->attach.generation + 1;
+
+	if (m->config.updates == MND_DIRECT_ONLY || !serving || serving == a ||
+		serving->refused_generation == m->attach.generation + 1)
+		return NULL;
+	return (m->config.updates == MND_PREFER_PROXY) != flipped ? serving : NULL;
+}
+
+/* The regional AMA between them, if there is one and we know it. */
+static struct anchor *regional_for(struct mnd *m, const struct anchor *serving, const struct anchor *a)
+{
+	return !serving || IN6_IS_ADDR_UNSPECIFIED(&serving->regional) || IN6_ARE_ADDR_EQUAL(&serving->regional, &a->address)
+		       ? NULL
+		       : anchor_by_address(m, &serving->regional);
+}
+
+/* Talk to this anchor through an AMA: the one of this network, or the regional one, which is reached through that. */
+static void set_endpoint_through(const struct mnd *m, const struct anchor *a, const struct anchor *through)
+{
+	struct channel_endpoint ep = {
+		.remote = a->address, .port = (uint16_t)m->config.port, .relay = (uint16_t)(through - m->anchors + 1)};
+
+	channel_peer_set_endpoint(a->peer, &ep);
+}
+
+/* Wrap what is sealed for an AMA into a request to the one before it on the way: a proxy registration of all prefixes whose updates go
+ * that way now. The AMA that we are with is told our link; the regional one which AMA we are with. */
 static void send_through(struct mnd *m, const struct channel_endpoint *ep, const uint8_t *buf, size_t len)
 {
-	struct anchor *a = anchor_by_address(m, &ep->remote), *serving = &m->anchors[ep->relay - 1];
+	struct anchor *a = anchor_by_address(m, &ep->remote), *through = &m->anchors[ep->relay - 1];
+	const struct in6_addr *ama = attach_ama(m->attach.selected);
+	struct anchor *serving = ama ? anchor_by_address(m, ama) : NULL;
 	struct mh_bu head = {
-		.flags = MH_BU_A | MH_BU_P, .sequence = ++serving->sequence, .lifetime_s = (uint32_t)(m->config.binding_us / SEC)};
+		.flags = MH_BU_A | MH_BU_P, .sequence = ++through->sequence, .lifetime_s = (uint32_t)(m->config.binding_us / SEC)};
 	struct in6_addr link_local;
 	bool settled;
 	uint8_t out[CHANNEL_MESSAGE_MAX];
 	struct wcur w = wcur_make(out, sizeof(out));
 	struct mh_writer mw = mh_begin_bu(&w, &head);
 
-	if (!a || !serving->used || !m->attach.selected)
+	if (!a || !through->used || !serving || a == serving)
 		return;
-	link_local = link_local_of(m->attach.selected, &settled);
 	mh_put_anchor(&mw, &a->address);
 	for (unsigned i = 0; i < HOMES; i++)
-		if (m->homes[i].used && m->homes[i].anchor == a && m->homes[i].bu.kind == LU_BIND && m->homes[i].bu.proxied)
+		if (m->homes[i].used && m->homes[i].bu.kind == LU_BIND && m->homes[i].bu.proxied &&
+			(m->homes[i].anchor == a || IN6_ARE_ADDR_EQUAL(&m->homes[i].bu.regional, &a->address)))
 			mh_put_prefix(&mw, MHOPT_HNP, &m->homes[i].h.prefix);
-	mh_put_address(&mw, MHOPT_LINK_LOCAL, &link_local);
-	mh_put_link_layer(&mw, m->attach.selected->link_layer);
+	if (through == serving) {
+		link_local = link_local_of(m->attach.selected, &settled);
+		mh_put_address(&mw, MHOPT_LINK_LOCAL, &link_local);
+		mh_put_link_layer(&mw, m->attach.selected->link_layer);
+		set_endpoint(m, through);
+	} else {
+		mh_put_address(&mw, MHOPT_ALT_COA, &serving->address);
+		set_endpoint_through(m, through, serving);
+	}
 	mh_put_sealed(&mw, (uint32_t)(a - m->anchors) + 1, buf, len);
 	mh_end(&mw);
-	set_endpoint(m, serving);
 	if (wcur_ok(&w))
-		(void)channel_send(m->channel, serving->peer, out, wcur_len(&w));
+		(void)channel_send(m->channel, through->peer, out, wcur_len(&w));
 }
 
 /* The AMA that served this home address until now sends on what still arrives there: a binding of a few seconds, straight to
@@ -774,41 +816,6 @@ static void read_inner(struct mnd *m)
 	for (unsigned i = 0; i < m->n_inner; i++)
 		(void)channel_input(m->channel, &m->inner[i].rx, m->inner[i].bytes, m->inner[i].len, loop_now_us(m->loop));
 	m->n_inner = 0;
-}
-
-/* The AMA does not pass the update on, and says why: straight to the anchor, then. */
-static void on_proxy_refused(struct mnd *m, struct anchor *serving, const struct mh_msg *msg)
-{
-	struct prefix6 prefix;
-
-	if (msg->ba.status < 128 || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix))
-		return;
-	log_info("lu", "%s does not pass updates for %s on: %u (%s)", serving->credential.node, prefix6_text(&prefix),
-		msg->ba.status, mh_status_name(msg->ba.status));
-	if (msg->ba.status == MH_STATUS_PROHIBITED)
-		serving->refused_generation = m->attach.generation + 1;
-	for (unsigned i = 0; i < HOMES; i++) {
-		struct home *x = &m->homes[i];
-
-		if (!x->used || !x->h.known || !prefix6_equal(&x->h.prefix, &prefix) || !x->bu.proxied)
-			continue;
-		(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "the AMA refused: %s", mh_status_name(msg->ba.status));
-		x->anchor->flipped_generation = m->attach.generation + 1;
-	}
-	touch(m);
-}
-
-/* The AMA of this network, if updates to that anchor go through it now. */
-static struct anchor *serving_for(struct mnd *m, struct anchor *a)
-{
-	const struct in6_addr *ama = attach_ama(m->attach.selected);
-	struct anchor *serving = ama ? anchor_by_address(m, ama) : NULL;
-	bool flipped = a->flipped_generation == m->attach.generation + 1;
-
-	if (m->config.updates == MND_DIRECT_ONLY || !serving || serving == a ||
-		serving->refused_generation == m->attach.generation + 1)
-		return NULL;
-	return (m->config.updates == MND_PREFER_PROXY) != flipped ? serving : NULL;
 }
 
 /* --- input: the channel ---------------------------------------------------------------------------------------- */
@@ -894,8 +901,12 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 	if (x->bu.tries == 1)
 		x->anchor->rtt_us = (uint32_t)(now_us - x->bu.sent_us);
 	x->anchor->doubt = false;
-	if (kind == LU_ATTACH)
+	x->told = kind == LU_BIND ? x->bu.care_of : in6addr_any;
+	if (kind == LU_ATTACH) {
 		x->draining = lease.flags & DMMOPT_LEASE_DRAIN;
+		if (!dmmopt_regional(msg, &x->anchor->regional))
+			x->anchor->regional = in6addr_any;
+	}
 	address = x->h.known && prefix6_equal(&x->h.prefix, &prefix) ? x->h.address : form_address(m, &prefix);
 	if (x->h.known && !prefix6_equal(&x->h.prefix, &prefix))
 		log_notice("home", "%s gave %s in place of %s: sessions on the old home address end", x->anchor->credential.node,
@@ -916,6 +927,101 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 			pmtu_start(&x->anchor->pmtu, (uint16_t)(m->config.tunnel_mtu + PMTU_TUNNEL), x->anchor->rtt_us, now_us);
 	}
 	save(m);
+}
+
+/* By which way the update goes, and the care-of address that says so. */
+static void set_way(struct mnd *m, struct home *x)
+{
+	struct anchor *serving = x->bu.kind == LU_BIND ? serving_for(m, x->anchor) : NULL, *regional = regional_for(m, serving, x->anchor);
+
+	x->bu.proxied = serving;
+	x->bu.regional = regional ? regional->address : in6addr_any;
+	x->bu.care_of = regional ? regional->address : serving ? serving->address : m->attach.selected->care_of;
+	/* not when it is time to renew the binding, which takes the anchor */
+	x->bu.local = regional && x->h.confirmed == LU_BIND && IN6_ARE_ADDR_EQUAL(&x->told, &regional->address) &&
+		      !IN6_ARE_ADDR_EQUAL(&x->h.confirmed_care_of, &serving->address);
+}
+
+static void begin_update(struct mnd *m, struct home *x, uint64_t now_us)
+{
+	const struct attachment *at = m->attach.selected;
+	struct binding_update *bu = &x->bu;
+	uint64_t lease_s = m->config.lease_us / SEC;
+	bool settled;
+
+	memset(bu, 0, sizeof(*bu));
+	bu->kind = x->h.asked;
+	bu->prefix.len = 64;
+	if (x->h.known)
+		bu->prefix = x->h.prefix;
+	set_way(m, x);
+	bu->lifetime_s = (uint32_t)(m->config.binding_us / SEC);
+	bu->next_us = now_us;
+	bu->first = !x->h.known;
+	if (bu->kind == LU_ATTACH) {
+		bu->link_local = link_local_of(at, &settled);
+		memcpy(bu->link_layer, at->link_layer, sizeof(bu->link_layer));
+		bu->lease_s = (uint32_t)lease_s;
+	}
+	/* a renewal is a synchronous write at the anchor: only when half of the lease is over */
+	if (bu->kind == LU_BIND && x->h.lease_until_us && x->h.lease_until_us - now_us < lease_s * SEC / 2)
+		bu->lease_s = (uint32_t)lease_s;
+	if (bu->kind == LU_BIND && !bu->proxied)
+		bu->tunnel_mtu = pmtu_inner_mtu(&x->anchor->pmtu);
+}
+
+static void on_acknowledged_locally(struct mnd *m, struct home *x, const struct mh_msg *msg)
+{
+	uint64_t now_us = loop_clock_us();
+	double ms = (double)(now_us - x->bu.begun_us) / 1000;
+
+	homeaddr_acked(&x->h, x->bu.sent_us, &x->h.prefix, &x->h.address, msg->ba.lifetime_s, 0, 0);
+	handover_acked(m, x, now_us);
+	log_debug("lu", "%s knows where %s is, after %.1f ms, %u tries", in6_text(&x->bu.regional), prefix6_text(&x->h.prefix), ms, x->bu.tries);
+	emit(m, "location_update",
+		json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:i}", "kind", "local", "prefix", prefix6_text(&x->h.prefix), "anchor",
+			x->anchor->credential.node, "regional", in6_text(&x->bu.regional), "status", msg->ba.status, "ms", ms, "tries", (int)x->bu.tries));
+	x->bu.kind = LU_NONE;
+	save(m);
+}
+
+/* An AMA on the way answers itself. The regional one: it knows where we are now. Or it does not pass the update on, and says why: by
+ * another way, then, or straight to the anchor. */
+static void on_proxy_answer(struct mnd *m, struct anchor *ama, const struct mh_msg *msg)
+{
+	struct in6_addr regional;
+	struct prefix6 prefix;
+	bool refused = msg->ba.status >= 128, has_way;
+
+	if (!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix))
+		return;
+	has_way = refused && dmmopt_regional(msg, &regional) && !IN6_ARE_ADDR_EQUAL(&regional, &ama->address);
+	if (has_way)
+		ama->regional = regional; /* that is how it passes them on */
+	else if (refused)
+		log_info("lu", "%s does not pass updates for %s on: %u (%s)", ama->credential.node, prefix6_text(&prefix),
+			msg->ba.status, mh_status_name(msg->ba.status));
+	if (msg->ba.status == MH_STATUS_PROHIBITED && !has_way)
+		ama->refused_generation = m->attach.generation + 1;
+	for (unsigned i = 0; i < HOMES; i++) {
+		struct home *x = &m->homes[i];
+		bool local = x->bu.local && x->bu.tries > 0 && x->bu.sequence == msg->ba.sequence &&
+			     IN6_ARE_ADDR_EQUAL(&x->bu.regional, &ama->address);
+
+		if (!x->used || !x->h.known || !prefix6_equal(&x->h.prefix, &prefix) || x->bu.kind != LU_BIND || !x->bu.proxied)
+			continue;
+		if (local && !refused) {
+			on_acknowledged_locally(m, x, msg);
+		} else if (refused && (local || (has_way && !IN6_ARE_ADDR_EQUAL(&regional, &x->bu.regional)))) {
+			if (local)
+				x->told = in6addr_any; /* with all that its anchor has to know */
+			begin_update(m, x, loop_now_us(m->loop));
+		} else if (refused) {
+			(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "the AMA refused: %s", mh_status_name(msg->ba.status));
+			x->anchor->flipped_generation = m->attach.generation + 1;
+		}
+	}
+	touch(m);
 }
 
 static void on_ba(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
@@ -1070,7 +1176,7 @@ static void channel_recv(void *ctx, struct channel_peer *peer, const struct chan
 		switch (msg.type) {
 		case MH_BA:
 			if (msg.ba.flags & MH_BA_P)
-				on_proxy_refused(m, a, &msg);
+				on_proxy_answer(m, a, &msg);
 			else
 				on_ba(m, a, &msg);
 			break;
@@ -1141,22 +1247,12 @@ static void moved(struct mnd *m, uint64_t now_us)
 			in6_text(&at->care_of), "ama", ama ? in6_text(ama) : NULL));
 }
 
-/* Make sure that the AMA on the link is known and anchors an address for us. */
-static void seek_ama(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
+/* Ask who is at an AMA's address, until it answers or does not. */
+static void discover(struct mnd *m, const struct in6_addr *ama, uint64_t now_us, uint64_t *wake_us)
 {
 	const struct attachment *at = m->attach.selected;
-	const struct in6_addr *ama = attach_ama(at);
 	struct channel_endpoint ep = {.port = (uint16_t)m->config.port};
-	struct anchor *a;
 
-	if (!ama)
-		return;
-	a = anchor_by_address(m, ama);
-	if (a) {
-		if (!home_of_anchor(m, a) && !home_new(m, a))
-			log_warning("home", "no room for another home address");
-		return;
-	}
 	if (!IN6_ARE_ADDR_EQUAL(&m->discovering, ama)) {
 		m->discovering = *ama;
 		m->discovery_tries = 0;
@@ -1177,53 +1273,62 @@ static void seek_ama(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 		*wake_us = m->discovery_us;
 }
 
-static void begin_update(struct mnd *m, struct home *x, uint64_t now_us)
+/* Make sure that the AMA on the link is known and anchors an address for us, and that the regional one is, if there is one. */
+static void seek_ama(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 {
-	const struct attachment *at = m->attach.selected;
-	struct binding_update *bu = &x->bu;
-	uint64_t lease_s = m->config.lease_us / SEC;
-	bool settled;
+	const struct in6_addr *ama = attach_ama(m->attach.selected);
+	struct anchor *a = ama ? anchor_by_address(m, ama) : NULL;
 
-	memset(bu, 0, sizeof(*bu));
-	bu->kind = x->h.asked;
-	bu->prefix.len = 64;
-	if (x->h.known)
-		bu->prefix = x->h.prefix;
-	bu->proxied = bu->kind == LU_BIND && serving_for(m, x->anchor);
-	bu->care_of = bu->proxied ? *attach_ama(at) : at->care_of;
-	bu->lifetime_s = (uint32_t)(m->config.binding_us / SEC);
-	bu->next_us = now_us;
-	bu->first = !x->h.known;
-	if (bu->kind == LU_ATTACH) {
-		bu->link_local = link_local_of(at, &settled);
-		memcpy(bu->link_layer, at->link_layer, sizeof(bu->link_layer));
-		bu->lease_s = (uint32_t)lease_s;
-	}
-	/* a renewal is a synchronous write at the anchor: only when half of the lease is over */
-	if (bu->kind == LU_BIND && x->h.lease_until_us && x->h.lease_until_us - now_us < lease_s * SEC / 2)
-		bu->lease_s = (uint32_t)lease_s;
-	if (bu->kind == LU_BIND && !bu->proxied)
-		bu->tunnel_mtu = pmtu_inner_mtu(&x->anchor->pmtu);
+	if (ama && !a)
+		discover(m, ama, now_us, wake_us);
+	if (!a)
+		return;
+	if (!home_of_anchor(m, a) && !home_new(m, a))
+		log_warning("home", "no room for another home address");
+	if (m->config.updates != MND_DIRECT_ONLY && !IN6_IS_ADDR_UNSPECIFIED(&a->regional) && !anchor_by_address(m, &a->regional))
+		discover(m, &a->regional, now_us, wake_us);
+}
+
+/* To the regional AMA, through the one that we are with: that is where it is now. */
+static void send_local(struct mnd *m, struct home *x, uint64_t now_us)
+{
+	struct anchor *regional = anchor_by_address(m, &x->bu.regional), *serving = serving_for(m, x->anchor);
+	struct mh_bu head = {.flags = MH_BU_A | MH_BU_P, .sequence = ++regional->sequence, .lifetime_s = x->bu.lifetime_s};
+	struct channel_peer_info info = {0};
+	uint8_t buf[LU_MAX_LEN];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer mw = mh_begin_bu(&w, &head);
+
+	mh_put_prefix(&mw, MHOPT_HNP, &x->h.prefix);
+	mh_put_address(&mw, MHOPT_ALT_COA, &serving->address);
+	mh_end(&mw);
+	set_endpoint_through(m, regional, serving);
+	lu_sent(&x->bu, regional->sequence, now_us);
+	/* nothing of it is heard between moves, and it may have been started again since: inside a handshake it costs no more time */
+	channel_peer_info(regional->peer, &info);
+	if (wcur_ok(&w))
+		(void)channel_send_flags(m->channel, regional->peer, buf, wcur_len(&w),
+			x->bu.tries > 1 || info.heard_us + LOCAL_IDLE_US < now_us ? CHANNEL_FORCE_HANDSHAKE : 0);
 }
 
 static void send_update(struct mnd *m, struct home *x, uint64_t now_us)
 {
-	const struct attachment *at = m->attach.selected;
 	uint8_t buf[LU_MAX_LEN];
 	struct wcur w = wcur_make(buf, sizeof(buf));
 	/* no answer, or long asleep: the anchor may have lost the session; a handshake costs no more time */
 	bool handshake = x->bu.tries > 0 || x->anchor->doubt;
 
-	x->bu.care_of = x->bu.proxied ? *attach_ama(at) : at->care_of;
-	lu_write(&x->bu, ++x->anchor->sequence, &w);
-	set_endpoint(m, x->anchor);
-	if (x->bu.proxied) {
-		struct channel_endpoint ep = {.remote = x->anchor->address,
-			.port = (uint16_t)m->config.port,
-			.relay = (uint16_t)(serving_for(m, x->anchor) - m->anchors + 1)};
-
-		channel_peer_set_endpoint(x->anchor->peer, &ep);
+	set_way(m, x);
+	if (x->bu.local) {
+		send_local(m, x, now_us);
+		return;
 	}
+	lu_write(&x->bu, ++x->anchor->sequence, &w);
+	if (x->bu.proxied)
+		set_endpoint_through(m, x->anchor,
+			IN6_IS_ADDR_UNSPECIFIED(&x->bu.regional) ? serving_for(m, x->anchor) : anchor_by_address(m, &x->bu.regional));
+	else
+		set_endpoint(m, x->anchor);
 	if (wcur_ok(&w))
 		(void)channel_send_flags(m->channel, x->anchor->peer, buf, wcur_len(&w), handshake ? CHANNEL_FORCE_HANDSHAKE : 0);
 	lu_sent(&x->bu, x->anchor->sequence, now_us);
@@ -1235,6 +1340,17 @@ static void send_update(struct mnd *m, struct home *x, uint64_t now_us)
 static uint32_t generation(struct mnd *m, const struct home *x)
 {
 	return (serving_for(m, x->anchor) ? m->ama_generation : m->attach.generation) + x->anchor->restarts;
+}
+
+/* Is the AMA on the link, or the regional one that updates of this home address go through, being asked for the first time? */
+static bool is_discovering(struct mnd *m, const struct home *x, const struct in6_addr *ama)
+{
+	const struct anchor *serving = anchor_by_address(m, ama);
+
+	if (IN6_IS_ADDR_UNSPECIFIED(&m->discovering) || m->discovery_tries > 1)
+		return false;
+	return !serving ? IN6_ARE_ADDR_EQUAL(&m->discovering, ama)
+			: IN6_ARE_ADDR_EQUAL(&m->discovering, &serving->regional) && !IN6_ARE_ADDR_EQUAL(&serving->regional, &x->anchor->address);
 }
 
 static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *wake_us)
@@ -1257,8 +1373,7 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 	if (at)
 		w.care_of = serving_for(m, x->anchor) ? *ama : at->care_of;
 	/* the first answer of an AMA that we do not know is worth waiting for: else its anchors would hear twice */
-	if (ama && m->config.updates == MND_PREFER_PROXY && !w.at_home && !anchor_by_address(m, ama) &&
-		IN6_ARE_ADDR_EQUAL(&m->discovering, ama) && m->discovery_tries <= 1)
+	if (ama && m->config.updates == MND_PREFER_PROXY && !w.at_home && is_discovering(m, x, ama))
 		w.path = false;
 	switch (homeaddr_step(&x->h, &w, &policy, &home_wake_us)) {
 	case HOMEADDR_SEND:
@@ -1281,7 +1396,7 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 	}
 	/* one way did not work: the other, if there is one */
 	if (at && x->bu.kind == LU_BIND && lu_is_due(&x->bu, now_us) && x->anchor->flipped_generation != m->attach.generation + 1 &&
-		((x->bu.proxied && x->bu.tries >= 1) || (!x->bu.proxied && x->bu.tries >= 3 && m->config.updates == MND_PREFER_DIRECT))) {
+		((x->bu.proxied && x->bu.tries >= (x->bu.local ? 2u : 1u)) || (!x->bu.proxied && x->bu.tries >= 3 && m->config.updates == MND_PREFER_DIRECT))) {
 		x->anchor->flipped_generation = m->attach.generation + 1;
 		(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "no answer %s", x->bu.proxied ? "through the AMA" : "to direct updates");
 		touch(m);
@@ -1690,7 +1805,10 @@ static const char *way_text(const struct mnd *m, const struct home *x, bool prox
 			  : proxied == (m->config.updates == MND_PREFER_PROXY)	   ? "preferred"
 									   : "no AMA here that passes updates on";
 
-	(void)snprintf(text, sizeof(text), "%s (%s)", proxied ? "proxied" : "direct", why);
+	if (proxied && !IN6_IS_ADDR_UNSPECIFIED(&x->told) && !IN6_ARE_ADDR_EQUAL(&x->told, &x->h.confirmed_care_of))
+		(void)snprintf(text, sizeof(text), "proxied, behind the regional AMA %s (%s)", in6_text(&x->told), why);
+	else
+		(void)snprintf(text, sizeof(text), "%s (%s)", proxied ? "proxied" : "direct", why);
 	return text;
 }
 

@@ -582,8 +582,8 @@ class Roaming:
         return self.lab.wait(lambda: [h for h in [self.home(network)] if h["state"] == "native" and h["path"] == "native"], "native at network %d" % network, deadline)[0]["address"]
 
     # --- traffic --------------------------------------------------------------------------------------------
-    def stream(self, source, destination, sender, receiver, port, interval_us, seconds):
-        """A numbered UDP stream. Returns it; call result() when it is over."""
+    def stream(self, source, destination, sender, receiver, port, interval_us, seconds=600):
+        """A numbered UDP stream. Returns it; call result() when it is over, or end() to end it."""
         return Stream(sender, receiver, source, destination, port, interval_us, seconds)
 
     def download(self, source, size_mb, rate="", port=8080, name="curl"):
@@ -632,6 +632,11 @@ class Stream:
             if len(w) == 3 and w[2].isdigit():
                 out.append(tuple(int(x) for x in w))
         return out
+
+    def end(self):
+        """Send no more, and the result."""
+        self.sender.popen.terminate()
+        return self.result()
 
     def result(self, timeout=60):
         self.sender.popen.wait(timeout)

@@ -4,6 +4,8 @@
  *   labstream send SOURCE DESTINATION PORT INTERVAL_US SECONDS   (SOURCE :: = the kernel's choice)
  *   labstream recv PORT
  *
+ * A sender that gets SIGTERM ends its stream then, as if its time were over.
+ *
  * All hosts of a lab share one clock, so the receiver's lines "SEQUENCE SENT_US RECEIVED_US" (CLOCK_MONOTONIC) are exact. Send errors are
  * counted and passed over: an interface without a network is part of what is measured. */
 #include <arpa/inet.h>
@@ -20,6 +22,14 @@
 struct packet {
 	uint64_t sequence, sent_us;
 };
+
+static volatile sig_atomic_t stopped;
+
+static void on_term(int signum)
+{
+	(void)signum;
+	stopped = 1;
+}
 
 static uint64_t now_us(void)
 {
@@ -41,9 +51,10 @@ static int do_send(char **argv)
 		perror("labstream: bind");
 		return 1;
 	}
+	(void)signal(SIGTERM, on_term);
 	next = now_us();
 	end = next + (uint64_t)(atof(argv[4]) * 1e6);
-	for (struct packet p = {0}; next < end; p.sequence++, next += interval) {
+	for (struct packet p = {0}; next < end && !stopped; p.sequence++, next += interval) {
 		struct timespec ts = {.tv_sec = (time_t)(next / 1000000), .tv_nsec = (long)(next % 1000000) * 1000};
 
 		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
