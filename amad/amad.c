@@ -11,7 +11,7 @@
 #include <config.h>
 #endif
 
-#include "amad.h"
+#include "anchor.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -28,148 +28,9 @@
 #include <systemd/sd-daemon.h>
 #endif
 
-#include "anchoring.h"
-#include "channel.h"
-#include "control.h"
-#include "lm.h"
-#include "log.h"
-#include "mh.h"
-#include "mr.h"
-#include "nl.h"
-#include "priv.h"
-#include "rc.h"
-#include "serving.h"
-#include "srccheck.h"
-#include "store.h"
-#include "transport.h"
-#include "trust.h"
-
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
-
-#define SEC 1000000ULL
-#define MS  1000ULL
-/* acknowledgements a turn: more than transport reads in one, 256 datagrams of at most 30 updates */
-#define PENDING 8192
-#define ACCESS	64
-#define ABSENT	64 /* interfaces that are not there, but nodes were on them */
-#define SYNC_US (50 * MS)
-#define ERRORS	8
-#define RELAYS	1024 /* AMAs that pass updates on to us */
-#define INNER	64   /* sealed datagrams a datagram or so; what is more is sent again */
-/* RFC 5846 13: InitMINDelayBRIs, MAX_BRACK_TIMEOUT; BRIMaxRetriesNumber is 1 */
-#define REVOKE_FIRST_US	 (1 * SEC)
-#define REVOKE_SECOND_US (2 * SEC)
-
-/* What was, so that an update which the store or the kernel refuses leaves nothing. */
-struct before {
-	bool leased, bound;
-	uint32_t ifindex;
-	struct in6_addr link_local;
-	uint8_t link_layer[6];
-	uint64_t leased_until_us;
-	struct in6_addr care_of, self;
-	uint64_t until_us;
-	uint16_t mtu;
-	bool proxied;
-};
-
-/* An AMA that passes updates on to us. */
-struct relay {
-	uint8_t key[32];
-	struct channel_endpoint ep; /* where its last update came from */
-};
-
-/* What a node sealed for us, out of an AMA's PBU: it is read when that has been. */
-struct inner {
-	struct channel_rx rx;
-	uint16_t sequence;
-	struct prefix6 prefix; /* the first of the PBU */
-	size_t len;
-	uint8_t sealed[1000];
-};
-
-/* An acknowledgement that waits for the store and the kernel. */
-struct pending {
-	struct channel_peer *peer;
-	struct mh_ba ba;
-	struct prefix6 prefix;
-	struct dmmopt_lease lease;
-	bool with_lease;
-	uint16_t relay;	   /* the AMA that passed it on, 0 = it came straight from the node */
-	uint16_t proxy_sequence; /* of its PBU */
-	bool changes;	 /* something: a refusal puts back what was before */
-	bool binds;	 /* waits for the source check, too */
-	bool superseded; /* a later update of this turn took its place: it is answered instead */
-	int kernel;	 /* its answer, 0 or -errno */
-	struct before before;
-};
-
-/* A lease whose node was told that it ends. The lease is marked; what it says counts. */
-struct revocation {
-	struct revocation *prev, *next;
-	struct prefix6 prefix;
-	uint16_t sequence;
-	uint64_t due_us;
-};
-
-struct amad {
-	struct amad_config config;
-	char config_path[CONF_TEXT];
-	bool config_required;
-	struct identity identity;
-	struct domain trusted[TRUST_MAX];
-
-	struct loop *loop;
-	struct nl *nl;
-	struct fwd_set *set;
-	struct transport *transport;
-	struct channel *channel;
-	struct control *control;
-	struct srccheck *srccheck;
-	struct anchoring *anchoring;
-	struct lm *lm;
-	struct mr *mr;
-	struct serving *serving;
-	struct store *store;
-	uint32_t tunnel;
-	struct store_meta meta;
-	uint64_t wall_us, wall_turn_us; /* see to_wall_s */
-
-	struct loop_io nl_io;
-	struct loop_timer tick, sync, retry, watchdog, revoke;
-	struct loop_signal sig_term, sig_int, sig_hup;
-
-	uint32_t access[ACCESS]; /* ifindexes on which nodes may attach */
-	char access_name[ACCESS][IF_NAMESIZE];
-	unsigned n_access;
-	bool serves; /* the rules of visiting nodes are wanted on them */
-	char absent[ABSENT][IF_NAMESIZE]; /* a lease's ifindex may be ABSENT_BIT | an index of this */
-	unsigned n_absent;
-	struct prefix6 *over; /* of leases and bindings in the store whose time has come; only while loading */
-	size_t n_over;
-	struct relay relay[RELAYS]; /* ep.relay is its index + 1 */
-	unsigned n_relays;
-	struct inner inner[INNER];
-	unsigned n_inner;
-	const struct inner *reading; /* the one whose update is handled now */
-	struct pending pending[PENDING];
-	unsigned n_pending;
-	uint64_t cookie; /* of the kernel's answer: that of pending[0] is cookie + 1; never used twice */
-	bool resync, tunnel_lost, syncing, draining;
-	struct revocation *told_once, *told_twice; /* in order of due_us */
-	uint16_t revocations;			   /* ever */
-	uint64_t started_us;
-	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device, count_proxied,
-		count_unsealed, count_sealed_bad;
-	struct log_bucket refused_bucket, kernel_bucket;
-	char error[ERRORS][160]; /* the last ones, for status */
-	unsigned n_errors;
-};
-
-/* The interface index of a lease whose interface is not there now: its node is routed to again when it comes. */
-#define ABSENT_BIT 0x80000000u
 
 /* --- small things ---------------------------------------------------------------------------------------------- */
 
@@ -183,7 +44,7 @@ static void remember_error(struct amad *a, const char *format, ...)
 	va_end(ap);
 }
 
-static void emit(struct amad *a, const char *event, const struct lease *l, const struct in6_addr *care_of)
+void amad_emit(struct amad *a, const char *event, const struct lease *l, const struct in6_addr *care_of)
 {
 	if (!control_is_monitored(a->control))
 		return;
@@ -192,7 +53,7 @@ static void emit(struct amad *a, const char *event, const struct lease *l, const
 			care_of ? in6_text(care_of) : NULL));
 }
 
-static bool is_access(const struct amad *a, uint32_t ifindex)
+bool amad_is_access(const struct amad *a, uint32_t ifindex)
 {
 	for (unsigned i = 0; i < a->n_access; i++)
 		if (a->access[i] == ifindex)
@@ -238,7 +99,7 @@ static uint64_t from_wall_s(struct amad *a, uint64_t wall_s)
 	return wall_s * SEC > now_wall_us ? loop_now_us(a->loop) + (wall_s * SEC - now_wall_us) : 0;
 }
 
-static void stored(struct amad *a, int r)
+void amad_stored(struct amad *a, int r)
 {
 	if (r >= 0)
 		return;
@@ -247,7 +108,7 @@ static void stored(struct amad *a, int r)
 }
 
 /* Name of the interface that the lease's node is on, "" if it is on none. */
-static const char *lease_ifname(const struct amad *a, const struct lease *l, char buf[IF_NAMESIZE])
+const char *amad_lease_ifname(const struct amad *a, const struct lease *l, char buf[IF_NAMESIZE])
 {
 	buf[0] = '\0';
 	if (l->ifindex & ABSENT_BIT)
@@ -271,7 +132,7 @@ static uint32_t absent_index(struct amad *a, const char *name)
 	return ABSENT_BIT | a->n_absent++;
 }
 
-static void write_lease(struct amad *a, const struct lease *l, bool resting, bool now)
+void amad_write_lease(struct amad *a, const struct lease *l, bool resting, bool now)
 {
 	char name[IF_NAMESIZE];
 	struct store_lease s = {.prefix = l->prefix,
@@ -285,17 +146,17 @@ static void write_lease(struct amad *a, const struct lease *l, bool resting, boo
 		memcpy(s.key, l->key, sizeof(s.key));
 	memcpy(s.link_layer, l->link_layer, sizeof(s.link_layer));
 	(void)snprintf(s.node, sizeof(s.node), "%s", l->node);
-	(void)snprintf(s.ifname, sizeof(s.ifname), "%s", lease_ifname(a, l, name));
-	stored(a, store_put_lease(a->store, &s, now));
+	(void)snprintf(s.ifname, sizeof(s.ifname), "%s", amad_lease_ifname(a, l, name));
+	amad_stored(a, store_put_lease(a->store, &s, now));
 }
 
 /* is_new: the promise of this prefix has to be on disk before it is given. */
-static void put_lease(struct amad *a, const struct lease *l, bool is_new)
+void amad_put_lease(struct amad *a, const struct lease *l, bool is_new)
 {
-	write_lease(a, l, l->revoked, is_new);
+	amad_write_lease(a, l, l->revoked, is_new);
 }
 
-static void put_binding(struct amad *a, const struct binding *b, const struct lease *l)
+void amad_put_binding(struct amad *a, const struct binding *b, const struct lease *l)
 {
 	struct store_binding s = {.prefix = b->prefix,
 		.care_of = *mr_care_of(b->locator),
@@ -305,13 +166,13 @@ static void put_binding(struct amad *a, const struct binding *b, const struct le
 		.sequence = l->sequence,
 		.nexthop = b->nexthop};
 
-	stored(a, store_put_binding(a->store, &s));
+	amad_stored(a, store_put_binding(a->store, &s));
 }
 
 /* --- leases and bindings end ----------------------------------------------------------------------------------- */
 
 /* One that came into being only by half. */
-static void drop_binding(struct amad *a, struct binding *b)
+void amad_drop_binding(struct amad *a, struct binding *b)
 {
 	if (b->locator)
 		rc_unbind(a->set, a->mr, b, false, 0);
@@ -319,14 +180,14 @@ static void drop_binding(struct amad *a, struct binding *b)
 }
 
 /* Do updates of nodes on our links go through another AMA? */
-static bool has_through(const struct amad *a)
+bool amad_has_through(const struct amad *a)
 {
 	return !IN6_IS_ADDR_UNSPECIFIED(&a->config.through);
 }
 
 /* The AMA behind an index, to be sent to now; NULL = none. As its peer may be an anchor, too, whose address a node named, where its answers go is
  * said each time. */
-static struct channel_peer *relay_peer(struct amad *a, uint16_t relay)
+struct channel_peer *amad_relay_peer(struct amad *a, uint16_t relay)
 {
 	struct channel_peer *peer = relay ? channel_find_peer(a->channel, a->relay[relay - 1].key) : NULL;
 
@@ -336,7 +197,7 @@ static struct channel_peer *relay_peer(struct amad *a, uint16_t relay)
 }
 
 /* Tell the AMA at which a prefix was until now that it is elsewhere (RFC 5846 with flag P, inter-MAG handover). */
-static void tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix)
+void amad_tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix)
 {
 	struct mh_revocation r = {.b_type = MH_REVOCATION_INDICATION,
 		.trigger = MH_REVOCATION_HANDOVER,
@@ -349,7 +210,7 @@ static void tell_previous(struct amad *a, const struct in6_addr *address, const 
 
 	for (unsigned i = 0; i < a->n_relays && !peer; i++)
 		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].ep.remote, address))
-			peer = relay_peer(a, (uint16_t)(i + 1));
+			peer = amad_relay_peer(a, (uint16_t)(i + 1));
 	mh_put_prefix(&m, MHOPT_HNP, prefix);
 	mh_end(&m);
 	if (peer && wcur_ok(&w))
@@ -357,46 +218,46 @@ static void tell_previous(struct amad *a, const struct in6_addr *address, const 
 }
 
 /* native: its route becomes the native one instead of going. */
-static void end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie)
+void amad_end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie)
 {
 	if (b->proxied)
-		tell_previous(a, mr_care_of(b->locator), &b->prefix);
+		amad_tell_previous(a, mr_care_of(b->locator), &b->prefix);
 	if (a->srccheck) {
 		srccheck_delete(a->srccheck, &b->prefix);
 		srccheck_leave(a->srccheck, &b->prefix, mr_care_of(b->locator));
 	}
 	rc_unbind(a->set, a->mr, b, native, cookie);
-	stored(a, store_delete_binding(a->store, &b->prefix));
+	amad_stored(a, store_delete_binding(a->store, &b->prefix));
 	lm_delete(a->lm, b);
 }
 
 /* Only the node of a lease sends from its prefix on our links. It stays so while the node is elsewhere. */
-static void check_node(struct amad *a, const struct lease *l)
+void amad_check_node(struct amad *a, const struct lease *l)
 {
 	if (a->srccheck && l->ifindex && !(l->ifindex & ABSENT_BIT) && srccheck_on_link(a->srccheck, &l->prefix, l->ifindex, l->link_layer) < 0)
 		log_warning("anchoring", "cannot check who sends from %s", prefix6_text(&l->prefix));
 }
 
-static void end_lease(struct amad *a, struct lease *l, uint64_t cookie)
+void amad_end_lease(struct amad *a, struct lease *l, uint64_t cookie)
 {
 	struct binding *b = lm_find(a->lm, &l->prefix);
 
 	if (b)
-		end_binding(a, b, false, cookie);
+		amad_end_binding(a, b, false, cookie);
 	else
 		rc_withdraw(a->set, &l->prefix, cookie);
 	if (a->srccheck)
 		srccheck_off_link(a->srccheck, &l->prefix);
 	if (a->config.quarantine_us)
-		write_lease(a, l, true, false);
+		amad_write_lease(a, l, true, false);
 	else
-		stored(a, store_delete_lease(a->store, &l->prefix));
+		amad_stored(a, store_delete_lease(a->store, &l->prefix));
 	anchoring_release(a->anchoring, l, loop_now_us(a->loop) + a->config.quarantine_us);
 }
 
 /* The store or the kernel refused an update: everything is as before it. What ends something is not undone: the node
  * was going to let go of it, and says so again. */
-static void undo(struct amad *a, const struct pending *p)
+void amad_undo(struct amad *a, const struct pending *p)
 {
 	const struct before *was = &p->before;
 	struct lease *l = anchoring_find(a->anchoring, &p->prefix);
@@ -405,35 +266,35 @@ static void undo(struct amad *a, const struct pending *p)
 	if (!p->changes || !l)
 		return;
 	if (!was->leased) {
-		end_lease(a, l, 0);
+		amad_end_lease(a, l, 0);
 		return;
 	}
 	l->ifindex = was->ifindex;
 	l->link_local = was->link_local;
 	memcpy(l->link_layer, was->link_layer, sizeof(l->link_layer));
-	check_node(a, l);
+	amad_check_node(a, l);
 	anchoring_renew(a->anchoring, l, was->leased_until_us);
 	if (was->bound)
 		b = b ? b : lm_get(a->lm, &p->prefix);
 	else if (b)
-		end_binding(a, b, was->ifindex != 0, 0);
+		amad_end_binding(a, b, was->ifindex != 0, 0);
 	else if (!was->ifindex)
 		rc_withdraw(a->set, &p->prefix, 0);
 	if (was->bound && b) {
 		b->mtu = was->mtu;
 		b->proxied = was->proxied;
 		if (rc_bind(a->set, a->mr, b, &was->care_of, &was->self, a->tunnel, 0) < 0) { /* no memory */
-			drop_binding(a, b);
+			amad_drop_binding(a, b);
 			return;
 		}
 		lm_set_until(a->lm, b, was->until_us);
 		if (a->srccheck)
 			(void)srccheck_set(a->srccheck, &p->prefix, &was->care_of);
-		put_binding(a, b, l);
+		amad_put_binding(a, b, l);
 	} else if (was->ifindex && !(was->ifindex & ABSENT_BIT)) {
 		(void)rc_native(a->set, l, 0);
 	}
-	put_lease(a, l, false);
+	amad_put_lease(a, l, false);
 }
 
 static void tick(void *ctx)
@@ -449,16 +310,16 @@ static void tick(void *ctx)
 		log_info("lm", "binding of %s (%s) to %s expired", prefix6_text(&b->prefix), l ? l->node : "?",
 			in6_text(mr_care_of(b->locator)));
 		if (l)
-			emit(a, "binding_expired", l, mr_care_of(b->locator));
-		end_binding(a, b, false, 0);
+			amad_emit(a, "binding_expired", l, mr_care_of(b->locator));
+		amad_end_binding(a, b, false, 0);
 	}
 	while ((l = anchoring_expired(a->anchoring, now_us))) {
 		log_notice("anchoring", "lease of %s to %s expired", prefix6_text(&l->prefix), l->node);
-		emit(a, "lease_expired", l, NULL);
-		end_lease(a, l, 0);
+		amad_emit(a, "lease_expired", l, NULL);
+		amad_end_lease(a, l, 0);
 	}
 	while (anchoring_aged(a->anchoring, now_us, &prefix))
-		stored(a, store_delete_lease(a->store, &prefix));
+		amad_stored(a, store_delete_lease(a->store, &prefix));
 	serving_tick(a->serving, now_us);
 	if (a->serves != serves(a))
 		want_rules(a);
@@ -468,641 +329,6 @@ static void tick(void *ctx)
 	if (a->tunnel_lost || a->resync)
 		loop_timer_at(&a->retry, now_us);
 	loop_timer_at(&a->tick, now_us + SEC);
-}
-
-/* --- Binding Updates (ARCHITECTURE, "The Binding Update, host form") ------------------------------------------- */
-
-struct update {
-	const struct mh_msg *msg;
-	const struct channel_rx *rx;
-	const uint8_t *key;
-	const char *node; /* its name */
-	struct prefix6 prefix;
-	bool wants_any; /* ::/64 */
-	bool with_lease;
-	struct dmmopt_lease lease;
-	struct in6_addr care_of, link_local;
-	uint8_t link_layer[6];
-	bool with_care_of, with_link_local;
-	uint16_t mtu;
-};
-
-/* l: the lease to renew, or NULL. While the anchor is drained a node on its link gets no more time than it has. */
-static uint64_t granted_lease_us(const struct amad *a, const struct update *u, const struct lease *l)
-{
-	uint64_t us = u->lease.lifetime_s * SEC, now_us = loop_now_us(a->loop);
-
-	if (us > a->config.lease_us)
-		us = a->config.lease_us;
-	if (a->draining && l && (u->lease.flags & DMMOPT_LEASE_ATTACH) && lease_until_us(l) < now_us + us)
-		us = lease_until_us(l) > now_us ? lease_until_us(l) - now_us : SEC;
-	return us;
-}
-
-static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
-{
-	uint64_t now_us = loop_now_us(a->loop), granted_us = granted_lease_us(a, u, l);
-	struct binding *b;
-	bool is_new = !l;
-	int r;
-
-	/* hop limit 255 and an access interface: the node is on our link (as in RFC 4861 6.1.1) */
-	if (u->rx->hoplimit != 255 || !is_access(a, u->rx->ep.ifindex))
-		return MH_STATUS_PROHIBITED;
-	if (!u->with_link_local || !IN6_IS_ADDR_LINKLOCAL(&u->link_local))
-		return MH_STATUS_UNSPECIFIED;
-	if (!l && a->draining)
-		return MH_STATUS_RESOURCES;
-	if (!l) {
-		r = anchoring_allocate(a->anchoring, u->key, u->node, a->config.leases_a_node, now_us + granted_us, &l);
-		if (r < 0)
-			return r == -ENOSPC ? MH_STATUS_RESOURCES : MH_STATUS_UNSPECIFIED;
-	} else {
-		anchoring_renew(a->anchoring, l, now_us + granted_us);
-	}
-	p->changes = true;
-	p->prefix = l->prefix;
-	l->sequence = u->msg->bu.sequence;
-	l->has_sequence = true;
-	l->ifindex = u->rx->ep.ifindex;
-	l->link_local = u->link_local;
-	memcpy(l->link_layer, u->link_layer, sizeof(l->link_layer));
-	b = lm_find(a->lm, &l->prefix);
-	if (b)
-		end_binding(a, b, true, 0);
-	if (rc_native(a->set, l, cookie) < 0)
-		return MH_STATUS_UNSPECIFIED;
-	check_node(a, l);
-	serving_attached(a->serving, l->key, l->ifindex, &l->link_local, l->link_layer);
-	put_lease(a, l, is_new);
-	log_write(is_new ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "anchoring",
-		&(struct log_fields){.mn = l->node, .hnp = prefix6_text(&l->prefix)},
-		"%s is here: %s %s, native via %s%s", l->node, is_new ? "leased" : "keeps", prefix6_text(&l->prefix),
-		in6_text(&l->link_local), b ? ", binding ended" : "");
-	emit(a, is_new ? "lease_granted" : "attached", l, NULL);
-	p->lease.lifetime_s = (uint32_t)(granted_us / SEC);
-	p->lease.flags = a->draining ? DMMOPT_LEASE_DRAIN : 0;
-	return MH_STATUS_OK;
-}
-
-static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
-{
-	uint64_t now_us = loop_now_us(a->loop), until_us;
-	struct binding *b;
-	bool is_new, is_moved, tells_lease;
-
-	if (!u->with_care_of || !in6_is_global(&u->care_of) || !IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) ||
-		anchoring_covers(a->anchoring, &u->care_of))
-		return MH_STATUS_INVALID_COA;
-	if (lm_count(a->lm) >= a->config.max_nodes && !lm_find(a->lm, &l->prefix))
-		return MH_STATUS_RESOURCES;
-	b = lm_get(a->lm, &l->prefix);
-	if (!b)
-		return MH_STATUS_UNSPECIFIED;
-	p->changes = p->binds = true;
-	is_new = !b->locator;
-	is_moved = is_new || !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &u->care_of) ||
-		   !IN6_ARE_ADDR_EQUAL(mr_self(b->locator), &u->rx->ep.local);
-	b->mtu = u->mtu;
-	if (a->srccheck && !is_new && is_moved)
-		srccheck_leave(a->srccheck, &b->prefix, mr_care_of(b->locator));
-	if (rc_bind(a->set, a->mr, b, &u->care_of, &u->rx->ep.local, a->tunnel, cookie) < 0) {
-		if (is_new)
-			drop_binding(a, b);
-		return MH_STATUS_UNSPECIFIED;
-	}
-	tells_lease = l->ifindex || u->with_lease;
-	l->ifindex = 0;
-	if (u->with_lease) {
-		uint64_t granted_us = granted_lease_us(a, u, l);
-
-		anchoring_renew(a->anchoring, l, now_us + granted_us);
-		p->lease.lifetime_s = (uint32_t)(granted_us / SEC);
-		emit(a, "lease_renewed", l, NULL);
-	}
-	until_us = now_us + u->msg->bu.lifetime_s * SEC;
-	if (until_us > now_us + a->config.binding_us)
-		until_us = now_us + a->config.binding_us;
-	if (until_us > lease_until_us(l))
-		until_us = lease_until_us(l);
-	lm_set_until(a->lm, b, until_us);
-	if (is_new || is_moved)
-		b->since_s = (uint32_t)(now_us / SEC);
-	b->proxied = u->rx->ep.relay;
-	l->sequence = u->msg->bu.sequence;
-	l->has_sequence = true;
-	if (a->srccheck && is_moved)
-		(void)srccheck_set(a->srccheck, &l->prefix, &u->care_of);
-	if (tells_lease)
-		put_lease(a, l, false);
-	put_binding(a, b, l);
-	p->ba.lifetime_s = (uint32_t)((until_us - now_us) / SEC);
-	if (is_new || is_moved) {
-		log_debug("lm", "%s: %s is at %s for %u s", l->node, prefix6_text(&l->prefix), in6_text(&u->care_of),
-			p->ba.lifetime_s);
-	}
-	emit(a,
-		is_new	   ? "binding_created"
-		: is_moved ? "binding_moved"
-			   : "binding_refreshed",
-		l, &u->care_of);
-	return MH_STATUS_OK;
-}
-
-/* A node that we served is elsewhere now, and binds its prefix, of another anchor, here: what still arrives follows it for a
- * moment. */
-static bool forwards(struct amad *a, const struct update *u)
-{
-	return u->msg->bu.lifetime_s > 0 && u->with_care_of && in6_is_global(&u->care_of) && !u->rx->ep.relay &&
-	       IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) && !anchoring_covers(a->anchoring, &u->care_of) &&
-	       serving_forward(a->serving, u->key, &u->prefix, &u->care_of, &u->rx->ep.local, loop_now_us(a->loop));
-}
-
-static uint8_t handle_update(struct amad *a, const struct update *u, struct pending *p, uint64_t cookie)
-{
-	const struct mh_bu *bu = &u->msg->bu;
-	struct lease *l = u->wants_any ? NULL : anchoring_find(a->anchoring, &u->prefix);
-	bool attach = u->with_lease && (u->lease.flags & DMMOPT_LEASE_ATTACH) && bu->lifetime_s == 0 &&
-		      u->lease.lifetime_s > 0;
-	struct binding *b;
-
-	p->prefix = u->prefix;
-	if (l && memcmp(l->key, u->key, sizeof(l->key)) != 0) {
-		if (!attach)
-			return MH_STATUS_NOT_AUTHORISED_HNP;
-		l = NULL;
-	}
-	if (attach && !l && !(u->lease.flags & DMMOPT_LEASE_NEW))
-		l = anchoring_find_key(a->anchoring, u->key); /* the answer to its first request was lost */
-	if (!l && !attach && forwards(a, u))
-		return MH_STATUS_OK;
-	if (!l && !attach)
-		return MH_STATUS_NOT_HOME_AGENT;
-	if (l && l->revoked && !(u->with_lease && u->lease.lifetime_s == 0))
-		return MH_STATUS_PROHIBITED; /* it is being told */
-	if (l && l->has_sequence && !lm_sequence_ok(l->sequence, bu->sequence)) {
-		p->ba.sequence = l->sequence; /* RFC 6275 9.5.1: the last accepted */
-		return MH_STATUS_SEQUENCE;
-	}
-	if (l) {
-		b = lm_find(a->lm, &l->prefix);
-		p->before = (struct before){.leased = true,
-			.ifindex = l->ifindex,
-			.link_local = l->link_local,
-			.leased_until_us = lease_until_us(l)};
-		memcpy(p->before.link_layer, l->link_layer, sizeof(l->link_layer));
-		if (b) {
-			p->before.bound = true;
-			p->before.care_of = *mr_care_of(b->locator);
-			p->before.self = *mr_self(b->locator);
-			p->before.until_us = binding_until_us(b);
-			p->before.mtu = b->mtu;
-			p->before.proxied = b->proxied;
-		}
-	}
-	if (attach)
-		return do_attach(a, u, l, p, cookie);
-	if (bu->lifetime_s > 0)
-		return do_bind(a, u, l, p, cookie);
-	l->sequence = bu->sequence;
-	l->has_sequence = true;
-	if (u->with_lease && u->lease.lifetime_s == 0) {
-		log_notice("anchoring", "%s released %s", l->node, prefix6_text(&l->prefix));
-		emit(a, "lease_released", l, NULL);
-		end_lease(a, l, cookie);
-		return MH_STATUS_OK;
-	}
-	b = lm_find(a->lm, &l->prefix);
-	emit(a, "binding_deleted", l, NULL);
-	put_lease(a, l, false);
-	if (b)
-		end_binding(a, b, false, cookie);
-	return MH_STATUS_OK;
-}
-
-static void put_proxy_ack(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
-	const struct prefix6 *prefix)
-{
-	struct mh_ba ba = {.status = status, .flags = MH_BA_P, .sequence = sequence, .lifetime_s = lifetime_s};
-	uint8_t buf[96];
-	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct mh_writer m = mh_begin_ba(&w, &ba);
-
-	mh_put_prefix(&m, MHOPT_HNP, prefix);
-	if (status == MH_STATUS_PROHIBITED && has_through(a)) /* not straight, but that way */
-		mh_put_regional(&m, &a->config.through);
-	mh_end(&m);
-	if (peer && wcur_ok(&w))
-		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
-}
-
-/* To the AMA that a node of ours is behind. */
-static void answer_via(void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix)
-{
-	struct amad *a = ctx;
-
-	put_proxy_ack(a, relay_peer(a, via->relay), via->sequence, status, lifetime_s, prefix);
-}
-
-static void tell_left(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix)
-{
-	tell_previous(ctx, ama, prefix);
-}
-
-/* A node behind another AMA, which passed on what the node sealed for us (RFC 5380: we are its MAP). It names that AMA, in what it
- * sealed. Without something to pass on it has moved among the AMAs below us. */
-static uint8_t on_regional_request(
-	struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg, const struct prefix6 *prefix)
-{
-	struct serving_via via = {.relay = rx->ep.relay, .sequence = a->reading->sequence, .address = rx->ep.remote};
-	struct in6_addr care_of;
-	uint32_t lifetime_s;
-
-	if (!mhopt_address(mh_find(msg, MHOPT_ALT_COA, NULL), &care_of) || !IN6_ARE_ADDR_EQUAL(&care_of, &via.address))
-		return MH_STATUS_INVALID_COA;
-	if (dmmopt_anchor(msg, &care_of))
-		return serving_request(a->serving, peer, rx, &via, msg, loop_now_us(a->loop));
-	lifetime_s = serving_moved(a->serving, channel_peer_key(peer), prefix, &via.address, loop_now_us(a->loop));
-	if (!lifetime_s)
-		return MH_STATUS_NOT_HOME_AGENT;
-	answer_via(a, &via, 0, lifetime_s, prefix);
-	put_proxy_ack(a, peer, msg->bu.sequence, 0, lifetime_s, prefix);
-	return 0;
-}
-
-/* pLU: a node on our link, or behind another AMA, asks to have its sealed update passed on. */
-static void on_request(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
-{
-	struct serving_via none = {0};
-	struct prefix6 prefix = {.len = 64}, other;
-	uint8_t status = MH_STATUS_PROHIBITED;
-	struct in6_addr anchor;
-	bool own = false, here = rx->hoplimit == 255 && is_access(a, rx->ep.ifindex), straight;
-
-	(void)mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix);
-	/* of a prefix of ours no other AMA may say where it is */
-	for (const struct mh_option *o = NULL; (o = mh_find(msg, MHOPT_HNP, o));)
-		own |= mhopt_prefix(o, &other) && anchoring_covers(a->anchoring, &other.addr);
-	straight = has_through(a) && !(dmmopt_anchor(msg, &anchor) && IN6_ARE_ADDR_EQUAL(&anchor, &a->config.through));
-	if (!a->config.proxy || channel_peer_role(peer) != CREDENTIAL_MN || own)
-		status = MH_STATUS_PROHIBITED;
-	else if (rx->ep.relay && a->reading)
-		status = on_regional_request(a, peer, rx, msg, &prefix);
-	else if (here && !straight)
-		status = serving_request(a->serving, peer, rx, &none, msg, loop_now_us(a->loop));
-	if (status == 0)
-		return;
-	a->count_status[status]++;
-	put_proxy_ack(a, peer, msg->bu.sequence, status, 0, &prefix);
-	if (a->reading)
-		put_proxy_ack(a, relay_peer(a, rx->ep.relay), a->reading->sequence, status, 0, &prefix);
-}
-
-static uint16_t relay_index(struct amad *a, struct channel_peer *peer, const struct channel_endpoint *ep)
-{
-	unsigned i;
-
-	for (i = 0; i < a->n_relays; i++)
-		if (!memcmp(a->relay[i].key, channel_peer_key(peer), sizeof(a->relay[i].key)))
-			break;
-	if (i == RELAYS)
-		return 0;
-	if (i == a->n_relays) {
-		memcpy(a->relay[i].key, channel_peer_key(peer), sizeof(a->relay[i].key));
-		a->n_relays++;
-	}
-	a->relay[i].ep = *ep;
-	return (uint16_t)(i + 1);
-}
-
-/* pLU: an AMA passes a node's update on (PBU, RFC 5213). The PBU itself is believed in nothing: it carries what the node
- * sealed for us, and the care-of address in that must be the address this AMA speaks from. */
-static void on_proxy_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
-{
-	struct prefix6 prefix = {.len = 64};
-	struct inner *in = &a->inner[a->n_inner];
-	uint8_t status = MH_STATUS_PROHIBITED;
-	uint32_t cookie = 0;
-
-	(void)mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix);
-	if (!a->config.accept_proxies || rx->ep.relay) {
-		put_proxy_ack(a, peer, msg->bu.sequence, status, 0, &prefix);
-		return;
-	}
-	if (a->n_inner == INNER)
-		return; /* the node sends it again */
-	in->len = dmmopt_sealed(msg, &cookie, in->sealed, sizeof(in->sealed));
-	if (in->len == 0) {
-		a->count_unsealed++;
-		put_proxy_ack(a, relay_peer(a, relay_index(a, peer, &rx->ep)), msg->bu.sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &prefix);
-		return;
-	}
-	in->rx = (struct channel_rx){.ep = rx->ep, .hoplimit = 0};
-	in->rx.ep.relay = relay_index(a, peer, &rx->ep);
-	in->rx.ep.ifindex = cookie;
-	in->sequence = msg->bu.sequence;
-	in->prefix = prefix;
-	if (in->rx.ep.relay)
-		a->n_inner++;
-}
-
-/* What was sealed for us, one after the other: the channel does not call itself. */
-static void read_inner(struct amad *a)
-{
-	for (unsigned i = 0; i < a->n_inner; i++) {
-		struct inner *in = &a->inner[i];
-		enum channel_why why;
-
-		a->reading = in;
-		why = channel_input(a->channel, &in->rx, in->sealed, in->len, loop_now_us(a->loop));
-		a->reading = NULL;
-		if (why == CHANNEL_OK)
-			continue;
-		a->count_sealed_bad++;
-		put_proxy_ack(a, relay_peer(a, in->rx.ep.relay), in->sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &in->prefix);
-	}
-	a->n_inner = 0;
-}
-
-static void on_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
-{
-	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = channel_peer_name(peer)};
-	struct pending *p;
-	unsigned left_out;
-
-	if ((msg->bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_P)) {
-		on_request(a, peer, rx, msg);
-		return;
-	}
-	if (a->n_pending == PENDING) {
-		a->count_unexpected++; /* the node sends it again */
-		return;
-	}
-	/* our updates are home registrations of a host: others (MAP, proxy, correspondent) come with later carriers */
-	if ((msg->bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) != (MH_BU_A | MH_BU_H) ||
-		!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &u.prefix) || u.prefix.len != 64 ||
-		mh_find(msg, MHOPT_HNP, mh_find(msg, MHOPT_HNP, NULL))) {
-		a->count_mh[MH_WHY_VALUE]++;
-		return;
-	}
-	u.wants_any = IN6_IS_ADDR_UNSPECIFIED(&u.prefix.addr);
-	u.with_lease = dmmopt_lease(msg, &u.lease);
-	u.with_care_of = mhopt_address(mh_find(msg, MHOPT_ALT_COA, NULL), &u.care_of);
-	u.with_link_local = mhopt_address(mh_find(msg, MHOPT_LINK_LOCAL, NULL), &u.link_local);
-	(void)mhopt_link_layer(mh_find(msg, MHOPT_LL_ID, NULL), u.link_layer);
-	(void)dmmopt_tunnel_mtu(msg, &u.mtu);
-	if (u.mtu && (u.mtu < 1280 || u.mtu >= a->config.tunnel_mtu))
-		u.mtu = 0;
-	p = &a->pending[a->n_pending++];
-	*p = (struct pending){.peer = peer, .ba = {.sequence = msg->bu.sequence}, .with_lease = u.with_lease};
-	if (a->reading) {
-		p->relay = a->reading->rx.ep.relay;
-		p->proxy_sequence = a->reading->sequence;
-		a->count_proxied++;
-	}
-	p->ba.status = handle_update(a, &u, p, a->cookie + a->n_pending);
-	if (p->ba.status < 128)
-		return;
-	undo(a, p);
-	p->changes = false;
-	if (log_bucket_take(&a->refused_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out)) {
-		log_info("lm", "refused update of %s for %s from %s: %u (%s)%s", u.node, prefix6_text(&u.prefix),
-			in6_text(&rx->ep.remote), p->ba.status, mh_status_name(p->ba.status),
-			left_out ? "; more were left out" : "");
-	}
-}
-
-/* RFC 5847, and the probes of ARCHITECTURE, "Path MTU of the tunnel". */
-static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct mh_msg *msg)
-{
-	uint8_t buf[2048];
-	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct mh_heartbeat hb = {.flags = MH_HEARTBEAT_R, .sequence = msg->heartbeat.sequence};
-	struct dmmopt_probe probe;
-	struct mh_writer m;
-	bool probed = dmmopt_probe(msg, &probe);
-
-	if (msg->heartbeat.flags & MH_HEARTBEAT_R)
-		return;
-	a->count_heartbeat++;
-	m = mh_begin_heartbeat(&w, &hb);
-	mh_put_u32(&m, MHOPT_RESTART_COUNTER, a->meta.restart_counter);
-	/* the answer is as large as the question, never larger: nobody is amplified */
-	if (probed && probe.size >= 1280 && probe.size <= 2000 && msg->len + 400 >= probe.size) {
-		mh_put_probe(&m, &probe);
-		mh_pad_to(&m, (size_t)(probe.size - 74) & ~7u);
-		mh_end(&m);
-		if (wcur_ok(&w))
-			(void)channel_send_probe(a->channel, peer, buf, wcur_len(&w), probe.size, loop_now_us(a->loop));
-		return;
-	}
-	mh_end(&m);
-	(void)channel_send(a->channel, peer, buf, wcur_len(&w));
-}
-
-/* --- revocation (RFC 5846) ------------------------------------------------------------------------------------- */
-
-static void tell_revocation(struct amad *a, const struct lease *l, uint16_t sequence)
-{
-	struct channel_peer *peer = channel_find_peer(a->channel, l->key);
-	uint8_t buf[64];
-	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct mh_revocation r = {
-		.b_type = MH_REVOCATION_INDICATION, .trigger = MH_REVOCATION_ADMINISTRATIVE, .sequence = sequence};
-	struct mh_writer m = mh_begin_revocation(&w, &r);
-
-	mh_put_prefix(&m, MHOPT_HNP, &l->prefix);
-	mh_end(&m);
-	if (peer && wcur_ok(&w))
-		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
-}
-
-static void wake_for_revocations(struct amad *a)
-{
-	uint64_t due_us = UINT64_MAX;
-
-	if (a->told_once)
-		due_us = a->told_once->due_us;
-	if (a->told_twice && a->told_twice->due_us < due_us)
-		due_us = a->told_twice->due_us;
-	loop_timer_at(&a->revoke, due_us);
-}
-
-/* Tell the node, twice if it does not answer, and end the lease. In the store it has ended already. */
-static void revoke_lease(struct amad *a, struct lease *l)
-{
-	struct revocation *r;
-
-	if (l->revoked)
-		return;
-	l->revoked = true;
-	write_lease(a, l, true, true);
-	stored(a, store_delete_binding(a->store, &l->prefix));
-	log_notice("anchoring", "revoking the lease of %s to %s", prefix6_text(&l->prefix), l->node);
-	emit(a, "lease_revoked", l, NULL);
-	r = channel_find_peer(a->channel, l->key) ? calloc(1, sizeof(*r)) : NULL;
-	if (!r) { /* it was not heard since we started, or no memory: it hears when it speaks */
-		end_lease(a, l, 0);
-		return;
-	}
-	r->prefix = l->prefix;
-	r->sequence = a->revocations++;
-	r->due_us = loop_now_us(a->loop) + REVOKE_FIRST_US;
-	DL_APPEND(a->told_once, r);
-	tell_revocation(a, l, r->sequence);
-	wake_for_revocations(a);
-}
-
-static void on_revoke_timer(void *ctx)
-{
-	struct amad *a = ctx;
-	uint64_t now_us = loop_now_us(a->loop);
-	struct revocation *r;
-
-	while ((r = a->told_twice) && r->due_us <= now_us) {
-		struct lease *l = anchoring_find(a->anchoring, &r->prefix);
-
-		DL_DELETE(a->told_twice, r);
-		if (l && l->revoked) {
-			log_info("anchoring", "%s did not answer: %s is revoked without it", l->node,
-				prefix6_text(&l->prefix));
-			end_lease(a, l, 0);
-		}
-		free(r);
-	}
-	while ((r = a->told_once) && r->due_us <= now_us) {
-		struct lease *l = anchoring_find(a->anchoring, &r->prefix);
-
-		DL_DELETE(a->told_once, r);
-		if (!l || !l->revoked) { /* it has answered */
-			free(r);
-			continue;
-		}
-		tell_revocation(a, l, r->sequence);
-		r->due_us = now_us + REVOKE_SECOND_US;
-		DL_APPEND(a->told_twice, r);
-	}
-	wake_for_revocations(a);
-}
-
-static void on_revocation(struct amad *a, struct channel_peer *peer, const struct mh_msg *msg)
-{
-	struct prefix6 prefix;
-	struct lease *l;
-
-	if (msg->revocation.b_type == MH_REVOCATION_INDICATION && channel_peer_role(peer) == CREDENTIAL_AMA &&
-		(msg->revocation.flags & MH_REVOCATION_P) && mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
-		serving_revoked(a->serving, peer, &prefix, loop_now_us(a->loop));
-		return;
-	}
-	if (msg->revocation.b_type != MH_REVOCATION_ACK || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
-		a->count_unexpected++;
-		return;
-	}
-	l = anchoring_find(a->anchoring, &prefix);
-	if (!l || !l->revoked || memcmp(l->key, channel_peer_key(peer), sizeof(l->key)) != 0)
-		return;
-	log_info("anchoring", "%s knows that %s is revoked", l->node, prefix6_text(&prefix));
-	end_lease(a, l, 0);
-}
-
-static void channel_recv(
-	void *ctx, struct channel_peer *peer, const struct channel_rx *rx, const uint8_t *mh, size_t len)
-{
-	struct amad *a = ctx;
-	struct rcur c = rcur_make(mh, len);
-
-	while (rcur_left(&c) > 0) {
-		static struct mh_msg msg;
-		enum mh_why why;
-
-		if (mh_read(&c, &msg, &why) < 0) {
-			a->count_mh[why]++;
-			if (!rcur_ok(&c))
-				return;
-			continue;
-		}
-		if (channel_peer_role(peer) == CREDENTIAL_AMA && (msg.type == MH_BU || msg.type == MH_BA || mh_is_relay(&msg))) {
-			if (msg.type == MH_BA && (msg.ba.flags & MH_BA_P))
-				serving_ack(a->serving, peer, &msg, loop_now_us(a->loop));
-			else if (mh_is_relay(&msg))
-				serving_relay(a->serving, peer, &msg);
-			else if (msg.type == MH_BU && (msg.bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_H | MH_BU_P))
-				on_proxy_update(a, peer, rx, &msg);
-			else
-				a->count_unexpected++;
-			continue;
-		}
-		switch (msg.type) {
-		case MH_BU:
-			on_update(a, peer, rx, &msg);
-			break;
-		case MH_HEARTBEAT:
-			on_heartbeat(a, peer, &msg);
-			break;
-		case MH_REVOCATION:
-			on_revocation(a, peer, &msg);
-			break;
-		default:
-			a->count_unexpected++;
-		}
-	}
-}
-
-/* ep->relay: the node is behind an AMA, which knows it by the cookie of its PBU. */
-static void channel_tx(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
-{
-	struct amad *a = ctx;
-	uint8_t out[CHANNEL_MESSAGE_MAX];
-	struct wcur w = wcur_make(out, sizeof(out));
-	struct channel_peer *peer;
-	struct mh_writer m;
-
-	if (!ep->relay) {
-		transport_send(a->transport, ep, buf, len, flags);
-		return;
-	}
-	peer = relay_peer(a, ep->relay);
-	m = mh_begin_relay(&w);
-	mh_put_sealed(&m, ep->ifindex, buf, len);
-	mh_end(&m);
-	if (peer && wcur_ok(&w))
-		(void)channel_send(a->channel, peer, out, wcur_len(&w));
-}
-
-static int channel_accept(void *ctx, const struct credential *cred)
-{
-	const struct amad *a = ctx;
-
-	return cred->role == CREDENTIAL_MN || a->config.accept_proxies ? 0 : -EACCES;
-}
-
-static void channel_discovered(void *ctx, const struct in6_addr *from, const struct credential *cred)
-{
-	struct amad *a = ctx;
-
-	serving_discovered(a->serving, from, cred, loop_now_us(a->loop));
-}
-
-static uint64_t channel_wall(void *ctx)
-{
-	(void)ctx;
-	return loop_wall_ns();
-}
-
-static const struct channel_ops channel_ops = {
-	.send = channel_tx,
-	.recv = channel_recv,
-	.accept = channel_accept,
-	.discovered = channel_discovered,
-	.wall_ns = channel_wall};
-
-static void datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)
-{
-	struct amad *a = ctx;
-
-	(void)channel_input(a->channel, rx, buf, len, loop_now_us(a->loop));
-	read_inner(a);
 }
 
 /* --- the end of a turn ----------------------------------------------------------------------------------------- */
@@ -1167,7 +393,7 @@ static void commit(void *ctx)
 		if (a->pending[i].ba.status >= 128)
 			continue;
 		a->pending[i].ba.status = MH_STATUS_RESOURCES;
-		undo(a, &a->pending[i]);
+		amad_undo(a, &a->pending[i]);
 	}
 }
 
@@ -1209,10 +435,10 @@ static void tell_if_moved(struct amad *a, const struct pending *p)
 	const struct binding *b = p->binds && p->before.bound && p->before.proxied ? lm_find(a->lm, &p->prefix) : NULL;
 
 	if (b && !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &p->before.care_of))
-		tell_previous(a, &p->before.care_of, &p->prefix);
+		amad_tell_previous(a, &p->before.care_of, &p->prefix);
 }
 
-static void answer(void *ctx)
+void amad_answer(void *ctx)
 {
 	struct amad *a = ctx;
 
@@ -1228,7 +454,7 @@ static void answer(void *ctx)
 			continue;
 		if (p->kernel < 0 && p->ba.status < 128) {
 			p->ba.status = MH_STATUS_UNSPECIFIED;
-			undo(a, p);
+			amad_undo(a, p);
 			loop_timer_at(&a->retry, loop_now_us(a->loop)); /* another turn, for what that changed */
 		}
 		a->count_status[p->ba.status]++;
@@ -1238,14 +464,14 @@ static void answer(void *ctx)
 		mh_put_prefix(&m, MHOPT_HNP, &p->prefix);
 		if (p->with_lease && p->ba.status < 128)
 			mh_put_lease(&m, &p->lease);
-		if (p->with_lease && has_through(a))
+		if (p->with_lease && amad_has_through(a))
 			mh_put_regional(&m, &a->config.through);
 		mh_end(&m);
 		if (wcur_ok(&w))
 			(void)channel_send(a->channel, p->peer, buf, wcur_len(&w));
 		/* before the sealed answer, so that the last hop is there when the node reads it */
 		if (p->relay)
-			put_proxy_ack(a, relay_peer(a, p->relay), p->proxy_sequence, p->ba.status, p->ba.lifetime_s, &p->prefix);
+			updates_put_proxy_ack(a, amad_relay_peer(a, p->relay), p->proxy_sequence, p->ba.status, p->ba.lifetime_s, &p->prefix);
 	}
 	a->cookie += a->n_pending;
 	a->n_pending = 0;
@@ -1267,7 +493,7 @@ static void renumber(void *ctx, struct lease *l)
 	if (l->ifindex != c->from)
 		return;
 	l->ifindex = c->to;
-	check_node(c->a, l);
+	amad_check_node(c->a, l);
 	if (!(c->to & ABSENT_BIT) && !lm_find(c->a->lm, &l->prefix))
 		(void)rc_native(c->a->set, l, 0);
 }
@@ -1476,9 +702,9 @@ static void drop_over(struct amad *a)
 {
 	for (size_t i = 0; i < a->n_over; i++) {
 		if (!anchoring_find(a->anchoring, &a->over[i]))
-			stored(a, store_delete_lease(a->store, &a->over[i]));
-		stored(a, store_delete_binding(a->store, &a->over[i]));
-		stored(a, store_delete_visit(a->store, &a->over[i]));
+			amad_stored(a, store_delete_lease(a->store, &a->over[i]));
+		amad_stored(a, store_delete_binding(a->store, &a->over[i]));
+		amad_stored(a, store_delete_visit(a->store, &a->over[i]));
 	}
 	free(a->over);
 	a->over = NULL;
@@ -1507,7 +733,7 @@ static void load_lease(void *ctx, const struct store_lease *s)
 	l->ifindex = s->ifname[0] ? if_nametoindex(s->ifname) : 0;
 	if (s->ifname[0] && !l->ifindex)
 		l->ifindex = absent_index(a, s->ifname);
-	check_node(a, l);
+	amad_check_node(a, l);
 }
 
 static void load_binding(void *ctx, const struct store_binding *s)
@@ -1530,7 +756,7 @@ static void load_binding(void *ctx, const struct store_binding *s)
 	b->nexthop = s->nexthop;
 	b->since_s = (uint32_t)(loop_now_us(a->loop) / SEC);
 	if (rc_bind(a->set, a->mr, b, &s->care_of, &s->self, a->tunnel, 0) < 0) {
-		drop_binding(a, b);
+		amad_drop_binding(a, b);
 		return;
 	}
 	lm_set_until(a->lm, b, until_us);
@@ -1580,14 +806,14 @@ static void keep_visit(void *ctx, const struct serving_visit *v, const uint8_t k
 		(void)if_indextoname(v->ifindex, s.ifname);
 	else
 		s.link_local = v->through;
-	stored(a, store_put_visit(a->store, &s));
+	amad_stored(a, store_put_visit(a->store, &s));
 }
 
 static void forget_visit(void *ctx, const struct prefix6 *prefix)
 {
 	struct amad *a = ctx;
 
-	stored(a, store_delete_visit(a->store, prefix));
+	amad_stored(a, store_delete_visit(a->store, prefix));
 }
 
 static void want_native(void *ctx, struct lease *l)
@@ -1615,391 +841,8 @@ static void start_meta(struct amad *a)
 	else if (a->meta.boot_id[0] && strcmp(a->meta.boot_id, boot_id) != 0)
 		a->meta.restart_counter++;
 	memcpy(a->meta.boot_id, boot_id, sizeof(boot_id));
-	stored(a, store_put_meta(a->store, &a->meta));
+	amad_stored(a, store_put_meta(a->store, &a->meta));
 }
-
-/* --- control --------------------------------------------------------------------------------------------------- */
-
-static double left_s(const struct amad *a, uint64_t until_us)
-{
-	uint64_t now_us = loop_now_us(a->loop);
-
-	return until_us > now_us ? (double)(until_us - now_us) / SEC : 0;
-}
-
-struct list_ctx {
-	struct amad *a;
-	json_t *list;
-};
-
-static void lease_json(void *ctx, struct lease *l)
-{
-	struct list_ctx *c = ctx;
-	char name[IF_NAMESIZE];
-
-	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:f}", "mn", l->node, "hnp", prefix6_text(&l->prefix), "state",
-			l->ifindex			? "native"
-			: lm_find(c->a->lm, &l->prefix) ? "bound"
-							: "away",
-			"interface", l->ifindex ? lease_ifname(c->a, l, name) : NULL, "link_local",
-			l->ifindex ? in6_text(&l->link_local) : NULL, "link_layer",
-			l->ifindex ? link_layer_text(l->link_layer) : NULL, "remaining_s", left_s(c->a, lease_until_us(l))));
-}
-
-static void binding_json(void *ctx, struct binding *b)
-{
-	struct list_ctx *c = ctx;
-	const struct lease *l = anchoring_find(c->a->anchoring, &b->prefix);
-
-	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "mn", l ? l->node : "?", "hnp",
-			prefix6_text(&b->prefix), "care_of", in6_text(mr_care_of(b->locator)), "self",
-			in6_text(mr_self(b->locator)), "type", b->proxied ? "proxied" : "direct", "sequence", l ? l->sequence : 0, "remaining_s",
-			left_s(c->a, binding_until_us(b)), "since_s", (double)loop_now_us(c->a->loop) / SEC - b->since_s,
-			"mtu", b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
-}
-
-static int list_leases(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
-{
-	struct list_ctx c = {ctx, json_array()};
-
-	(void)parameters;
-	(void)reterr;
-	anchoring_each(c.a->anchoring, lease_json, &c);
-	*ret = json_pack("{s:o}", "leases", c.list);
-	return *ret ? 0 : -ENOMEM;
-}
-
-static int list_bindings(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
-{
-	struct list_ctx c = {ctx, json_array()};
-
-	(void)parameters;
-	(void)reterr;
-	lm_each(c.a->lm, binding_json, &c);
-	*ret = json_pack("{s:o}", "bindings", c.list);
-	return *ret ? 0 : -ENOMEM;
-}
-
-static void visit_json(void *ctx, const struct serving_visit *v)
-{
-	struct list_ctx *c = ctx;
-	char name[IF_NAMESIZE] = "";
-	bool through = !IN6_IS_ADDR_UNSPECIFIED(&v->through);
-
-	if (v->ifindex)
-		(void)if_indextoname(v->ifindex, name);
-	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node, "hnp", prefix6_text(&v->prefix),
-			"anchor", in6_text(&v->anchor), "anchor_name", v->anchor_name, "self", in6_text(&v->self), "interface",
-			v->ifindex ? name : NULL, "link_local", v->ifindex ? in6_text(&v->link_local) : NULL, "link_layer", v->ifindex ? link_layer_text(v->link_layer) : NULL, "through",
-			through ? in6_text(&v->through) : NULL, "forwarded_to", v->ifindex || through ? NULL : in6_text(&v->care_of), "remaining_s", left_s(c->a, v->until_us), "since_s",
-			(double)(loop_now_us(c->a->loop) - v->since_us) / SEC));
-}
-
-static int list_visits(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
-{
-	struct list_ctx c = {ctx, json_array()};
-
-	(void)parameters;
-	(void)reterr;
-	serving_each(c.a->serving, visit_json, &c);
-	*ret = json_pack("{s:o}", "visits", c.list);
-	return *ret ? 0 : -ENOMEM;
-}
-
-static void peer_json(void *ctx, const struct serving_peer *p)
-{
-	struct list_ctx *c = ctx;
-	uint64_t now_us = loop_now_us(c->a->loop);
-
-	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s?, s:s?, s:s, s:o, s:o, s:I, s:I, s:I, s:s?}", "address", in6_text(&p->address), "name", p->name,
-			"domain", p->domain, "state", !p->name ? "unknown" : p->has_session ? "connected" : "known", "rtt_ms",
-			p->rtt_us ? json_real((double)p->rtt_us / 1000) : json_null(), "heard_s",
-			p->heard_us ? json_real((double)(now_us - p->heard_us) / SEC) : json_null(), "sent", (json_int_t)p->sent,
-			"accepted", (json_int_t)p->accepted, "refused", (json_int_t)p->refused, "last_error", p->last_error));
-}
-
-static int list_peers(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
-{
-	struct list_ctx c = {ctx, json_array()};
-
-	(void)parameters;
-	(void)reterr;
-	serving_each_peer(c.a->serving, peer_json, &c);
-	*ret = json_pack("{s:o}", "peers", c.list);
-	return *ret ? 0 : -ENOMEM;
-}
-
-static json_t *counters_json(struct amad *a)
-{
-	const struct channel_counters *cc = channel_counters(a->channel);
-	const struct transport_counters *tc = transport_counters(a->transport);
-	const struct fwd_counters *fc = fwd_counters(a->set);
-	const struct nl_counters *nc = nl_counters(a->nl);
-	const struct loop_stats *ls = loop_stats(a->loop);
-	struct srccheck_counters sc = {0};
-	json_t *j = json_object();
-	char name[128];
-
-#define COUNT(n, v) (void)json_object_set_new(j, n, json_integer((json_int_t)(v)))
-	for (int i = 0; i < CHANNEL_WHY_COUNT; i++) {
-		(void)snprintf(name, sizeof(name), "channel-%s", channel_why_name((enum channel_why)i));
-		COUNT(name, cc->why[i]);
-	}
-	for (int i = 0; i < MH_WHY_N; i++)
-		COUNT(mh_why_name((enum mh_why)i), a->count_mh[i]);
-	for (int i = 0; i < 256; i++) {
-		if (!a->count_status[i] && i != 0)
-			continue;
-		(void)snprintf(name, sizeof(name), "ba-status-%d", i);
-		COUNT(name, a->count_status[i]);
-	}
-	for (int i = 0; i < FWD_KINDS; i++) {
-		(void)snprintf(name, sizeof(name), "restored-%s", fwd_kind_name((enum fwd_kind)i));
-		COUNT(name, fc->restored[i]);
-		(void)snprintf(name, sizeof(name), "kernel-refused-%s", fwd_kind_name((enum fwd_kind)i));
-		COUNT(name, fc->failures[i]);
-	}
-	COUNT("restored-device", a->count_device);
-	COUNT("kernel-requests", nc->requests);
-	COUNT("kernel-batches", nc->batches);
-	COUNT("netlink-overruns", nc->overruns);
-	COUNT("udp-rx", tc->rx);
-	COUNT("udp-tx", tc->tx);
-	COUNT("udp-tx-full", tc->tx_full);
-	COUNT("udp-tx-unreachable", tc->tx_unreachable);
-	COUNT("handshakes", cc->rx_initiation);
-	COUNT("discoveries", cc->rx_discovery);
-	COUNT("heartbeats", a->count_heartbeat);
-	COUNT("unexpected-messages", a->count_unexpected);
-	COUNT("proxied-updates", a->count_proxied);
-	COUNT("proxied-not-sealed", a->count_unsealed);
-	COUNT("proxied-seal-bad", a->count_sealed_bad);
-	COUNT("proxy-requests", serving_counters(a->serving)->requests);
-	COUNT("proxy-refused", serving_counters(a->serving)->refused);
-	COUNT("proxy-limited", serving_counters(a->serving)->limited);
-	COUNT("proxy-not-covered", serving_counters(a->serving)->not_covered);
-	COUNT("proxy-accepted", serving_counters(a->serving)->accepted);
-	COUNT("proxy-unmatched", serving_counters(a->serving)->unmatched);
-	COUNT("store-failures", a->count_store);
-	COUNT("slow-callbacks", ls->slow);
-	if (a->srccheck && srccheck_counters(a->srccheck, &sc) == 0) {
-		COUNT("decap-passed", sc.passed);
-		COUNT("decap-unbound", sc.unbound);
-		COUNT("decap-wrong-source", sc.wrong_source);
-		COUNT("decap-malformed", sc.malformed);
-		COUNT("access-wrong-node", sc.wrong_node);
-	}
-#undef COUNT
-	return j;
-}
-
-static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
-{
-	struct amad *a = ctx;
-	json_t *pools = json_array(), *errors = json_array();
-	const struct prefix6 *pool;
-	unsigned n = anchoring_pools(a->anchoring, &pool);
-
-	(void)parameters;
-	(void)reterr;
-	for (unsigned i = 0; i < n; i++)
-		(void)json_array_append_new(pools, json_string(prefix6_text(&pool[i])));
-	for (unsigned i = a->n_errors > ERRORS ? a->n_errors - ERRORS : 0; i < a->n_errors; i++)
-		(void)json_array_append_new(errors, json_string(a->error[i % ERRORS]));
-	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:o, s:o}", "version",
-		PACKAGE_VERSION, "uptime_s", (double)(loop_now_us(a->loop) - a->started_us) / SEC, "node",
-		a->identity.name, "domain", a->identity.credential.domain, "device", a->config.tunnel_device, "pools",
-		pools, "leases", (int)anchoring_count(a->anchoring), "bindings", (int)lm_count(a->lm), "locators",
-		(int)mr_count(a->mr), "nodes", (int)channel_counters(a->channel)->peers, "restart_counter",
-		(int)a->meta.restart_counter, "draining", a->draining, "counters", counters_json(a), "errors", errors);
-	return *ret ? 0 : -ENOMEM;
-}
-
-struct revoke_ctx {
-	struct amad *a;
-	const char *node;
-	struct prefix6 prefix;
-	bool by_prefix, all;
-	struct prefix6 *found;
-	size_t n, room;
-};
-
-static void collect_revoked(void *ctx, struct lease *l)
-{
-	struct revoke_ctx *c = ctx;
-
-	if (!c->all && (c->by_prefix ? !prefix6_covers(&c->prefix, &l->prefix) : strcmp(c->node, l->node) != 0))
-		return;
-	if (c->n == c->room) {
-		size_t room = c->room ? 2 * c->room : 64;
-		struct prefix6 *more = reallocarray(c->found, room, sizeof(*more));
-
-		if (!more)
-			return;
-		c->found = more;
-		c->room = room;
-	}
-	c->found[c->n++] = l->prefix;
-}
-
-static int do_revoke(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
-{
-	struct revoke_ctx c = {.a = ctx};
-	const char *what = json_string_value(json_object_get(parameters, "what"));
-
-	c.all = json_is_true(json_object_get(parameters, "all"));
-	if (!what && !c.all) {
-		(void)snprintf(reterr, CONTROL_ERR, "what is to be revoked: a prefix, a node's name, or all");
-		return -EINVAL;
-	}
-	c.node = what;
-	c.by_prefix = what && prefix6_parse(what, &c.prefix) == 0;
-	anchoring_each(c.a->anchoring, collect_revoked, &c);
-	for (size_t i = 0; i < c.n; i++) {
-		struct lease *l = anchoring_find(c.a->anchoring, &c.found[i]);
-
-		if (l)
-			revoke_lease(c.a, l);
-	}
-	free(c.found);
-	if (c.n == 0 && !c.all) {
-		(void)snprintf(reterr, CONTROL_ERR, "no lease of %.200s: 'amactl leases' lists them", what);
-		return -ENOENT;
-	}
-	*ret = json_pack("{s:i}", "revoked", (int)c.n);
-	return *ret ? 0 : -ENOMEM;
-}
-
-/* Ask the node to update now (RFC 6275 6.1.2): it hears of the drain in the answer. */
-static void ask_refresh(void *ctx, struct lease *l)
-{
-	struct amad *a = ctx;
-	struct channel_peer *peer = channel_find_peer(a->channel, l->key);
-	uint8_t buf[64];
-	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct mh_writer m;
-
-	if (!peer || !l->ifindex || l->revoked)
-		return;
-	m = mh_begin_brr(&w);
-	mh_put_prefix(&m, MHOPT_HNP, &l->prefix);
-	mh_end(&m);
-	if (wcur_ok(&w))
-		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
-}
-
-static int do_drain(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
-{
-	struct amad *a = ctx;
-	const json_t *on = json_object_get(parameters, "on");
-
-	(void)reterr;
-	if (a->draining == !json_is_false(on)) {
-		*ret = json_pack("{s:b, s:i}", "draining", a->draining, "leases", (int)anchoring_count(a->anchoring));
-		return *ret ? 0 : -ENOMEM;
-	}
-	a->draining = !json_is_false(on);
-	log_notice("anchoring", a->draining ? "draining: no new leases; %zu are left" : "no longer draining; %zu leases",
-		anchoring_count(a->anchoring));
-	control_emit(a->control, "draining",
-		json_pack("{s:b, s:i}", "on", a->draining, "leases", (int)anchoring_count(a->anchoring)));
-	anchoring_each(a->anchoring, ask_refresh, a);
-	*ret = json_pack("{s:b, s:i}", "draining", a->draining, "leases", (int)anchoring_count(a->anchoring));
-	return *ret ? 0 : -ENOMEM;
-}
-
-struct faults {
-	char *text;
-	size_t size;
-};
-
-static void collect_fault(void *ctx, const char *text)
-{
-	struct faults *f = ctx;
-	size_t n = strlen(f->text);
-
-	log_error("conf", "%s", text);
-	(void)snprintf(f->text + n, f->size - n, "%s%s", n ? "; " : "", text);
-}
-
-static int reload(struct amad *a, char *reterr, size_t size)
-{
-	struct amad_config *config = malloc(sizeof(*config));
-	struct faults faults = {reterr, size};
-	struct domain trusted[TRUST_MAX];
-	char err[CREDENTIAL_ERR];
-	int n;
-
-	reterr[0] = '\0';
-	if (!config)
-		return -ENOMEM;
-	if (amad_config_read(a->config_path, a->config_required, config, collect_fault, &faults) > 0) {
-		free(config);
-		log_error("conf", "configuration refused, keeping the old one");
-		return -EINVAL;
-	}
-	n = trust_load(config->trusted_domains, &a->identity, trusted, err);
-	if (n < 0) {
-		log_error("conf", "%s; keeping the old configuration", err);
-		(void)snprintf(reterr, size, "%s", err);
-		free(config);
-		return n;
-	}
-	if (config->port != a->config.port || strcmp(config->tunnel_device, a->config.tunnel_device) ||
-		strcmp(config->control_socket, a->config.control_socket) ||
-		strcmp(config->identity, a->config.identity) || strcmp(config->state_dir, a->config.state_dir) ||
-		memcmp(&config->pool, &a->config.pool, sizeof(config->pool)))
-		log_warning("conf",
-			"pool, port, tunnel-device, control-socket, identity and state-dir change only with a restart");
-	config->port = a->config.port;
-	memcpy(config->tunnel_device, a->config.tunnel_device, sizeof(config->tunnel_device));
-	config->pool = a->config.pool;
-	a->config = *config;
-	free(config);
-	serving_set_through(a->serving, &a->config.through);
-	memcpy(a->trusted, trusted, sizeof(trusted));
-	(void)channel_set_trusted(a->channel, a->trusted, (size_t)n);
-	a->resync = true; /* access interfaces */
-	log_info("conf", "configuration read again");
-	return 0;
-}
-
-static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
-{
-	(void)parameters;
-	(void)ret;
-	return reload(ctx, reterr, CONTROL_ERR);
-}
-
-static const struct control_method methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
-	{"ListBindings", list_bindings, false}, {"ListVisits", list_visits, false}, {"ListPeers", list_peers, false}, {"Reload", do_reload, true}, {"Revoke", do_revoke, true},
-	{"Drain", do_drain, true}, {0}};
-
-static const char description[] = "# The access mobility anchor\n"
-				  "interface org.dmm.amad\n"
-				  "method GetStatus() -> (version: string, uptime_s: float, node: string, domain: "
-				  "string, device: string, pools: []string, "
-				  "leases: int, bindings: int, locators: int, nodes: int, restart_counter: int, draining: bool, "
-				  "counters: [string]int, errors: []string)\n"
-				  "method ListLeases() -> (leases: []object)\n"
-				  "method ListBindings() -> (bindings: []object)\n"
-				  "method ListVisits() -> (visits: []object)\n"
-				  "method ListPeers() -> (peers: []object)\n"
-				  "# Call with more; event is ready, lease_granted, attached, lease_renewed, "
-				  "lease_released, lease_expired, lease_revoked, draining, binding_created, binding_moved,\n"
-				  "# binding_refreshed, binding_deleted, binding_expired, visit_began, visit_refreshed, visit_moved,\n"
-				  "# visit_forwarded, visit_ended or restored\n"
-				  "method Monitor() -> (event: string, data: object)\n"
-				  "method Reload() -> ()\n"
-				  "# what: a prefix (all leases inside it) or the name of a node\n"
-				  "method Revoke(what: ?string, all: ?bool) -> (revoked: int)\n"
-				  "method Drain(on: ?bool) -> (draining: bool, leases: int)\n"
-				  "error Failed (message: string)\n"
-				  "error PermissionDenied (message: string)\n";
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
 
@@ -2022,7 +865,7 @@ static void on_hup(void *ctx, int signum)
 #ifdef HAVE_SYSTEMD
 	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_clock_us());
 #endif
-	(void)reload(ctx, err, sizeof(err));
+	(void)methods_reload(ctx, err, sizeof(err));
 #ifdef HAVE_SYSTEMD
 	(void)sd_notify(0, "READY=1");
 #endif
@@ -2109,14 +952,14 @@ static int open_all(struct amad *a, char *reterr)
 {
 	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits,
 		.tunnel_device = a->config.tunnel_device, .keep = keep_visit, .forget = forget_visit, .event = on_visit,
-		.answer_via = answer_via, .tell_left = tell_left, .ctx = a};
-	struct channel_config channel = {.ops = &channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
+		.answer_via = updates_answer_via, .tell_left = updates_tell_left, .ctx = a};
+	struct channel_config channel = {.ops = &updates_channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
 	struct control_config control = {.path = a->config.control_socket,
 		.interface = "org.dmm.amad",
-		.description = description,
+		.description = amad_description,
 		.product = "amad",
 		.version = PACKAGE_VERSION,
-		.methods = methods,
+		.methods = amad_methods,
 		.ctx = a};
 	uint64_t now_us;
 	int r = secret_start(), n, forwarding;
@@ -2162,7 +1005,7 @@ static int open_all(struct amad *a, char *reterr)
 	r = nl_tunnel_open(a->nl, a->config.tunnel_device, a->config.tunnel_mtu, &a->tunnel, reterr);
 	if (r < 0)
 		return r;
-	r = transport_new(a->loop, (uint16_t)a->config.port, datagram, a, &a->transport, reterr);
+	r = transport_new(a->loop, (uint16_t)a->config.port, updates_datagram, a, &a->transport, reterr);
 	if (r < 0)
 		return r;
 	channel.identity = &a->identity;
@@ -2250,13 +1093,13 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 	loop_timer_init(&a->sync, a->loop, on_sync, a, "store sync");
 	loop_timer_init(&a->retry, a->loop, on_retry, a, "resync");
 	loop_timer_init(&a->watchdog, a->loop, on_watchdog, a, "watchdog");
-	loop_timer_init(&a->revoke, a->loop, on_revoke_timer, a, "revocation");
+	loop_timer_init(&a->revoke, a->loop, updates_on_revoke_timer, a, "revocation");
 	loop_signal_start(&a->sig_term, a->loop, SIGTERM, on_signal, a);
 	loop_signal_start(&a->sig_int, a->loop, SIGINT, on_signal, a);
 	loop_signal_start(&a->sig_hup, a->loop, SIGHUP, on_hup, a);
 	loop_at_end(a->loop, LOOP_COMMIT, commit, a);
 	loop_at_end(a->loop, LOOP_KERNEL, apply, a);
-	loop_at_end(a->loop, LOOP_DATAGRAMS, answer, a);
+	loop_at_end(a->loop, LOOP_DATAGRAMS, amad_answer, a);
 	if (nl_dump_links(a->nl) < 0 || nl_dump_objects(a->nl, a->set, 0, false) < 0) {
 		(void)snprintf(reterr, AMAD_ERR, "cannot read the kernel's links and routes");
 		amad_free(a);

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 noinst_LIBRARIES += libamadcore.a
 libamadcore_a_SOURCES = \
-	amad/amad.c amad/amad.h \
+	amad/amad.c amad/amad.h amad/anchor.h \
 	amad/anchoring.c amad/anchoring.h \
 	amad/lm.c amad/lm.h \
+	amad/methods.c \
 	amad/mr.c amad/mr.h \
 	amad/rc.c amad/rc.h \
 	amad/serving.c amad/serving.h \
 	amad/settings.c amad/settings.h \
-	amad/store.h amad/store_lmdb.c
+	amad/store.h amad/store_lmdb.c \
+	amad/updates.c
 
 sbin_PROGRAMS += amad/amad
 amad_amad_SOURCES = amad/main.c

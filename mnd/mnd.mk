@@ -5,13 +5,15 @@ libmndcore_a_SOURCES = \
 	mnd/attach.c mnd/attach.h \
 	mnd/homeaddr.c mnd/homeaddr.h \
 	mnd/lu.c mnd/lu.h \
-	mnd/mnd.c mnd/mnd.h \
-	mnd/pin.c mnd/pin.h \
+	mnd/methods.c \
+	mnd/mnd.c mnd/mnd.h mnd/node.h \
+	mnd/pin.c mnd/pin.h mnd/pinning.c \
 	mnd/pmtu.c mnd/pmtu.h \
 	mnd/ra.c mnd/ra.h \
 	mnd/rc.c mnd/rc.h \
 	mnd/session.c mnd/session.h \
 	mnd/settings.c mnd/settings.h \
+	mnd/signalling.c \
 	mnd/state.c mnd/state.h
 
 DAEMON_LIBS = libcommon.a $(EV_LIBS) $(SODIUM_LIBS) $(MNL_LIBS) $(INIH_LIBS) $(JANSSON_LIBS) $(BPF_LIBS) $(CAPNG_LIBS) $(SYSTEMD_LIBS)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_amad.c - Binding Updates at the anchor, each through a real channel into the real store, with a scripted kernel
  *
- * Includes amad.c: a turn of the loop is made by hand, and time stands still between. */
+ * Includes amad.c and its rooms: a turn of the loop is made by hand, and time stands still between. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,8 @@
 
 #define loop_now_us test_now_us
 #include "amad/amad.c"
+#include "amad/methods.c"
+#include "amad/updates.c"
 
 #define SELF "2001:db8:f::1"
 #define HERE "2001:db8:a::11" /* care-of addresses of the first node on the link, and away */
@@ -186,7 +188,7 @@ static void turn(void)
 {
 	commit(a);
 	take_changes();
-	answer(a);
+	amad_answer(a);
 }
 
 static void identify(struct identity *id, enum credential_role role, const char *name, const char *covers)
@@ -218,7 +220,7 @@ static void start_anchor(void)
 		.description = "",
 		.product = "amad",
 		.version = "0",
-		.methods = methods};
+		.methods = amad_methods};
 	struct channel_config channel = {
 		.identity = &a->identity, .trusted = &domain.domain, .n_trusted = 1, .ops = &anchor_ops, .ctx = a};
 	struct prefix6 pool = prefix("2001:db8:101::/62");
@@ -242,7 +244,7 @@ static void start_anchor(void)
 	control.path = path;
 	assert_int_equal(control_new(a->loop, &control, &a->control, err), 0);
 	assert_int_equal(store_open(dir, &a->store, err), 0);
-	assert_int_equal(transport_new(a->loop, 0, datagram, a, &a->transport, err), 0);
+	assert_int_equal(transport_new(a->loop, 0, updates_datagram, a, &a->transport, err), 0);
 	assert_int_equal(channel_new(&channel, &a->channel), 0);
 	a->serving = serving_new(&(struct serving_env){.set = a->set,
 					 .mr = a->mr,
@@ -250,15 +252,15 @@ static void start_anchor(void)
 					 .port = CHANNEL_PORT,
 					 .max_visits = 16,
 					 .tunnel_device = "amad0",
-					 .answer_via = answer_via,
-					 .tell_left = tell_left,
+					 .answer_via = updates_answer_via,
+					 .tell_left = updates_tell_left,
 					 .event = on_visit,
 					 .ctx = a},
 		now_us);
 	assert_non_null(a->serving);
 	serving_set_tunnel(a->serving, a->tunnel);
 	a->serves = serves(a);
-	loop_timer_init(&a->revoke, a->loop, on_revoke_timer, a, "revoke");
+	loop_timer_init(&a->revoke, a->loop, updates_on_revoke_timer, a, "revoke");
 	loop_timer_init(&a->tick, a->loop, tick, a, "tick");
 	loop_timer_init(&a->sync, a->loop, on_sync, a, "sync");
 	loop_timer_init(&a->retry, a->loop, on_retry, a, "retry");
@@ -865,7 +867,7 @@ static void interface_comes_and_goes(void **state)
 	on_link(a, &link, false);
 	/* stored while it is not there */
 	assert_int_equal(ASK(&nodes[1], .prefix = P0, .lifetime_s = 60), 155);
-	put_lease(a, anchoring_find_key(a->anchoring, n->id.public_key), true);
+	amad_put_lease(a, anchoring_find_key(a->anchoring, n->id.public_key), true);
 	turn();
 	kill_anchor();
 	start_anchor();

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* anchor.h - the access mobility anchor as the rooms of amad share it: amad.c (life, store, kernel, the end of a turn),
+ * updates.c (what nodes and AMAs say), methods.c (what amactl asks). One struct amad a daemon; amad.c owns it and what
+ * it points to. */
+#pragma once
+
+#include <jansson.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "amad.h"
+#include "anchoring.h"
+#include "channel.h"
+#include "control.h"
+#include "lm.h"
+#include "log.h"
+#include "mh.h"
+#include "mr.h"
+#include "nl.h"
+#include "priv.h"
+#include "rc.h"
+#include "serving.h"
+#include "srccheck.h"
+#include "store.h"
+#include "transport.h"
+#include "trust.h"
+
+#define SEC 1000000ULL
+#define MS  1000ULL
+/* acknowledgements a turn: more than transport reads in one, 256 datagrams of at most 30 updates */
+#define PENDING 8192
+#define ACCESS	64
+#define ABSENT	64 /* interfaces that are not there, but nodes were on them */
+#define SYNC_US (50 * MS)
+#define ERRORS	8
+#define RELAYS	1024 /* AMAs that pass updates on to us */
+#define INNER	64   /* sealed datagrams a datagram or so; what is more is sent again */
+/* RFC 5846 13: InitMINDelayBRIs, MAX_BRACK_TIMEOUT; BRIMaxRetriesNumber is 1 */
+#define REVOKE_FIRST_US	 (1 * SEC)
+#define REVOKE_SECOND_US (2 * SEC)
+
+/* What was, so that an update which the store or the kernel refuses leaves nothing. */
+struct before {
+	bool leased, bound;
+	uint32_t ifindex;
+	struct in6_addr link_local;
+	uint8_t link_layer[6];
+	uint64_t leased_until_us;
+	struct in6_addr care_of, self;
+	uint64_t until_us;
+	uint16_t mtu;
+	bool proxied;
+};
+
+/* An AMA that passes updates on to us. */
+struct relay {
+	uint8_t key[32];
+	struct channel_endpoint ep; /* where its last update came from */
+};
+
+/* What a node sealed for us, out of an AMA's PBU: it is read when that has been. */
+struct inner {
+	struct channel_rx rx;
+	uint16_t sequence;
+	struct prefix6 prefix; /* the first of the PBU */
+	size_t len;
+	uint8_t sealed[1000];
+};
+
+/* An acknowledgement that waits for the store and the kernel. */
+struct pending {
+	struct channel_peer *peer;
+	struct mh_ba ba;
+	struct prefix6 prefix;
+	struct dmmopt_lease lease;
+	bool with_lease;
+	uint16_t relay;		 /* the AMA that passed it on, 0 = it came straight from the node */
+	uint16_t proxy_sequence; /* of its PBU */
+	bool changes;		 /* something: a refusal puts back what was before */
+	bool binds;		 /* waits for the source check, too */
+	bool superseded;	 /* a later update of this turn took its place: it is answered instead */
+	int kernel;		 /* its answer, 0 or -errno */
+	struct before before;
+};
+
+/* A lease whose node was told that it ends. The lease is marked; what it says counts. */
+struct revocation {
+	struct revocation *prev, *next;
+	struct prefix6 prefix;
+	uint16_t sequence;
+	uint64_t due_us;
+};
+
+struct amad {
+	struct amad_config config;
+	char config_path[CONF_TEXT];
+	bool config_required;
+	struct identity identity;
+	struct domain trusted[TRUST_MAX];
+
+	struct loop *loop;
+	struct nl *nl;
+	struct fwd_set *set;
+	struct transport *transport;
+	struct channel *channel;
+	struct control *control;
+	struct srccheck *srccheck;
+	struct anchoring *anchoring;
+	struct lm *lm;
+	struct mr *mr;
+	struct serving *serving;
+	struct store *store;
+	uint32_t tunnel;
+	struct store_meta meta;
+	uint64_t wall_us, wall_turn_us; /* see to_wall_s */
+
+	struct loop_io nl_io;
+	struct loop_timer tick, sync, retry, watchdog, revoke;
+	struct loop_signal sig_term, sig_int, sig_hup;
+
+	uint32_t access[ACCESS]; /* ifindexes on which nodes may attach */
+	char access_name[ACCESS][IF_NAMESIZE];
+	unsigned n_access;
+	bool serves;			  /* the rules of visiting nodes are wanted on them */
+	char absent[ABSENT][IF_NAMESIZE]; /* a lease's ifindex may be ABSENT_BIT | an index of this */
+	unsigned n_absent;
+	struct prefix6 *over; /* of leases and bindings in the store whose time has come; only while loading */
+	size_t n_over;
+	struct relay relay[RELAYS]; /* ep.relay is its index + 1 */
+	unsigned n_relays;
+	struct inner inner[INNER];
+	unsigned n_inner;
+	const struct inner *reading; /* the one whose update is handled now */
+	struct pending pending[PENDING];
+	unsigned n_pending;
+	uint64_t cookie; /* of the kernel's answer: that of pending[0] is cookie + 1; never used twice */
+	bool resync, tunnel_lost, syncing, draining;
+	struct revocation *told_once, *told_twice; /* in order of due_us */
+	uint16_t revocations;			   /* ever */
+	uint64_t started_us;
+	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device,
+		count_proxied, count_unsealed, count_sealed_bad;
+	struct log_bucket refused_bucket, kernel_bucket;
+	char error[ERRORS][160]; /* the last ones, for status */
+	unsigned n_errors;
+};
+
+/* The interface index of a lease whose interface is not there now: its node is routed to again when it comes. */
+#define ABSENT_BIT 0x80000000u
+
+/* --- amad/amad.c */
+void amad_emit(struct amad *a, const char *event, const struct lease *l, const struct in6_addr *care_of);
+bool amad_is_access(const struct amad *a, uint32_t ifindex);
+void amad_stored(struct amad *a, int r);
+const char *amad_lease_ifname(const struct amad *a, const struct lease *l, char buf[IF_NAMESIZE]);
+void amad_write_lease(struct amad *a, const struct lease *l, bool resting, bool now);
+void amad_put_lease(struct amad *a, const struct lease *l, bool is_new);
+void amad_put_binding(struct amad *a, const struct binding *b, const struct lease *l);
+void amad_drop_binding(struct amad *a, struct binding *b);
+bool amad_has_through(const struct amad *a);
+struct channel_peer *amad_relay_peer(struct amad *a, uint16_t relay);
+void amad_tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix);
+void amad_end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie);
+void amad_check_node(struct amad *a, const struct lease *l);
+void amad_end_lease(struct amad *a, struct lease *l, uint64_t cookie);
+void amad_undo(struct amad *a, const struct pending *p);
+void amad_answer(void *ctx);
+
+/* --- amad/updates.c */
+void updates_put_proxy_ack(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status,
+	uint32_t lifetime_s, const struct prefix6 *prefix);
+void updates_answer_via(
+	void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix);
+void updates_tell_left(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix);
+void updates_revoke_lease(struct amad *a, struct lease *l);
+void updates_on_revoke_timer(void *ctx);
+void updates_datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);
+
+/* --- amad/methods.c */
+int methods_reload(struct amad *a, char *reterr, size_t size);
+
+extern const struct channel_ops updates_channel_ops;
+extern const struct control_method amad_methods[];
+extern const char amad_description[];

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* methods.c - what amactl asks: the methods of org.dmm.amad and the JSON of their answers (amactl(1), "JSON") */
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#include "anchor.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+/* --- control --------------------------------------------------------------------------------------------------- */
+
+static double left_s(const struct amad *a, uint64_t until_us)
+{
+	uint64_t now_us = loop_now_us(a->loop);
+
+	return until_us > now_us ? (double)(until_us - now_us) / SEC : 0;
+}
+
+struct list_ctx {
+	struct amad *a;
+	json_t *list;
+};
+
+static void lease_json(void *ctx, struct lease *l)
+{
+	struct list_ctx *c = ctx;
+	char name[IF_NAMESIZE];
+
+	(void)json_array_append_new(c->list,
+		json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:f}", "mn", l->node, "hnp", prefix6_text(&l->prefix), "state",
+			l->ifindex			? "native"
+			: lm_find(c->a->lm, &l->prefix) ? "bound"
+							: "away",
+			"interface", l->ifindex ? amad_lease_ifname(c->a, l, name) : NULL, "link_local",
+			l->ifindex ? in6_text(&l->link_local) : NULL, "link_layer",
+			l->ifindex ? link_layer_text(l->link_layer) : NULL, "remaining_s", left_s(c->a, lease_until_us(l))));
+}
+
+static void binding_json(void *ctx, struct binding *b)
+{
+	struct list_ctx *c = ctx;
+	const struct lease *l = anchoring_find(c->a->anchoring, &b->prefix);
+
+	(void)json_array_append_new(c->list,
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "mn", l ? l->node : "?", "hnp",
+			prefix6_text(&b->prefix), "care_of", in6_text(mr_care_of(b->locator)), "self",
+			in6_text(mr_self(b->locator)), "type", b->proxied ? "proxied" : "direct", "sequence", l ? l->sequence : 0, "remaining_s",
+			left_s(c->a, binding_until_us(b)), "since_s", (double)loop_now_us(c->a->loop) / SEC - b->since_s,
+			"mtu", b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
+}
+
+static int list_leases(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct list_ctx c = {ctx, json_array()};
+
+	(void)parameters;
+	(void)reterr;
+	anchoring_each(c.a->anchoring, lease_json, &c);
+	*ret = json_pack("{s:o}", "leases", c.list);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int list_bindings(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct list_ctx c = {ctx, json_array()};
+
+	(void)parameters;
+	(void)reterr;
+	lm_each(c.a->lm, binding_json, &c);
+	*ret = json_pack("{s:o}", "bindings", c.list);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static void visit_json(void *ctx, const struct serving_visit *v)
+{
+	struct list_ctx *c = ctx;
+	char name[IF_NAMESIZE] = "";
+	bool through = !IN6_IS_ADDR_UNSPECIFIED(&v->through);
+
+	if (v->ifindex)
+		(void)if_indextoname(v->ifindex, name);
+	(void)json_array_append_new(c->list,
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node, "hnp", prefix6_text(&v->prefix),
+			"anchor", in6_text(&v->anchor), "anchor_name", v->anchor_name, "self", in6_text(&v->self), "interface",
+			v->ifindex ? name : NULL, "link_local", v->ifindex ? in6_text(&v->link_local) : NULL, "link_layer", v->ifindex ? link_layer_text(v->link_layer) : NULL, "through",
+			through ? in6_text(&v->through) : NULL, "forwarded_to", v->ifindex || through ? NULL : in6_text(&v->care_of), "remaining_s", left_s(c->a, v->until_us), "since_s",
+			(double)(loop_now_us(c->a->loop) - v->since_us) / SEC));
+}
+
+static int list_visits(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct list_ctx c = {ctx, json_array()};
+
+	(void)parameters;
+	(void)reterr;
+	serving_each(c.a->serving, visit_json, &c);
+	*ret = json_pack("{s:o}", "visits", c.list);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static void peer_json(void *ctx, const struct serving_peer *p)
+{
+	struct list_ctx *c = ctx;
+	uint64_t now_us = loop_now_us(c->a->loop);
+
+	(void)json_array_append_new(c->list,
+		json_pack("{s:s, s:s?, s:s?, s:s, s:o, s:o, s:I, s:I, s:I, s:s?}", "address", in6_text(&p->address), "name", p->name,
+			"domain", p->domain, "state", !p->name ? "unknown" : p->has_session ? "connected" : "known", "rtt_ms",
+			p->rtt_us ? json_real((double)p->rtt_us / 1000) : json_null(), "heard_s",
+			p->heard_us ? json_real((double)(now_us - p->heard_us) / SEC) : json_null(), "sent", (json_int_t)p->sent,
+			"accepted", (json_int_t)p->accepted, "refused", (json_int_t)p->refused, "last_error", p->last_error));
+}
+
+static int list_peers(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct list_ctx c = {ctx, json_array()};
+
+	(void)parameters;
+	(void)reterr;
+	serving_each_peer(c.a->serving, peer_json, &c);
+	*ret = json_pack("{s:o}", "peers", c.list);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static json_t *counters_json(struct amad *a)
+{
+	const struct channel_counters *cc = channel_counters(a->channel);
+	const struct transport_counters *tc = transport_counters(a->transport);
+	const struct fwd_counters *fc = fwd_counters(a->set);
+	const struct nl_counters *nc = nl_counters(a->nl);
+	const struct loop_stats *ls = loop_stats(a->loop);
+	struct srccheck_counters sc = {0};
+	json_t *j = json_object();
+	char name[128];
+
+#define COUNT(n, v) (void)json_object_set_new(j, n, json_integer((json_int_t)(v)))
+	for (int i = 0; i < CHANNEL_WHY_COUNT; i++) {
+		(void)snprintf(name, sizeof(name), "channel-%s", channel_why_name((enum channel_why)i));
+		COUNT(name, cc->why[i]);
+	}
+	for (int i = 0; i < MH_WHY_N; i++)
+		COUNT(mh_why_name((enum mh_why)i), a->count_mh[i]);
+	for (int i = 0; i < 256; i++) {
+		if (!a->count_status[i] && i != 0)
+			continue;
+		(void)snprintf(name, sizeof(name), "ba-status-%d", i);
+		COUNT(name, a->count_status[i]);
+	}
+	for (int i = 0; i < FWD_KINDS; i++) {
+		(void)snprintf(name, sizeof(name), "restored-%s", fwd_kind_name((enum fwd_kind)i));
+		COUNT(name, fc->restored[i]);
+		(void)snprintf(name, sizeof(name), "kernel-refused-%s", fwd_kind_name((enum fwd_kind)i));
+		COUNT(name, fc->failures[i]);
+	}
+	COUNT("restored-device", a->count_device);
+	COUNT("kernel-requests", nc->requests);
+	COUNT("kernel-batches", nc->batches);
+	COUNT("netlink-overruns", nc->overruns);
+	COUNT("udp-rx", tc->rx);
+	COUNT("udp-tx", tc->tx);
+	COUNT("udp-tx-full", tc->tx_full);
+	COUNT("udp-tx-unreachable", tc->tx_unreachable);
+	COUNT("handshakes", cc->rx_initiation);
+	COUNT("discoveries", cc->rx_discovery);
+	COUNT("heartbeats", a->count_heartbeat);
+	COUNT("unexpected-messages", a->count_unexpected);
+	COUNT("proxied-updates", a->count_proxied);
+	COUNT("proxied-not-sealed", a->count_unsealed);
+	COUNT("proxied-seal-bad", a->count_sealed_bad);
+	COUNT("proxy-requests", serving_counters(a->serving)->requests);
+	COUNT("proxy-refused", serving_counters(a->serving)->refused);
+	COUNT("proxy-limited", serving_counters(a->serving)->limited);
+	COUNT("proxy-not-covered", serving_counters(a->serving)->not_covered);
+	COUNT("proxy-accepted", serving_counters(a->serving)->accepted);
+	COUNT("proxy-unmatched", serving_counters(a->serving)->unmatched);
+	COUNT("store-failures", a->count_store);
+	COUNT("slow-callbacks", ls->slow);
+	if (a->srccheck && srccheck_counters(a->srccheck, &sc) == 0) {
+		COUNT("decap-passed", sc.passed);
+		COUNT("decap-unbound", sc.unbound);
+		COUNT("decap-wrong-source", sc.wrong_source);
+		COUNT("decap-malformed", sc.malformed);
+		COUNT("access-wrong-node", sc.wrong_node);
+	}
+#undef COUNT
+	return j;
+}
+
+static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct amad *a = ctx;
+	json_t *pools = json_array(), *errors = json_array();
+	const struct prefix6 *pool;
+	unsigned n = anchoring_pools(a->anchoring, &pool);
+
+	(void)parameters;
+	(void)reterr;
+	for (unsigned i = 0; i < n; i++)
+		(void)json_array_append_new(pools, json_string(prefix6_text(&pool[i])));
+	for (unsigned i = a->n_errors > ERRORS ? a->n_errors - ERRORS : 0; i < a->n_errors; i++)
+		(void)json_array_append_new(errors, json_string(a->error[i % ERRORS]));
+	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:o, s:o}", "version",
+		PACKAGE_VERSION, "uptime_s", (double)(loop_now_us(a->loop) - a->started_us) / SEC, "node",
+		a->identity.name, "domain", a->identity.credential.domain, "device", a->config.tunnel_device, "pools",
+		pools, "leases", (int)anchoring_count(a->anchoring), "bindings", (int)lm_count(a->lm), "locators",
+		(int)mr_count(a->mr), "nodes", (int)channel_counters(a->channel)->peers, "restart_counter",
+		(int)a->meta.restart_counter, "draining", a->draining, "counters", counters_json(a), "errors", errors);
+	return *ret ? 0 : -ENOMEM;
+}
+
+struct revoke_ctx {
+	struct amad *a;
+	const char *node;
+	struct prefix6 prefix;
+	bool by_prefix, all;
+	struct prefix6 *found;
+	size_t n, room;
+};
+
+static void collect_revoked(void *ctx, struct lease *l)
+{
+	struct revoke_ctx *c = ctx;
+
+	if (!c->all && (c->by_prefix ? !prefix6_covers(&c->prefix, &l->prefix) : strcmp(c->node, l->node) != 0))
+		return;
+	if (c->n == c->room) {
+		size_t room = c->room ? 2 * c->room : 64;
+		struct prefix6 *more = reallocarray(c->found, room, sizeof(*more));
+
+		if (!more)
+			return;
+		c->found = more;
+		c->room = room;
+	}
+	c->found[c->n++] = l->prefix;
+}
+
+static int do_revoke(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct revoke_ctx c = {.a = ctx};
+	const char *what = json_string_value(json_object_get(parameters, "what"));
+
+	c.all = json_is_true(json_object_get(parameters, "all"));
+	if (!what && !c.all) {
+		(void)snprintf(reterr, CONTROL_ERR, "what is to be revoked: a prefix, a node's name, or all");
+		return -EINVAL;
+	}
+	c.node = what;
+	c.by_prefix = what && prefix6_parse(what, &c.prefix) == 0;
+	anchoring_each(c.a->anchoring, collect_revoked, &c);
+	for (size_t i = 0; i < c.n; i++) {
+		struct lease *l = anchoring_find(c.a->anchoring, &c.found[i]);
+
+		if (l)
+			updates_revoke_lease(c.a, l);
+	}
+	free(c.found);
+	if (c.n == 0 && !c.all) {
+		(void)snprintf(reterr, CONTROL_ERR, "no lease of %.200s: 'amactl leases' lists them", what);
+		return -ENOENT;
+	}
+	*ret = json_pack("{s:i}", "revoked", (int)c.n);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/* Ask the node to update now (RFC 6275 6.1.2): it hears of the drain in the answer. */
+static void ask_refresh(void *ctx, struct lease *l)
+{
+	struct amad *a = ctx;
+	struct channel_peer *peer = channel_find_peer(a->channel, l->key);
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m;
+
+	if (!peer || !l->ifindex || l->revoked)
+		return;
+	m = mh_begin_brr(&w);
+	mh_put_prefix(&m, MHOPT_HNP, &l->prefix);
+	mh_end(&m);
+	if (wcur_ok(&w))
+		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+}
+
+static int do_drain(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct amad *a = ctx;
+	const json_t *on = json_object_get(parameters, "on");
+
+	(void)reterr;
+	if (a->draining == !json_is_false(on)) {
+		*ret = json_pack("{s:b, s:i}", "draining", a->draining, "leases", (int)anchoring_count(a->anchoring));
+		return *ret ? 0 : -ENOMEM;
+	}
+	a->draining = !json_is_false(on);
+	log_notice("anchoring", a->draining ? "draining: no new leases; %zu are left" : "no longer draining; %zu leases",
+		anchoring_count(a->anchoring));
+	control_emit(a->control, "draining",
+		json_pack("{s:b, s:i}", "on", a->draining, "leases", (int)anchoring_count(a->anchoring)));
+	anchoring_each(a->anchoring, ask_refresh, a);
+	*ret = json_pack("{s:b, s:i}", "draining", a->draining, "leases", (int)anchoring_count(a->anchoring));
+	return *ret ? 0 : -ENOMEM;
+}
+
+struct faults {
+	char *text;
+	size_t size;
+};
+
+static void collect_fault(void *ctx, const char *text)
+{
+	struct faults *f = ctx;
+	size_t n = strlen(f->text);
+
+	log_error("conf", "%s", text);
+	(void)snprintf(f->text + n, f->size - n, "%s%s", n ? "; " : "", text);
+}
+
+int methods_reload(struct amad *a, char *reterr, size_t size)
+{
+	struct amad_config *config = malloc(sizeof(*config));
+	struct faults faults = {reterr, size};
+	struct domain trusted[TRUST_MAX];
+	char err[CREDENTIAL_ERR];
+	int n;
+
+	reterr[0] = '\0';
+	if (!config)
+		return -ENOMEM;
+	if (amad_config_read(a->config_path, a->config_required, config, collect_fault, &faults) > 0) {
+		free(config);
+		log_error("conf", "configuration refused, keeping the old one");
+		return -EINVAL;
+	}
+	n = trust_load(config->trusted_domains, &a->identity, trusted, err);
+	if (n < 0) {
+		log_error("conf", "%s; keeping the old configuration", err);
+		(void)snprintf(reterr, size, "%s", err);
+		free(config);
+		return n;
+	}
+	if (config->port != a->config.port || strcmp(config->tunnel_device, a->config.tunnel_device) ||
+		strcmp(config->control_socket, a->config.control_socket) ||
+		strcmp(config->identity, a->config.identity) || strcmp(config->state_dir, a->config.state_dir) ||
+		memcmp(&config->pool, &a->config.pool, sizeof(config->pool)))
+		log_warning("conf",
+			"pool, port, tunnel-device, control-socket, identity and state-dir change only with a restart");
+	config->port = a->config.port;
+	memcpy(config->tunnel_device, a->config.tunnel_device, sizeof(config->tunnel_device));
+	config->pool = a->config.pool;
+	a->config = *config;
+	free(config);
+	serving_set_through(a->serving, &a->config.through);
+	memcpy(a->trusted, trusted, sizeof(trusted));
+	(void)channel_set_trusted(a->channel, a->trusted, (size_t)n);
+	a->resync = true; /* access interfaces */
+	log_info("conf", "configuration read again");
+	return 0;
+}
+
+static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	(void)parameters;
+	(void)ret;
+	return methods_reload(ctx, reterr, CONTROL_ERR);
+}
+
+const struct control_method amad_methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
+	{"ListBindings", list_bindings, false}, {"ListVisits", list_visits, false}, {"ListPeers", list_peers, false}, {"Reload", do_reload, true}, {"Revoke", do_revoke, true},
+	{"Drain", do_drain, true}, {0}};
+
+const char amad_description[] = "# The access mobility anchor\n"
+				  "interface org.dmm.amad\n"
+				  "method GetStatus() -> (version: string, uptime_s: float, node: string, domain: "
+				  "string, device: string, pools: []string, "
+				  "leases: int, bindings: int, locators: int, nodes: int, restart_counter: int, draining: bool, "
+				  "counters: [string]int, errors: []string)\n"
+				  "method ListLeases() -> (leases: []object)\n"
+				  "method ListBindings() -> (bindings: []object)\n"
+				  "method ListVisits() -> (visits: []object)\n"
+				  "method ListPeers() -> (peers: []object)\n"
+				  "# Call with more; event is ready, lease_granted, attached, lease_renewed, "
+				  "lease_released, lease_expired, lease_revoked, draining, binding_created, binding_moved,\n"
+				  "# binding_refreshed, binding_deleted, binding_expired, visit_began, visit_refreshed, visit_moved,\n"
+				  "# visit_forwarded, visit_ended or restored\n"
+				  "method Monitor() -> (event: string, data: object)\n"
+				  "method Reload() -> ()\n"
+				  "# what: a prefix (all leases inside it) or the name of a node\n"
+				  "method Revoke(what: ?string, all: ?bool) -> (revoked: int)\n"
+				  "method Drain(on: ?bool) -> (draining: bool, leases: int)\n"
+				  "error Failed (message: string)\n"
+				  "error PermissionDenied (message: string)\n";

@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* updates.c - what nodes and other AMAs say: Binding Updates, proxied ones (pLU), heartbeats, revocations (RFC 6275, 5213, 5846, 5847)
+ *
+ * A Binding Update changes leases, the binding cache and the wanted forwarding state at once; its acknowledgement waits in a->pending
+ * until the store and the kernel have what it says (amad.c, "the end of a turn"). */
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#include "anchor.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <utlist.h>
+
+/* --- Binding Updates (ARCHITECTURE, "The Binding Update, host form") ------------------------------------------- */
+
+struct update {
+	const struct mh_msg *msg;
+	const struct channel_rx *rx;
+	const uint8_t *key;
+	const char *node; /* its name */
+	struct prefix6 prefix;
+	bool wants_any; /* ::/64 */
+	bool with_lease;
+	struct dmmopt_lease lease;
+	struct in6_addr care_of, link_local;
+	uint8_t link_layer[6];
+	bool with_care_of, with_link_local;
+	uint16_t mtu;
+};
+
+/* l: the lease to renew, or NULL. While the anchor is drained a node on its link gets no more time than it has. */
+static uint64_t granted_lease_us(const struct amad *a, const struct update *u, const struct lease *l)
+{
+	uint64_t us = u->lease.lifetime_s * SEC, now_us = loop_now_us(a->loop);
+
+	if (us > a->config.lease_us)
+		us = a->config.lease_us;
+	if (a->draining && l && (u->lease.flags & DMMOPT_LEASE_ATTACH) && lease_until_us(l) < now_us + us)
+		us = lease_until_us(l) > now_us ? lease_until_us(l) - now_us : SEC;
+	return us;
+}
+
+static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
+{
+	uint64_t now_us = loop_now_us(a->loop), granted_us = granted_lease_us(a, u, l);
+	struct binding *b;
+	bool is_new = !l;
+	int r;
+
+	/* hop limit 255 and an access interface: the node is on our link (as in RFC 4861 6.1.1) */
+	if (u->rx->hoplimit != 255 || !amad_is_access(a, u->rx->ep.ifindex))
+		return MH_STATUS_PROHIBITED;
+	if (!u->with_link_local || !IN6_IS_ADDR_LINKLOCAL(&u->link_local))
+		return MH_STATUS_UNSPECIFIED;
+	if (!l && a->draining)
+		return MH_STATUS_RESOURCES;
+	if (!l) {
+		r = anchoring_allocate(a->anchoring, u->key, u->node, a->config.leases_a_node, now_us + granted_us, &l);
+		if (r < 0)
+			return r == -ENOSPC ? MH_STATUS_RESOURCES : MH_STATUS_UNSPECIFIED;
+	} else {
+		anchoring_renew(a->anchoring, l, now_us + granted_us);
+	}
+	p->changes = true;
+	p->prefix = l->prefix;
+	l->sequence = u->msg->bu.sequence;
+	l->has_sequence = true;
+	l->ifindex = u->rx->ep.ifindex;
+	l->link_local = u->link_local;
+	memcpy(l->link_layer, u->link_layer, sizeof(l->link_layer));
+	b = lm_find(a->lm, &l->prefix);
+	if (b)
+		amad_end_binding(a, b, true, 0);
+	if (rc_native(a->set, l, cookie) < 0)
+		return MH_STATUS_UNSPECIFIED;
+	amad_check_node(a, l);
+	serving_attached(a->serving, l->key, l->ifindex, &l->link_local, l->link_layer);
+	amad_put_lease(a, l, is_new);
+	log_write(is_new ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "anchoring",
+		&(struct log_fields){.mn = l->node, .hnp = prefix6_text(&l->prefix)},
+		"%s is here: %s %s, native via %s%s", l->node, is_new ? "leased" : "keeps", prefix6_text(&l->prefix),
+		in6_text(&l->link_local), b ? ", binding ended" : "");
+	amad_emit(a, is_new ? "lease_granted" : "attached", l, NULL);
+	p->lease.lifetime_s = (uint32_t)(granted_us / SEC);
+	p->lease.flags = a->draining ? DMMOPT_LEASE_DRAIN : 0;
+	return MH_STATUS_OK;
+}
+
+static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
+{
+	uint64_t now_us = loop_now_us(a->loop), until_us;
+	struct binding *b;
+	bool is_new, is_moved, tells_lease;
+
+	if (!u->with_care_of || !in6_is_global(&u->care_of) || !IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) ||
+		anchoring_covers(a->anchoring, &u->care_of))
+		return MH_STATUS_INVALID_COA;
+	if (lm_count(a->lm) >= a->config.max_nodes && !lm_find(a->lm, &l->prefix))
+		return MH_STATUS_RESOURCES;
+	b = lm_get(a->lm, &l->prefix);
+	if (!b)
+		return MH_STATUS_UNSPECIFIED;
+	p->changes = p->binds = true;
+	is_new = !b->locator;
+	is_moved = is_new || !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &u->care_of) ||
+		   !IN6_ARE_ADDR_EQUAL(mr_self(b->locator), &u->rx->ep.local);
+	b->mtu = u->mtu;
+	if (a->srccheck && !is_new && is_moved)
+		srccheck_leave(a->srccheck, &b->prefix, mr_care_of(b->locator));
+	if (rc_bind(a->set, a->mr, b, &u->care_of, &u->rx->ep.local, a->tunnel, cookie) < 0) {
+		if (is_new)
+			amad_drop_binding(a, b);
+		return MH_STATUS_UNSPECIFIED;
+	}
+	tells_lease = l->ifindex || u->with_lease;
+	l->ifindex = 0;
+	if (u->with_lease) {
+		uint64_t granted_us = granted_lease_us(a, u, l);
+
+		anchoring_renew(a->anchoring, l, now_us + granted_us);
+		p->lease.lifetime_s = (uint32_t)(granted_us / SEC);
+		amad_emit(a, "lease_renewed", l, NULL);
+	}
+	until_us = now_us + u->msg->bu.lifetime_s * SEC;
+	if (until_us > now_us + a->config.binding_us)
+		until_us = now_us + a->config.binding_us;
+	if (until_us > lease_until_us(l))
+		until_us = lease_until_us(l);
+	lm_set_until(a->lm, b, until_us);
+	if (is_new || is_moved)
+		b->since_s = (uint32_t)(now_us / SEC);
+	b->proxied = u->rx->ep.relay;
+	l->sequence = u->msg->bu.sequence;
+	l->has_sequence = true;
+	if (a->srccheck && is_moved)
+		(void)srccheck_set(a->srccheck, &l->prefix, &u->care_of);
+	if (tells_lease)
+		amad_put_lease(a, l, false);
+	amad_put_binding(a, b, l);
+	p->ba.lifetime_s = (uint32_t)((until_us - now_us) / SEC);
+	if (is_new || is_moved) {
+		log_debug("lm", "%s: %s is at %s for %u s", l->node, prefix6_text(&l->prefix), in6_text(&u->care_of),
+			p->ba.lifetime_s);
+	}
+	amad_emit(a,
+		is_new	   ? "binding_created"
+		: is_moved ? "binding_moved"
+			   : "binding_refreshed",
+		l, &u->care_of);
+	return MH_STATUS_OK;
+}
+
+/* A node that we served is elsewhere now, and binds its prefix, of another anchor, here: what still arrives follows it for a
+ * moment. */
+static bool forwards(struct amad *a, const struct update *u)
+{
+	return u->msg->bu.lifetime_s > 0 && u->with_care_of && in6_is_global(&u->care_of) && !u->rx->ep.relay &&
+	       IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) && !anchoring_covers(a->anchoring, &u->care_of) &&
+	       serving_forward(a->serving, u->key, &u->prefix, &u->care_of, &u->rx->ep.local, loop_now_us(a->loop));
+}
+
+static uint8_t handle_update(struct amad *a, const struct update *u, struct pending *p, uint64_t cookie)
+{
+	const struct mh_bu *bu = &u->msg->bu;
+	struct lease *l = u->wants_any ? NULL : anchoring_find(a->anchoring, &u->prefix);
+	bool attach = u->with_lease && (u->lease.flags & DMMOPT_LEASE_ATTACH) && bu->lifetime_s == 0 &&
+		      u->lease.lifetime_s > 0;
+	struct binding *b;
+
+	p->prefix = u->prefix;
+	if (l && memcmp(l->key, u->key, sizeof(l->key)) != 0) {
+		if (!attach)
+			return MH_STATUS_NOT_AUTHORISED_HNP;
+		l = NULL;
+	}
+	if (attach && !l && !(u->lease.flags & DMMOPT_LEASE_NEW))
+		l = anchoring_find_key(a->anchoring, u->key); /* the answer to its first request was lost */
+	if (!l && !attach && forwards(a, u))
+		return MH_STATUS_OK;
+	if (!l && !attach)
+		return MH_STATUS_NOT_HOME_AGENT;
+	if (l && l->revoked && !(u->with_lease && u->lease.lifetime_s == 0))
+		return MH_STATUS_PROHIBITED; /* it is being told */
+	if (l && l->has_sequence && !lm_sequence_ok(l->sequence, bu->sequence)) {
+		p->ba.sequence = l->sequence; /* RFC 6275 9.5.1: the last accepted */
+		return MH_STATUS_SEQUENCE;
+	}
+	if (l) {
+		b = lm_find(a->lm, &l->prefix);
+		p->before = (struct before){.leased = true,
+			.ifindex = l->ifindex,
+			.link_local = l->link_local,
+			.leased_until_us = lease_until_us(l)};
+		memcpy(p->before.link_layer, l->link_layer, sizeof(l->link_layer));
+		if (b) {
+			p->before.bound = true;
+			p->before.care_of = *mr_care_of(b->locator);
+			p->before.self = *mr_self(b->locator);
+			p->before.until_us = binding_until_us(b);
+			p->before.mtu = b->mtu;
+			p->before.proxied = b->proxied;
+		}
+	}
+	if (attach)
+		return do_attach(a, u, l, p, cookie);
+	if (bu->lifetime_s > 0)
+		return do_bind(a, u, l, p, cookie);
+	l->sequence = bu->sequence;
+	l->has_sequence = true;
+	if (u->with_lease && u->lease.lifetime_s == 0) {
+		log_notice("anchoring", "%s released %s", l->node, prefix6_text(&l->prefix));
+		amad_emit(a, "lease_released", l, NULL);
+		amad_end_lease(a, l, cookie);
+		return MH_STATUS_OK;
+	}
+	b = lm_find(a->lm, &l->prefix);
+	amad_emit(a, "binding_deleted", l, NULL);
+	amad_put_lease(a, l, false);
+	if (b)
+		amad_end_binding(a, b, false, cookie);
+	return MH_STATUS_OK;
+}
+
+void updates_put_proxy_ack(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
+	const struct prefix6 *prefix)
+{
+	struct mh_ba ba = {.status = status, .flags = MH_BA_P, .sequence = sequence, .lifetime_s = lifetime_s};
+	uint8_t buf[96];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_ba(&w, &ba);
+
+	mh_put_prefix(&m, MHOPT_HNP, prefix);
+	if (status == MH_STATUS_PROHIBITED && amad_has_through(a)) /* not straight, but that way */
+		mh_put_regional(&m, &a->config.through);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+}
+
+/* To the AMA that a node of ours is behind. */
+void updates_answer_via(void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix)
+{
+	struct amad *a = ctx;
+
+	updates_put_proxy_ack(a, amad_relay_peer(a, via->relay), via->sequence, status, lifetime_s, prefix);
+}
+
+void updates_tell_left(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix)
+{
+	amad_tell_previous(ctx, ama, prefix);
+}
+
+/* A node behind another AMA, which passed on what the node sealed for us (RFC 5380: we are its MAP). It names that AMA, in what it
+ * sealed. Without something to pass on it has moved among the AMAs below us. */
+static uint8_t on_regional_request(
+	struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg, const struct prefix6 *prefix)
+{
+	struct serving_via via = {.relay = rx->ep.relay, .sequence = a->reading->sequence, .address = rx->ep.remote};
+	struct in6_addr care_of;
+	uint32_t lifetime_s;
+
+	if (!mhopt_address(mh_find(msg, MHOPT_ALT_COA, NULL), &care_of) || !IN6_ARE_ADDR_EQUAL(&care_of, &via.address))
+		return MH_STATUS_INVALID_COA;
+	if (dmmopt_anchor(msg, &care_of))
+		return serving_request(a->serving, peer, rx, &via, msg, loop_now_us(a->loop));
+	lifetime_s = serving_moved(a->serving, channel_peer_key(peer), prefix, &via.address, loop_now_us(a->loop));
+	if (!lifetime_s)
+		return MH_STATUS_NOT_HOME_AGENT;
+	updates_answer_via(a, &via, 0, lifetime_s, prefix);
+	updates_put_proxy_ack(a, peer, msg->bu.sequence, 0, lifetime_s, prefix);
+	return 0;
+}
+
+/* pLU: a node on our link, or behind another AMA, asks to have its sealed update passed on. */
+static void on_request(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
+{
+	struct serving_via none = {0};
+	struct prefix6 prefix = {.len = 64}, other;
+	uint8_t status = MH_STATUS_PROHIBITED;
+	struct in6_addr anchor;
+	bool own = false, here = rx->hoplimit == 255 && amad_is_access(a, rx->ep.ifindex), straight;
+
+	(void)mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix);
+	/* of a prefix of ours no other AMA may say where it is */
+	for (const struct mh_option *o = NULL; (o = mh_find(msg, MHOPT_HNP, o));)
+		own |= mhopt_prefix(o, &other) && anchoring_covers(a->anchoring, &other.addr);
+	straight = amad_has_through(a) && !(dmmopt_anchor(msg, &anchor) && IN6_ARE_ADDR_EQUAL(&anchor, &a->config.through));
+	if (!a->config.proxy || channel_peer_role(peer) != CREDENTIAL_MN || own)
+		status = MH_STATUS_PROHIBITED;
+	else if (rx->ep.relay && a->reading)
+		status = on_regional_request(a, peer, rx, msg, &prefix);
+	else if (here && !straight)
+		status = serving_request(a->serving, peer, rx, &none, msg, loop_now_us(a->loop));
+	if (status == 0)
+		return;
+	a->count_status[status]++;
+	updates_put_proxy_ack(a, peer, msg->bu.sequence, status, 0, &prefix);
+	if (a->reading)
+		updates_put_proxy_ack(a, amad_relay_peer(a, rx->ep.relay), a->reading->sequence, status, 0, &prefix);
+}
+
+static uint16_t relay_index(struct amad *a, struct channel_peer *peer, const struct channel_endpoint *ep)
+{
+	unsigned i;
+
+	for (i = 0; i < a->n_relays; i++)
+		if (!memcmp(a->relay[i].key, channel_peer_key(peer), sizeof(a->relay[i].key)))
+			break;
+	if (i == RELAYS)
+		return 0;
+	if (i == a->n_relays) {
+		memcpy(a->relay[i].key, channel_peer_key(peer), sizeof(a->relay[i].key));
+		a->n_relays++;
+	}
+	a->relay[i].ep = *ep;
+	return (uint16_t)(i + 1);
+}
+
+/* pLU: an AMA passes a node's update on (PBU, RFC 5213). The PBU itself is believed in nothing: it carries what the node
+ * sealed for us, and the care-of address in that must be the address this AMA speaks from. */
+static void on_proxy_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
+{
+	struct prefix6 prefix = {.len = 64};
+	struct inner *in = &a->inner[a->n_inner];
+	uint8_t status = MH_STATUS_PROHIBITED;
+	uint32_t cookie = 0;
+
+	(void)mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix);
+	if (!a->config.accept_proxies || rx->ep.relay) {
+		updates_put_proxy_ack(a, peer, msg->bu.sequence, status, 0, &prefix);
+		return;
+	}
+	if (a->n_inner == INNER)
+		return; /* the node sends it again */
+	in->len = dmmopt_sealed(msg, &cookie, in->sealed, sizeof(in->sealed));
+	if (in->len == 0) {
+		a->count_unsealed++;
+		updates_put_proxy_ack(a, amad_relay_peer(a, relay_index(a, peer, &rx->ep)), msg->bu.sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &prefix);
+		return;
+	}
+	in->rx = (struct channel_rx){.ep = rx->ep, .hoplimit = 0};
+	in->rx.ep.relay = relay_index(a, peer, &rx->ep);
+	in->rx.ep.ifindex = cookie;
+	in->sequence = msg->bu.sequence;
+	in->prefix = prefix;
+	if (in->rx.ep.relay)
+		a->n_inner++;
+}
+
+/* What was sealed for us, one after the other: the channel does not call itself. */
+static void read_inner(struct amad *a)
+{
+	for (unsigned i = 0; i < a->n_inner; i++) {
+		struct inner *in = &a->inner[i];
+		enum channel_why why;
+
+		a->reading = in;
+		why = channel_input(a->channel, &in->rx, in->sealed, in->len, loop_now_us(a->loop));
+		a->reading = NULL;
+		if (why == CHANNEL_OK)
+			continue;
+		a->count_sealed_bad++;
+		updates_put_proxy_ack(a, amad_relay_peer(a, in->rx.ep.relay), in->sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &in->prefix);
+	}
+	a->n_inner = 0;
+}
+
+static void on_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
+{
+	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = channel_peer_name(peer)};
+	struct pending *p;
+	unsigned left_out;
+
+	if ((msg->bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_P)) {
+		on_request(a, peer, rx, msg);
+		return;
+	}
+	if (a->n_pending == PENDING) {
+		a->count_unexpected++; /* the node sends it again */
+		return;
+	}
+	/* our updates are home registrations of a host: others (MAP, proxy, correspondent) come with later carriers */
+	if ((msg->bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) != (MH_BU_A | MH_BU_H) ||
+		!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &u.prefix) || u.prefix.len != 64 ||
+		mh_find(msg, MHOPT_HNP, mh_find(msg, MHOPT_HNP, NULL))) {
+		a->count_mh[MH_WHY_VALUE]++;
+		return;
+	}
+	u.wants_any = IN6_IS_ADDR_UNSPECIFIED(&u.prefix.addr);
+	u.with_lease = dmmopt_lease(msg, &u.lease);
+	u.with_care_of = mhopt_address(mh_find(msg, MHOPT_ALT_COA, NULL), &u.care_of);
+	u.with_link_local = mhopt_address(mh_find(msg, MHOPT_LINK_LOCAL, NULL), &u.link_local);
+	(void)mhopt_link_layer(mh_find(msg, MHOPT_LL_ID, NULL), u.link_layer);
+	(void)dmmopt_tunnel_mtu(msg, &u.mtu);
+	if (u.mtu && (u.mtu < 1280 || u.mtu >= a->config.tunnel_mtu))
+		u.mtu = 0;
+	p = &a->pending[a->n_pending++];
+	*p = (struct pending){.peer = peer, .ba = {.sequence = msg->bu.sequence}, .with_lease = u.with_lease};
+	if (a->reading) {
+		p->relay = a->reading->rx.ep.relay;
+		p->proxy_sequence = a->reading->sequence;
+		a->count_proxied++;
+	}
+	p->ba.status = handle_update(a, &u, p, a->cookie + a->n_pending);
+	if (p->ba.status < 128)
+		return;
+	amad_undo(a, p);
+	p->changes = false;
+	if (log_bucket_take(&a->refused_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out)) {
+		log_info("lm", "refused update of %s for %s from %s: %u (%s)%s", u.node, prefix6_text(&u.prefix),
+			in6_text(&rx->ep.remote), p->ba.status, mh_status_name(p->ba.status),
+			left_out ? "; more were left out" : "");
+	}
+}
+
+/* RFC 5847, and the probes of ARCHITECTURE, "Path MTU of the tunnel". */
+static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct mh_msg *msg)
+{
+	uint8_t buf[2048];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_heartbeat hb = {.flags = MH_HEARTBEAT_R, .sequence = msg->heartbeat.sequence};
+	struct dmmopt_probe probe;
+	struct mh_writer m;
+	bool probed = dmmopt_probe(msg, &probe);
+
+	if (msg->heartbeat.flags & MH_HEARTBEAT_R)
+		return;
+	a->count_heartbeat++;
+	m = mh_begin_heartbeat(&w, &hb);
+	mh_put_u32(&m, MHOPT_RESTART_COUNTER, a->meta.restart_counter);
+	/* the answer is as large as the question, never larger: nobody is amplified */
+	if (probed && probe.size >= 1280 && probe.size <= 2000 && msg->len + 400 >= probe.size) {
+		mh_put_probe(&m, &probe);
+		mh_pad_to(&m, (size_t)(probe.size - 74) & ~7u);
+		mh_end(&m);
+		if (wcur_ok(&w))
+			(void)channel_send_probe(a->channel, peer, buf, wcur_len(&w), probe.size, loop_now_us(a->loop));
+		return;
+	}
+	mh_end(&m);
+	(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+}
+
+/* --- revocation (RFC 5846) ------------------------------------------------------------------------------------- */
+
+static void tell_revocation(struct amad *a, const struct lease *l, uint16_t sequence)
+{
+	struct channel_peer *peer = channel_find_peer(a->channel, l->key);
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_revocation r = {
+		.b_type = MH_REVOCATION_INDICATION, .trigger = MH_REVOCATION_ADMINISTRATIVE, .sequence = sequence};
+	struct mh_writer m = mh_begin_revocation(&w, &r);
+
+	mh_put_prefix(&m, MHOPT_HNP, &l->prefix);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+}
+
+static void wake_for_revocations(struct amad *a)
+{
+	uint64_t due_us = UINT64_MAX;
+
+	if (a->told_once)
+		due_us = a->told_once->due_us;
+	if (a->told_twice && a->told_twice->due_us < due_us)
+		due_us = a->told_twice->due_us;
+	loop_timer_at(&a->revoke, due_us);
+}
+
+/* Tell the node, twice if it does not answer, and end the lease. In the store it has ended already. */
+void updates_revoke_lease(struct amad *a, struct lease *l)
+{
+	struct revocation *r;
+
+	if (l->revoked)
+		return;
+	l->revoked = true;
+	amad_write_lease(a, l, true, true);
+	amad_stored(a, store_delete_binding(a->store, &l->prefix));
+	log_notice("anchoring", "revoking the lease of %s to %s", prefix6_text(&l->prefix), l->node);
+	amad_emit(a, "lease_revoked", l, NULL);
+	r = channel_find_peer(a->channel, l->key) ? calloc(1, sizeof(*r)) : NULL;
+	if (!r) { /* it was not heard since we started, or no memory: it hears when it speaks */
+		amad_end_lease(a, l, 0);
+		return;
+	}
+	r->prefix = l->prefix;
+	r->sequence = a->revocations++;
+	r->due_us = loop_now_us(a->loop) + REVOKE_FIRST_US;
+	DL_APPEND(a->told_once, r);
+	tell_revocation(a, l, r->sequence);
+	wake_for_revocations(a);
+}
+
+void updates_on_revoke_timer(void *ctx)
+{
+	struct amad *a = ctx;
+	uint64_t now_us = loop_now_us(a->loop);
+	struct revocation *r;
+
+	while ((r = a->told_twice) && r->due_us <= now_us) {
+		struct lease *l = anchoring_find(a->anchoring, &r->prefix);
+
+		DL_DELETE(a->told_twice, r);
+		if (l && l->revoked) {
+			log_info("anchoring", "%s did not answer: %s is revoked without it", l->node,
+				prefix6_text(&l->prefix));
+			amad_end_lease(a, l, 0);
+		}
+		free(r);
+	}
+	while ((r = a->told_once) && r->due_us <= now_us) {
+		struct lease *l = anchoring_find(a->anchoring, &r->prefix);
+
+		DL_DELETE(a->told_once, r);
+		if (!l || !l->revoked) { /* it has answered */
+			free(r);
+			continue;
+		}
+		tell_revocation(a, l, r->sequence);
+		r->due_us = now_us + REVOKE_SECOND_US;
+		DL_APPEND(a->told_twice, r);
+	}
+	wake_for_revocations(a);
+}
+
+static void on_revocation(struct amad *a, struct channel_peer *peer, const struct mh_msg *msg)
+{
+	struct prefix6 prefix;
+	struct lease *l;
+
+	if (msg->revocation.b_type == MH_REVOCATION_INDICATION && channel_peer_role(peer) == CREDENTIAL_AMA &&
+		(msg->revocation.flags & MH_REVOCATION_P) && mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
+		serving_revoked(a->serving, peer, &prefix, loop_now_us(a->loop));
+		return;
+	}
+	if (msg->revocation.b_type != MH_REVOCATION_ACK || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
+		a->count_unexpected++;
+		return;
+	}
+	l = anchoring_find(a->anchoring, &prefix);
+	if (!l || !l->revoked || memcmp(l->key, channel_peer_key(peer), sizeof(l->key)) != 0)
+		return;
+	log_info("anchoring", "%s knows that %s is revoked", l->node, prefix6_text(&prefix));
+	amad_end_lease(a, l, 0);
+}
+
+static void channel_recv(
+	void *ctx, struct channel_peer *peer, const struct channel_rx *rx, const uint8_t *mh, size_t len)
+{
+	struct amad *a = ctx;
+	struct rcur c = rcur_make(mh, len);
+
+	while (rcur_left(&c) > 0) {
+		static struct mh_msg msg;
+		enum mh_why why;
+
+		if (mh_read(&c, &msg, &why) < 0) {
+			a->count_mh[why]++;
+			if (!rcur_ok(&c))
+				return;
+			continue;
+		}
+		if (channel_peer_role(peer) == CREDENTIAL_AMA && (msg.type == MH_BU || msg.type == MH_BA || mh_is_relay(&msg))) {
+			if (msg.type == MH_BA && (msg.ba.flags & MH_BA_P))
+				serving_ack(a->serving, peer, &msg, loop_now_us(a->loop));
+			else if (mh_is_relay(&msg))
+				serving_relay(a->serving, peer, &msg);
+			else if (msg.type == MH_BU && (msg.bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_H | MH_BU_P))
+				on_proxy_update(a, peer, rx, &msg);
+			else
+				a->count_unexpected++;
+			continue;
+		}
+		switch (msg.type) {
+		case MH_BU:
+			on_update(a, peer, rx, &msg);
+			break;
+		case MH_HEARTBEAT:
+			on_heartbeat(a, peer, &msg);
+			break;
+		case MH_REVOCATION:
+			on_revocation(a, peer, &msg);
+			break;
+		default:
+			a->count_unexpected++;
+		}
+	}
+}
+
+/* ep->relay: the node is behind an AMA, which knows it by the cookie of its PBU. */
+static void channel_tx(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
+{
+	struct amad *a = ctx;
+	uint8_t out[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(out, sizeof(out));
+	struct channel_peer *peer;
+	struct mh_writer m;
+
+	if (!ep->relay) {
+		transport_send(a->transport, ep, buf, len, flags);
+		return;
+	}
+	peer = amad_relay_peer(a, ep->relay);
+	m = mh_begin_relay(&w);
+	mh_put_sealed(&m, ep->ifindex, buf, len);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(a->channel, peer, out, wcur_len(&w));
+}
+
+static int channel_accept(void *ctx, const struct credential *cred)
+{
+	const struct amad *a = ctx;
+
+	return cred->role == CREDENTIAL_MN || a->config.accept_proxies ? 0 : -EACCES;
+}
+
+static void channel_discovered(void *ctx, const struct in6_addr *from, const struct credential *cred)
+{
+	struct amad *a = ctx;
+
+	serving_discovered(a->serving, from, cred, loop_now_us(a->loop));
+}
+
+static uint64_t channel_wall(void *ctx)
+{
+	(void)ctx;
+	return loop_wall_ns();
+}
+
+const struct channel_ops updates_channel_ops = {
+	.send = channel_tx,
+	.recv = channel_recv,
+	.accept = channel_accept,
+	.discovered = channel_discovered,
+	.wall_ns = channel_wall};
+
+void updates_datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)
+{
+	struct amad *a = ctx;
+
+	(void)channel_input(a->channel, rx, buf, len, loop_now_us(a->loop));
+	read_inner(a);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* node.h - the mobile node as the rooms of mnd share it: mnd.c (life, decisions of a turn), signalling.c (what is said
+ * to AMAs and heard from them), pinning.c (who is pinned), methods.c (what mnctl asks). One struct mnd a daemon; mnd.c
+ * owns it and what it points to. */
+#pragma once
+
+#include <jansson.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "attach.h"
+#include "channel.h"
+#include "control.h"
+#include "homeaddr.h"
+#include "log.h"
+#include "lu.h"
+#include "mh.h"
+#include "mnd.h"
+#include "nl.h"
+#include "pin.h"
+#include "pmtu.h"
+#include "priv.h"
+#include "ra.h"
+#include "rc.h"
+#include "session.h"
+#include "srccheck.h"
+#include "state.h"
+#include "transport.h"
+#include "trust.h"
+
+#define SEC		  1000000ULL
+#define MS		  1000ULL
+#define HOMES		  STATE_HOMES
+#define ANCHORS		  STATE_HOMES
+#define HISTORY		  32
+#define SESSIONS	  256	    /* shown by ListSessions */
+#define SETTLE_US	  (20 * MS) /* socket news are coalesced for this long */
+#define WATCH_HOLD_US	  (1 * SEC) /* after a packet of an unused home address, the next one is looked for no earlier */
+#define DISCOVERY_TRIES	  8
+#define LOCAL_IDLE_US	  (5 * SEC) /* a regional AMA that was not heard for so long may have been started again */
+#define INNER		  8	    /* datagrams inside one */
+#define FORWARD_S	  4	    /* how long the AMA that served us until now forwards what still arrives there */
+#define HEARTBEATS_MISSED 3	    /* RFC 5847 5: MISSING_HEARTBEATS_ALLOWED */
+
+/* An AMA that we know by its credential: the serving one, or one that anchors a home address. */
+struct anchor {
+	bool used;
+	struct credential credential;
+	struct in6_addr address;
+	struct channel_peer *peer;
+	uint16_t sequence; /* last used; counted over all home addresses of this anchor (RFC 6275 6.1.7) */
+	uint32_t rtt_us;   /* of the last update that was answered at the first try, 0 = unknown */
+	bool doubt;	   /* suspended since we last spoke: the session may be gone at the other side */
+	struct pmtu pmtu;
+	uint32_t heartbeat;    /* sequence */
+	uint64_t heartbeat_us; /* when the next is due, 0 = nothing at this anchor depends on it */
+	unsigned unheard;      /* heartbeats since it was heard */
+	bool restart_known;
+	uint32_t restart_counter; /* RFC 5847 3.3; with restart_known */
+	uint32_t restarts;	  /* seen */
+	/* proxied updates (pLU); generations of attach, plus one */
+	uint32_t refused_generation; /* as serving AMA: does not pass updates on */
+	struct in6_addr regional;    /* as serving AMA: updates go through that one as well, :: = none */
+	uint32_t flipped_generation; /* as anchor: the preferred way failed, the other one is taken */
+	char way[64];		     /* why updates to this anchor go the way they go */
+	bool forwards;		     /* as the AMA that served us before: was asked to, with this sequence number */
+	uint16_t forward_sequence;
+};
+
+/* A datagram of the channel that came inside another one. */
+struct inner {
+	struct channel_rx rx;
+	size_t len;
+	uint8_t bytes[1000];
+};
+
+struct home {
+	bool used;
+	struct home_address h;
+	struct anchor *anchor;
+	struct binding_update bu;
+	uint64_t wake_us;
+	unsigned sessions;
+	uint16_t told_mtu;    /* the tunnel MTU that the anchor was told */
+	struct in6_addr told; /* the care-of address that the anchor was told: that of a regional AMA stays while we
+				 move below it */
+	bool draining;	      /* its anchor is: nothing new begins on it */
+	bool given_up;	      /* somebody told us to release it, sessions or not */
+	enum homeaddr_state shown; /* in the last event, if begun */
+	bool begun;
+};
+
+struct handover {
+	uint64_t at_wall_s;
+	char from[IF_NAMESIZE], to[IF_NAMESIZE];
+	struct in6_addr care_of;
+	char ama[CREDENTIAL_NAME_MAX + 1];
+	uint64_t link_up_us, heard_us, usable_us, sent_us, acked_us; /* 0 = not yet, or not needed */
+};
+
+struct mnd {
+	struct mnd_config config;
+	char config_path[CONF_TEXT];
+	bool config_required;
+	struct identity identity;
+	struct domain trusted[TRUST_MAX];
+	size_t n_trusted;
+
+	struct loop *loop;
+	struct nl *nl;
+	struct fwd_set *set;
+	struct transport *transport;
+	struct channel *channel;
+	struct control *control;
+	struct session *session;
+	struct srccheck *srccheck;
+	int ra_fd;
+	uint32_t tunnel;
+
+	struct loop_io nl_io, ra_io, session_io, watch_io, pin_io;
+	struct loop_timer timer, watchdog;
+	struct loop_signal sig_term, sig_int, sig_hup;
+
+	struct attach attach;
+	struct anchor anchors[ANCHORS];
+	struct home homes[HOMES];
+	struct inner inner[INNER];
+	unsigned n_inner;
+	struct in6_addr discovering; /* :: = not */
+	unsigned discovery_tries;
+	uint64_t discovery_us;
+	uint32_t seen_generation;
+	uint32_t ama_generation; /* that of attach when the node came to the AMA it is with: its other links are no news
+				    to anchors */
+	struct in6_addr ama;	 /* ... which is this one, :: = none */
+	uint64_t session_due_us; /* when the socket tables are to be read, UINT64_MAX = not */
+	int watch_fd;		 /* session_watch on the device watch_tunnel for the slots in watched, -1 = not open */
+	uint32_t watch_tunnel;
+	uint64_t watched, watch_hold_us;
+	struct pin pins[PINS];
+	int pin_fd; /* inotify: a pinned cgroup is empty */
+	bool dirty, resync, tunnel_lost, need_source, source_known, stopping;
+	uint64_t started_us, sysctl_off;
+	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device;
+	struct handover history[HISTORY];
+	unsigned n_history; /* ever */
+};
+
+/* --- mnd/mnd.c */
+void mnd_touch(struct mnd *m);
+void mnd_emit(struct mnd *m, const char *event, json_t *data);
+struct anchor *mnd_anchor_by_address(struct mnd *m, const struct in6_addr *address);
+struct anchor *mnd_anchor_by_peer(struct mnd *m, const struct channel_peer *peer);
+bool mnd_anchor_is_needed(const struct mnd *m, const struct anchor *a);
+struct anchor *mnd_anchor_new(struct mnd *m, const struct in6_addr *address, const struct credential *credential);
+struct home *mnd_home_of_anchor(struct mnd *m, const struct anchor *a);
+struct in6_addr mnd_form_address(const struct mnd *m, const struct prefix6 *prefix);
+void mnd_save(struct mnd *m);
+void mnd_decide(void *ctx);
+void mnd_apply(void *ctx);
+int mnd_reload(struct mnd *m, char *reterr, size_t size);
+
+/* --- mnd/signalling.c */
+struct in6_addr signalling_link_local_of(const struct attachment *at, bool *ret_settled);
+void signalling_set_endpoint(struct mnd *m, struct anchor *a);
+bool signalling_is_asking_through(const struct mnd *m, const struct anchor *a);
+struct anchor *signalling_serving_for(struct mnd *m, struct anchor *a);
+void signalling_ask_previous(struct mnd *m, const struct home *x);
+void signalling_begin_update(struct mnd *m, struct home *x, uint64_t now_us);
+void signalling_datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);
+void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now_us, uint64_t *wake_us);
+void signalling_send_update(struct mnd *m, struct home *x, uint64_t now_us);
+
+/* --- mnd/pinning.c */
+unsigned pinning_pins_of(const struct mnd *m, const struct home_address *h);
+void pinning_read_pins(void *ctx);
+int pinning_do_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
+int pinning_list_pins(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
+
+extern const struct channel_ops signalling_channel_ops;
+extern const struct control_method mnd_methods[];
+extern const char mnd_description[];
