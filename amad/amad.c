@@ -151,12 +151,12 @@ void amad_write_lease(struct amad *a, const struct lease *l, bool resting, bool 
 }
 
 /* is_new: the promise of this prefix has to be on disk before it is given. */
-void amad_put_lease(struct amad *a, const struct lease *l, bool is_new)
+void amad_keep_lease(struct amad *a, const struct lease *l, bool is_new)
 {
 	amad_write_lease(a, l, l->revoked, is_new);
 }
 
-void amad_put_binding(struct amad *a, const struct binding *b, const struct lease *l)
+void amad_keep_binding(struct amad *a, const struct binding *b, const struct lease *l)
 {
 	struct store_binding s = {.prefix = b->prefix,
 		.care_of = *mr_care_of(b->locator),
@@ -180,14 +180,14 @@ void amad_drop_binding(struct amad *a, struct binding *b)
 }
 
 /* Do updates of nodes on our links go through another AMA? */
-bool amad_has_through(const struct amad *a)
+bool amad_has_regional(const struct amad *a)
 {
 	return !IN6_IS_ADDR_UNSPECIFIED(&a->config.through);
 }
 
 /* The AMA behind an index, to be sent to now; NULL = none. As its peer may be an anchor, too, whose address a node named, where its answers go is
  * said each time. */
-struct channel_peer *amad_relay_peer(struct amad *a, uint16_t relay)
+struct channel_peer *amad_relay(struct amad *a, uint16_t relay)
 {
 	struct channel_peer *peer = relay ? channel_find_peer(a->channel, a->relay[relay - 1].key) : NULL;
 
@@ -210,7 +210,7 @@ void amad_tell_previous(struct amad *a, const struct in6_addr *address, const st
 
 	for (unsigned i = 0; i < a->n_relays && !peer; i++)
 		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].ep.remote, address))
-			peer = amad_relay_peer(a, (uint16_t)(i + 1));
+			peer = amad_relay(a, (uint16_t)(i + 1));
 	mh_put_prefix(&m, MHOPT_HNP, prefix);
 	mh_end(&m);
 	if (peer && wcur_ok(&w))
@@ -232,7 +232,7 @@ void amad_end_binding(struct amad *a, struct binding *b, bool native, uint64_t c
 }
 
 /* Only the node of a lease sends from its prefix on our links. It stays so while the node is elsewhere. */
-void amad_check_node(struct amad *a, const struct lease *l)
+void amad_check_sender(struct amad *a, const struct lease *l)
 {
 	if (a->srccheck && l->ifindex && !(l->ifindex & ABSENT_BIT) && srccheck_on_link(a->srccheck, &l->prefix, l->ifindex, l->link_layer) < 0)
 		log_warning("anchoring", "cannot check who sends from %s", prefix6_text(&l->prefix));
@@ -272,7 +272,7 @@ void amad_undo(struct amad *a, const struct pending *p)
 	l->ifindex = was->ifindex;
 	l->link_local = was->link_local;
 	memcpy(l->link_layer, was->link_layer, sizeof(l->link_layer));
-	amad_check_node(a, l);
+	amad_check_sender(a, l);
 	anchoring_renew(a->anchoring, l, was->leased_until_us);
 	if (was->bound)
 		b = b ? b : lm_get(a->lm, &p->prefix);
@@ -290,11 +290,11 @@ void amad_undo(struct amad *a, const struct pending *p)
 		lm_set_until(a->lm, b, was->until_us);
 		if (a->srccheck)
 			(void)srccheck_set(a->srccheck, &p->prefix, &was->care_of);
-		amad_put_binding(a, b, l);
+		amad_keep_binding(a, b, l);
 	} else if (was->ifindex && !(was->ifindex & ABSENT_BIT)) {
 		(void)rc_native(a->set, l, 0);
 	}
-	amad_put_lease(a, l, false);
+	amad_keep_lease(a, l, false);
 }
 
 static void tick(void *ctx)
@@ -464,14 +464,14 @@ void amad_answer(void *ctx)
 		mh_put_prefix(&m, MHOPT_HNP, &p->prefix);
 		if (p->with_lease && p->ba.status < 128)
 			mh_put_lease(&m, &p->lease);
-		if (p->with_lease && amad_has_through(a))
+		if (p->with_lease && amad_has_regional(a))
 			mh_put_regional(&m, &a->config.through);
 		mh_end(&m);
 		if (wcur_ok(&w))
 			(void)channel_send(a->channel, p->peer, buf, wcur_len(&w));
 		/* before the sealed answer, so that the last hop is there when the node reads it */
 		if (p->relay)
-			updates_put_proxy_ack(a, amad_relay_peer(a, p->relay), p->proxy_sequence, p->ba.status, p->ba.lifetime_s, &p->prefix);
+			updates_send_pba(a, amad_relay(a, p->relay), p->proxy_sequence, p->ba.status, p->ba.lifetime_s, &p->prefix);
 	}
 	a->cookie += a->n_pending;
 	a->n_pending = 0;
@@ -493,7 +493,7 @@ static void renumber(void *ctx, struct lease *l)
 	if (l->ifindex != c->from)
 		return;
 	l->ifindex = c->to;
-	amad_check_node(c->a, l);
+	amad_check_sender(c->a, l);
 	if (!(c->to & ABSENT_BIT) && !lm_find(c->a->lm, &l->prefix))
 		(void)rc_native(c->a->set, l, 0);
 }
@@ -733,7 +733,7 @@ static void load_lease(void *ctx, const struct store_lease *s)
 	l->ifindex = s->ifname[0] ? if_nametoindex(s->ifname) : 0;
 	if (s->ifname[0] && !l->ifindex)
 		l->ifindex = absent_index(a, s->ifname);
-	amad_check_node(a, l);
+	amad_check_sender(a, l);
 }
 
 static void load_binding(void *ctx, const struct store_binding *s)
@@ -952,7 +952,7 @@ static int open_all(struct amad *a, char *reterr)
 {
 	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits,
 		.tunnel_device = a->config.tunnel_device, .keep = keep_visit, .forget = forget_visit, .event = on_visit,
-		.answer_via = updates_answer_via, .tell_left = updates_tell_left, .ctx = a};
+		.answer_via = updates_answer_behind, .tell_left = updates_tell_previous, .ctx = a};
 	struct channel_config channel = {.ops = &updates_channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
 	struct control_config control = {.path = a->config.control_socket,
 		.interface = "org.dmm.amad",
@@ -1005,7 +1005,7 @@ static int open_all(struct amad *a, char *reterr)
 	r = nl_tunnel_open(a->nl, a->config.tunnel_device, a->config.tunnel_mtu, &a->tunnel, reterr);
 	if (r < 0)
 		return r;
-	r = transport_new(a->loop, (uint16_t)a->config.port, updates_datagram, a, &a->transport, reterr);
+	r = transport_new(a->loop, (uint16_t)a->config.port, updates_input, a, &a->transport, reterr);
 	if (r < 0)
 		return r;
 	channel.identity = &a->identity;
@@ -1093,7 +1093,7 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 	loop_timer_init(&a->sync, a->loop, on_sync, a, "store sync");
 	loop_timer_init(&a->retry, a->loop, on_retry, a, "resync");
 	loop_timer_init(&a->watchdog, a->loop, on_watchdog, a, "watchdog");
-	loop_timer_init(&a->revoke, a->loop, updates_on_revoke_timer, a, "revocation");
+	loop_timer_init(&a->revoke, a->loop, updates_revoke_due, a, "revocation");
 	loop_signal_start(&a->sig_term, a->loop, SIGTERM, on_signal, a);
 	loop_signal_start(&a->sig_int, a->loop, SIGINT, on_signal, a);
 	loop_signal_start(&a->sig_hup, a->loop, SIGHUP, on_hup, a);

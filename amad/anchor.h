@@ -149,35 +149,73 @@ struct amad {
 /* The interface index of a lease whose interface is not there now: its node is routed to again when it comes. */
 #define ABSENT_BIT 0x80000000u
 
-/* --- amad/amad.c */
+/* --- amad/amad.c: life, store, kernel, the end of a turn */
+
+/* Tell `amactl monitor` of a lease or binding. care_of: NULL = it has none. */
 void amad_emit(struct amad *a, const char *event, const struct lease *l, const struct in6_addr *care_of);
+/* May nodes attach on this interface? */
 bool amad_is_access(const struct amad *a, uint32_t ifindex);
+/* Take note of what a function of store.h returned: failures are counted and shown in status. The commit at the end of
+ * the turn is what refuses an update. */
 void amad_stored(struct amad *a, int r);
+/* Name of the interface that the lease's node is on, also of one that is not there now; "" = on none. In buf, or owned
+ * by a; valid for this turn. */
 const char *amad_lease_ifname(const struct amad *a, const struct lease *l, char buf[IF_NAMESIZE]);
+/* Put a lease into the store. resting: it has ended, its quarantine begins. now: on disk before the commit of this turn
+ * returns (a prefix that is promised for the first time), else within SYNC_US. */
 void amad_write_lease(struct amad *a, const struct lease *l, bool resting, bool now);
-void amad_put_lease(struct amad *a, const struct lease *l, bool is_new);
-void amad_put_binding(struct amad *a, const struct binding *b, const struct lease *l);
+/* The same for one that lives (or is being revoked, which is over in the store). */
+void amad_keep_lease(struct amad *a, const struct lease *l, bool is_new);
+/* Put a binding, with the sequence number of its lease, into the store. */
+void amad_keep_binding(struct amad *a, const struct binding *b, const struct lease *l);
+/* Take out a binding that came into being only by half: neither stored nor in the source check. */
 void amad_drop_binding(struct amad *a, struct binding *b);
-bool amad_has_through(const struct amad *a);
-struct channel_peer *amad_relay_peer(struct amad *a, uint16_t relay);
+/* Do updates of nodes on our links go through a regional AMA (`through`)? */
+bool amad_has_regional(const struct amad *a);
+/* The AMA with this index (channel_endpoint.relay), ready to be sent to at the address that its last update came from;
+ * NULL = 0 was given, or the channel has forgotten it. Its peer may be an anchor, too, whose address a node named: so
+ * where its answers go is set each time. */
+struct channel_peer *amad_relay(struct amad *a, uint16_t relay);
+/* Tell the AMA at this address, where a prefix was until now, that it is elsewhere (RFC 5846, trigger 4 with flag P).
+ * Once: without it the visit there runs out. */
 void amad_tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix);
+/* End a binding: store, source check, route, cache; b is gone. native: its route becomes the native one instead of
+ * going. cookie: of the kernel's answer, 0 = nobody waits for it. */
 void amad_end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie);
-void amad_check_node(struct amad *a, const struct lease *l);
+/* Have the kernel let only the lease's node send from its prefix on our links, also while it is elsewhere. */
+void amad_check_sender(struct amad *a, const struct lease *l);
+/* End a lease with its binding; the prefix rests for `quarantine`. l is gone. */
 void amad_end_lease(struct amad *a, struct lease *l, uint64_t cookie);
+/* Everything of an update that was refused is as before it (p->before). What ended something is not undone: the node
+ * was going to let go of it, and says so again. */
 void amad_undo(struct amad *a, const struct pending *p);
+/* The last step of a turn (loop_at_end), ctx is the amad: acknowledge each pending update with what store and kernel
+ * said, and let the datagrams leave. */
 void amad_answer(void *ctx);
 
-/* --- amad/updates.c */
-void updates_put_proxy_ack(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status,
-	uint32_t lifetime_s, const struct prefix6 *prefix);
-void updates_answer_via(
-	void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix);
-void updates_tell_left(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix);
-void updates_revoke_lease(struct amad *a, struct lease *l);
-void updates_on_revoke_timer(void *ctx);
-void updates_datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);
+/* --- amad/updates.c: what nodes and AMAs say */
 
-/* --- amad/methods.c */
+/* Send a Proxy Binding Acknowledgement (RFC 5213 8.2). peer: NULL = nothing is sent. lifetime_s: of the binding, 0 with
+ * a refusal. Status 129 names the regional AMA, if there is one: by that way. */
+void updates_send_pba(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
+	const struct prefix6 *prefix);
+/* What serving.c needs of us (serving_env): a PBA to the AMA that a node of ours is behind; amad_tell_previous. */
+void updates_answer_behind(
+	void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix);
+void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix);
+/* Take a lease back (RFC 5846): the node is told, twice if it does not answer, then the lease ends. In the store it has
+ * ended at once. l is gone on return if the node cannot be told. */
+void updates_revoke(struct amad *a, struct lease *l);
+/* The timer of that, ctx is the amad. */
+void updates_revoke_due(void *ctx);
+/* A datagram of the secure channel (transport_recv_cb); ctx is the amad. What was sealed inside one is read after it.
+ */
+void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);
+
+/* --- amad/methods.c: what amactl asks; the interface org.dmm.amad in the words of Varlink, and its methods */
+
+/* Read the configuration and the trusted domains again. Returns 0, or -errno with the faults in reterr (size bytes) and
+ * in the log, and the old configuration in force. */
 int methods_reload(struct amad *a, char *reterr, size_t size);
 
 extern const struct channel_ops updates_channel_ops;

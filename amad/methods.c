@@ -7,14 +7,10 @@
 #include "anchor.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <net/if.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <utlist.h>
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -265,7 +261,7 @@ static int do_revoke(void *ctx, const json_t *parameters, json_t **ret, char *re
 		struct lease *l = anchoring_find(c.a->anchoring, &c.found[i]);
 
 		if (l)
-			updates_revoke_lease(c.a, l);
+			updates_revoke(c.a, l);
 	}
 	free(c.found);
 	if (c.n == 0 && !c.all) {

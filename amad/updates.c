@@ -10,13 +10,8 @@
 #include "anchor.h"
 
 #include <errno.h>
-#include <fnmatch.h>
-#include <net/if.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <utlist.h>
 
 /* --- Binding Updates (ARCHITECTURE, "The Binding Update, host form") ------------------------------------------- */
@@ -81,9 +76,9 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 		amad_end_binding(a, b, true, 0);
 	if (rc_native(a->set, l, cookie) < 0)
 		return MH_STATUS_UNSPECIFIED;
-	amad_check_node(a, l);
+	amad_check_sender(a, l);
 	serving_attached(a->serving, l->key, l->ifindex, &l->link_local, l->link_layer);
-	amad_put_lease(a, l, is_new);
+	amad_keep_lease(a, l, is_new);
 	log_write(is_new ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "anchoring",
 		&(struct log_fields){.mn = l->node, .hnp = prefix6_text(&l->prefix)},
 		"%s is here: %s %s, native via %s%s", l->node, is_new ? "leased" : "keeps", prefix6_text(&l->prefix),
@@ -143,8 +138,8 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	if (a->srccheck && is_moved)
 		(void)srccheck_set(a->srccheck, &l->prefix, &u->care_of);
 	if (tells_lease)
-		amad_put_lease(a, l, false);
-	amad_put_binding(a, b, l);
+		amad_keep_lease(a, l, false);
+	amad_keep_binding(a, b, l);
 	p->ba.lifetime_s = (uint32_t)((until_us - now_us) / SEC);
 	if (is_new || is_moved) {
 		log_debug("lm", "%s: %s is at %s for %u s", l->node, prefix6_text(&l->prefix), in6_text(&u->care_of),
@@ -223,13 +218,13 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 	}
 	b = lm_find(a->lm, &l->prefix);
 	amad_emit(a, "binding_deleted", l, NULL);
-	amad_put_lease(a, l, false);
+	amad_keep_lease(a, l, false);
 	if (b)
 		amad_end_binding(a, b, false, cookie);
 	return MH_STATUS_OK;
 }
 
-void updates_put_proxy_ack(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
+void updates_send_pba(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
 	const struct prefix6 *prefix)
 {
 	struct mh_ba ba = {.status = status, .flags = MH_BA_P, .sequence = sequence, .lifetime_s = lifetime_s};
@@ -238,7 +233,7 @@ void updates_put_proxy_ack(struct amad *a, struct channel_peer *peer, uint16_t s
 	struct mh_writer m = mh_begin_ba(&w, &ba);
 
 	mh_put_prefix(&m, MHOPT_HNP, prefix);
-	if (status == MH_STATUS_PROHIBITED && amad_has_through(a)) /* not straight, but that way */
+	if (status == MH_STATUS_PROHIBITED && amad_has_regional(a)) /* not straight, but that way */
 		mh_put_regional(&m, &a->config.through);
 	mh_end(&m);
 	if (peer && wcur_ok(&w))
@@ -246,14 +241,14 @@ void updates_put_proxy_ack(struct amad *a, struct channel_peer *peer, uint16_t s
 }
 
 /* To the AMA that a node of ours is behind. */
-void updates_answer_via(void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix)
+void updates_answer_behind(void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix)
 {
 	struct amad *a = ctx;
 
-	updates_put_proxy_ack(a, amad_relay_peer(a, via->relay), via->sequence, status, lifetime_s, prefix);
+	updates_send_pba(a, amad_relay(a, via->relay), via->sequence, status, lifetime_s, prefix);
 }
 
-void updates_tell_left(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix)
+void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix)
 {
 	amad_tell_previous(ctx, ama, prefix);
 }
@@ -274,8 +269,8 @@ static uint8_t on_regional_request(
 	lifetime_s = serving_moved(a->serving, channel_peer_key(peer), prefix, &via.address, loop_now_us(a->loop));
 	if (!lifetime_s)
 		return MH_STATUS_NOT_HOME_AGENT;
-	updates_answer_via(a, &via, 0, lifetime_s, prefix);
-	updates_put_proxy_ack(a, peer, msg->bu.sequence, 0, lifetime_s, prefix);
+	updates_answer_behind(a, &via, 0, lifetime_s, prefix);
+	updates_send_pba(a, peer, msg->bu.sequence, 0, lifetime_s, prefix);
 	return 0;
 }
 
@@ -292,7 +287,7 @@ static void on_request(struct amad *a, struct channel_peer *peer, const struct c
 	/* of a prefix of ours no other AMA may say where it is */
 	for (const struct mh_option *o = NULL; (o = mh_find(msg, MHOPT_HNP, o));)
 		own |= mhopt_prefix(o, &other) && anchoring_covers(a->anchoring, &other.addr);
-	straight = amad_has_through(a) && !(dmmopt_anchor(msg, &anchor) && IN6_ARE_ADDR_EQUAL(&anchor, &a->config.through));
+	straight = amad_has_regional(a) && !(dmmopt_anchor(msg, &anchor) && IN6_ARE_ADDR_EQUAL(&anchor, &a->config.through));
 	if (!a->config.proxy || channel_peer_role(peer) != CREDENTIAL_MN || own)
 		status = MH_STATUS_PROHIBITED;
 	else if (rx->ep.relay && a->reading)
@@ -302,9 +297,9 @@ static void on_request(struct amad *a, struct channel_peer *peer, const struct c
 	if (status == 0)
 		return;
 	a->count_status[status]++;
-	updates_put_proxy_ack(a, peer, msg->bu.sequence, status, 0, &prefix);
+	updates_send_pba(a, peer, msg->bu.sequence, status, 0, &prefix);
 	if (a->reading)
-		updates_put_proxy_ack(a, amad_relay_peer(a, rx->ep.relay), a->reading->sequence, status, 0, &prefix);
+		updates_send_pba(a, amad_relay(a, rx->ep.relay), a->reading->sequence, status, 0, &prefix);
 }
 
 static uint16_t relay_index(struct amad *a, struct channel_peer *peer, const struct channel_endpoint *ep)
@@ -335,7 +330,7 @@ static void on_proxy_update(struct amad *a, struct channel_peer *peer, const str
 
 	(void)mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix);
 	if (!a->config.accept_proxies || rx->ep.relay) {
-		updates_put_proxy_ack(a, peer, msg->bu.sequence, status, 0, &prefix);
+		updates_send_pba(a, peer, msg->bu.sequence, status, 0, &prefix);
 		return;
 	}
 	if (a->n_inner == INNER)
@@ -343,7 +338,7 @@ static void on_proxy_update(struct amad *a, struct channel_peer *peer, const str
 	in->len = dmmopt_sealed(msg, &cookie, in->sealed, sizeof(in->sealed));
 	if (in->len == 0) {
 		a->count_unsealed++;
-		updates_put_proxy_ack(a, amad_relay_peer(a, relay_index(a, peer, &rx->ep)), msg->bu.sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &prefix);
+		updates_send_pba(a, amad_relay(a, relay_index(a, peer, &rx->ep)), msg->bu.sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &prefix);
 		return;
 	}
 	in->rx = (struct channel_rx){.ep = rx->ep, .hoplimit = 0};
@@ -368,7 +363,7 @@ static void read_inner(struct amad *a)
 		if (why == CHANNEL_OK)
 			continue;
 		a->count_sealed_bad++;
-		updates_put_proxy_ack(a, amad_relay_peer(a, in->rx.ep.relay), in->sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &in->prefix);
+		updates_send_pba(a, amad_relay(a, in->rx.ep.relay), in->sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &in->prefix);
 	}
 	a->n_inner = 0;
 }
@@ -478,7 +473,7 @@ static void wake_for_revocations(struct amad *a)
 }
 
 /* Tell the node, twice if it does not answer, and end the lease. In the store it has ended already. */
-void updates_revoke_lease(struct amad *a, struct lease *l)
+void updates_revoke(struct amad *a, struct lease *l)
 {
 	struct revocation *r;
 
@@ -502,7 +497,7 @@ void updates_revoke_lease(struct amad *a, struct lease *l)
 	wake_for_revocations(a);
 }
 
-void updates_on_revoke_timer(void *ctx)
+void updates_revoke_due(void *ctx)
 {
 	struct amad *a = ctx;
 	uint64_t now_us = loop_now_us(a->loop);
@@ -611,7 +606,7 @@ static void channel_tx(void *ctx, const struct channel_endpoint *ep, const uint8
 		transport_send(a->transport, ep, buf, len, flags);
 		return;
 	}
-	peer = amad_relay_peer(a, ep->relay);
+	peer = amad_relay(a, ep->relay);
 	m = mh_begin_relay(&w);
 	mh_put_sealed(&m, ep->ifindex, buf, len);
 	mh_end(&m);
@@ -646,7 +641,7 @@ const struct channel_ops updates_channel_ops = {
 	.discovered = channel_discovered,
 	.wall_ns = channel_wall};
 
-void updates_datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)
+void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)
 {
 	struct amad *a = ctx;
 

@@ -8,16 +8,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fnmatch.h>
-#include <linux/if_addr.h>
-#include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -283,7 +275,7 @@ static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *re
 
 const struct control_method mnd_methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
 	{"ListBindings", list_bindings, false}, {"ListSessions", list_sessions, false}, {"Release", do_release, true},
-	{"Pin", pinning_do_pin, false}, {"ListPins", pinning_list_pins, false},
+	{"Pin", pinning_pin, false}, {"ListPins", pinning_list, false},
 	{"Reload", do_reload, true}, {0}};
 
 const char mnd_description[] =

@@ -15,14 +15,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fnmatch.h>
-#include <linux/if_addr.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef HAVE_SYSTEMD
@@ -537,7 +535,7 @@ static void seek_ama(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 /* Changes when this anchor has to hear from us although nothing else changed. */
 static uint32_t generation(struct mnd *m, const struct home *x)
 {
-	return (signalling_serving_for(m, x->anchor) ? m->ama_generation : m->attach.generation) + x->anchor->restarts;
+	return (signalling_proxy(m, x->anchor) ? m->ama_generation : m->attach.generation) + x->anchor->restarts;
 }
 
 /* Is the AMA on the link, or the regional one that updates of this home address go through, being asked for the first time? */
@@ -562,21 +560,21 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 	struct homeaddr_world w = {.now_us = now_us,
 		.path = at,
 		.at_home = ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address),
-		.in_use = (x->sessions > 0 || pinning_pins_of(m, &x->h) > 0) && !x->given_up,
+		.in_use = (x->sessions > 0 || pinning_count(m, &x->h) > 0) && !x->given_up,
 		.unwanted = x->draining || x->given_up,
 		.generation = generation(m, x)};
 	uint16_t mtu = pmtu_inner_mtu(&x->anchor->pmtu);
 	uint64_t home_wake_us;
 
 	if (at)
-		w.care_of = signalling_serving_for(m, x->anchor) ? *ama : at->care_of;
+		w.care_of = signalling_proxy(m, x->anchor) ? *ama : at->care_of;
 	/* the first answer of an AMA that we do not know is worth waiting for: else its anchors would hear twice */
 	if (ama && m->config.updates == MND_PREFER_PROXY && !w.at_home && is_discovering(m, x, ama))
 		w.path = false;
 	switch (homeaddr_step(&x->h, &w, &policy, &home_wake_us)) {
 	case HOMEADDR_SEND:
 		if (x->h.asked != LU_RELEASE)
-			signalling_ask_previous(m, x);
+			signalling_ask_forwarding(m, x);
 		signalling_begin_update(m, x, now_us);
 		break;
 	case HOMEADDR_CANCEL:
@@ -586,7 +584,7 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 		break;
 	}
 	/* a black hole was found, or the path grew: the anchor sets it on the prefix's route */
-	if (x->h.state == HOMEADDR_BOUND && x->bu.kind == LU_NONE && x->told_mtu != mtu && at && !signalling_serving_for(m, x->anchor)) {
+	if (x->h.state == HOMEADDR_BOUND && x->bu.kind == LU_NONE && x->told_mtu != mtu && at && !signalling_proxy(m, x->anchor)) {
 		x->h.asked = LU_BIND;
 		x->h.asked_care_of = at->care_of;
 		x->h.asked_generation = generation(m, x);
@@ -650,8 +648,8 @@ static void ask_heartbeat(struct mnd *m, struct anchor *a, uint64_t now_us, uint
 		hb = (struct mh_heartbeat){.sequence = ++a->heartbeat};
 		mw = mh_begin_heartbeat(&w, &hb);
 		mh_end(&mw);
-		if (!signalling_is_asking_through(m, a))
-			signalling_set_endpoint(m, a);
+		if (!signalling_is_proxied(m, a))
+			signalling_go_direct(m, a);
 		/* unanswered: the anchor may have lost the session as well */
 		(void)channel_send_flags(m->channel, a->peer, buf, wcur_len(&w), a->unheard ? CHANNEL_FORCE_HANDSHAKE : 0);
 		a->heartbeat_us = now_us + (SEC << (a->unheard < 5 ? a->unheard : 5));
@@ -736,7 +734,7 @@ static void want_kernel_state(struct mnd *m)
 		homes[n].deprecated = m->attach.selected ? !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address))
 							 : x->h.state != HOMEADDR_NATIVE;
 		homes[n].deprecated |= x->draining || x->given_up;
-		if (pinning_pins_of(m, &x->h))
+		if (pinning_count(m, &x->h))
 			homes[n].mark = pin_mark(&x->h.address);
 		homes[n].through = x->bu.kind == LU_BIND && x->bu.proxied;
 		n++;
@@ -815,7 +813,7 @@ void mnd_decide(void *ctx)
 			bool settled = false;
 			int r;
 
-			(void)signalling_link_local_of(at, &settled);
+			(void)signalling_link_local(at, &settled);
 			r = ra_solicit(m->ra_fd, at->ifindex, settled);
 
 			if (r < 0)
@@ -1063,7 +1061,7 @@ static int open_all(struct mnd *m, char *reterr)
 			strerror(-r));
 		return r;
 	}
-	r = transport_new(m->loop, (uint16_t)m->config.port, signalling_datagram, m, &m->transport, reterr);
+	r = transport_new(m->loop, (uint16_t)m->config.port, signalling_input, m, &m->transport, reterr);
 	if (r < 0)
 		return r;
 	channel.identity = &m->identity;
@@ -1133,7 +1131,7 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 	loop_io_start(&m->nl_io, m->loop, nl_fd(m->nl), read_news, m, "netlink news");
 	loop_io_start(&m->ra_io, m->loop, m->ra_fd, read_adverts, m, "router advertisements");
 	loop_io_start(&m->session_io, m->loop, session_fd(m->session), read_session_news, m, "socket news");
-	loop_io_start(&m->pin_io, m->loop, m->pin_fd, pinning_read_pins, m, "pins");
+	loop_io_start(&m->pin_io, m->loop, m->pin_fd, pinning_read_news, m, "pins");
 	loop_timer_init(&m->timer, m->loop, on_timer, m, "timer");
 	loop_timer_init(&m->watchdog, m->loop, on_watchdog, m, "watchdog");
 	loop_signal_start(&m->sig_term, m->loop, SIGTERM, on_signal, m);

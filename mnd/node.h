@@ -147,37 +147,70 @@ struct mnd {
 	unsigned n_history; /* ever */
 };
 
-/* --- mnd/mnd.c */
+/* --- mnd/mnd.c: life, decisions of a turn */
+
+/* Something changed: decide again before the turn ends. Every handler of input calls it; it does nothing itself. */
 void mnd_touch(struct mnd *m);
+/* Tell `mnctl monitor`. Takes data over. */
 void mnd_emit(struct mnd *m, const char *event, json_t *data);
+/* The AMA with this address, or with this peer of the channel; NULL = not known. Valid until mnd_anchor_new. */
 struct anchor *mnd_anchor_by_address(struct mnd *m, const struct in6_addr *address);
 struct anchor *mnd_anchor_by_peer(struct mnd *m, const struct channel_peer *peer);
+/* Is it the AMA on the link, or does a home address depend on it? Of the others mnd_anchor_new may take the place. */
 bool mnd_anchor_is_needed(const struct mnd *m, const struct anchor *a);
+/* Know an AMA by its credential, verified before; both are copied. NULL = all places are needed, or no memory. */
 struct anchor *mnd_anchor_new(struct mnd *m, const struct in6_addr *address, const struct credential *credential);
+/* The first home address that it anchors, NULL = none. */
 struct home *mnd_home_of_anchor(struct mnd *m, const struct anchor *a);
+/* The home address in a /64: stable there and unlike those in other prefixes (RFC 7217, with our key as the secret). */
 struct in6_addr mnd_form_address(const struct mnd *m, const struct prefix6 *prefix);
+/* Write the state file: what a daemon that is started again has to know. Logs what fails. */
 void mnd_save(struct mnd *m);
+/* Steps of the end of a turn (loop_at_end), ctx is the mnd: look at everything once, then send the kernel what differs.
+ * Who must have it in the kernel before the turn ends calls both. */
 void mnd_decide(void *ctx);
 void mnd_apply(void *ctx);
+/* Read the configuration and the trusted domains again. Returns 0, or -errno with the faults in reterr (size bytes) and
+ * in the log, and the old configuration in force. */
 int mnd_reload(struct mnd *m, char *reterr, size_t size);
 
-/* --- mnd/signalling.c */
-struct in6_addr signalling_link_local_of(const struct attachment *at, bool *ret_settled);
-void signalling_set_endpoint(struct mnd *m, struct anchor *a);
-bool signalling_is_asking_through(const struct mnd *m, const struct anchor *a);
-struct anchor *signalling_serving_for(struct mnd *m, struct anchor *a);
-void signalling_ask_previous(struct mnd *m, const struct home *x);
-void signalling_begin_update(struct mnd *m, struct home *x, uint64_t now_us);
-void signalling_datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);
-void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now_us, uint64_t *wake_us);
-void signalling_send_update(struct mnd *m, struct home *x, uint64_t now_us);
+/* --- mnd/signalling.c: what is said to AMAs and heard from them. But for signalling_link_local and _input, callers
+ * have seen that an attachment is selected. */
 
-/* --- mnd/pinning.c */
-unsigned pinning_pins_of(const struct mnd *m, const struct home_address *h);
-void pinning_read_pins(void *ctx);
-int pinning_do_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
-int pinning_list_pins(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
+/* The link-local address of an attachment, :: = it has none. *ret_settled if it has: past duplicate address detection.
+ */
+struct in6_addr signalling_link_local(const struct attachment *at, bool *ret_settled);
+/* From now on what is sent to this AMA leaves from the care-of address, straight to it. */
+void signalling_go_direct(struct mnd *m, struct anchor *a);
+/* Is an update to it on its way through an AMA? Then what else it hears goes with that. */
+bool signalling_is_proxied(const struct mnd *m, const struct anchor *a);
+/* The AMA of this network if updates to anchor a go through it now, else NULL: the way that `updates` prefers, or the
+ * other one in a network where that failed. */
+struct anchor *signalling_proxy(struct mnd *m, struct anchor *a);
+/* Have the AMA that served this home address until now send on what still arrives there (a binding of FORWARD_S). Sent
+ * once; nothing if no AMA did or we are still with it. */
+void signalling_ask_forwarding(struct mnd *m, const struct home *x);
+/* Fill x->bu with what x->h wants to say now (h.asked), due at once; an update without answer is forgotten for it. */
+void signalling_begin_update(struct mnd *m, struct home *x, uint64_t now_us);
+/* Send x->bu, for the first time or again, by the way and from the place of now (RFC 6275 11.7.1, 11.8). */
+void signalling_send_update(struct mnd *m, struct home *x, uint64_t now_us);
+/* Ask who is at an AMA's address, until it answers or DISCOVERY_TRIES are over; call it each turn while the answer is
+ * missing. *wake_us is lowered to when it has to be called next. */
+void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now_us, uint64_t *wake_us);
+/* A datagram of the secure channel (transport_recv_cb); ctx is the mnd. What was sealed inside one is read after it. */
+void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);
+
+/* --- mnd/pinning.c: who is pinned */
+
+/* How many pins a home address has. */
+unsigned pinning_count(const struct mnd *m, const struct home_address *h);
+/* inotify says that a cgroup is empty: pins that are over end. ctx is the mnd. */
+void pinning_read_news(void *ctx);
+/* The methods Pin and ListPins (control_method_cb). Pin: the rule is in the kernel when it is answered. */
+int pinning_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
+int pinning_list(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
 
 extern const struct channel_ops signalling_channel_ops;
+/* --- mnd/methods.c: what mnctl asks; the interface org.dmm.mnd in the words of Varlink, and its methods */
 extern const struct control_method mnd_methods[];
 extern const char mnd_description[];

@@ -8,20 +8,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fnmatch.h>
-#include <linux/if_addr.h>
-#include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* --- input: pins ------------------------------------------------------------------------------------------------ */
 
-unsigned pinning_pins_of(const struct mnd *m, const struct home_address *h)
+unsigned pinning_count(const struct mnd *m, const struct home_address *h)
 {
 	unsigned n = 0;
 
@@ -31,7 +24,7 @@ unsigned pinning_pins_of(const struct mnd *m, const struct home_address *h)
 }
 
 /* A cgroup is empty: its pin ends, and perhaps one around it. */
-void pinning_read_pins(void *ctx)
+void pinning_read_news(void *ctx)
 {
 	struct mnd *m = ctx;
 	char news[4096];
@@ -72,7 +65,7 @@ static struct home *home_to_pin(struct mnd *m, const char *address, const char *
 	}
 	for (unsigned i = 0; i < HOMES; i++) {
 		struct home *x = &m->homes[i];
-		int rank = (x->h.state == HOMEADDR_NATIVE ? 4 : 0) + (x->draining ? 0 : 2) + (x->sessions > 0 || pinning_pins_of(m, &x->h) > 0);
+		int rank = (x->h.state == HOMEADDR_NATIVE ? 4 : 0) + (x->draining ? 0 : 2) + (x->sessions > 0 || pinning_count(m, &x->h) > 0);
 
 		if (!x->used || !x->h.known || x->given_up || x->h.state == HOMEADDR_RELEASING || x->h.state == HOMEADDR_RELEASED)
 			continue;
@@ -93,7 +86,7 @@ static struct home *home_to_pin(struct mnd *m, const char *address, const char *
 	return best;
 }
 
-int pinning_do_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+int pinning_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
 	struct mnd *m = ctx;
 	const char *address = json_string_value(json_object_get(parameters, "address"));
@@ -165,7 +158,7 @@ static void command_of(pid_t pid, const char *fallback, char ret[64])
 		(void)fclose(f);
 }
 
-int pinning_list_pins(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+int pinning_list(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
 	struct mnd *m = ctx;
 	json_t *list = json_array();

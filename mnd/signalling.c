@@ -9,23 +9,15 @@
 
 #include "node.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <linux/if_addr.h>
-#include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* --- what goes to an anchor ------------------------------------------------------------------------------------ */
 
 /* *ret_settled: it is past duplicate address detection. */
-struct in6_addr signalling_link_local_of(const struct attachment *at, bool *ret_settled)
+struct in6_addr signalling_link_local(const struct attachment *at, bool *ret_settled)
 {
 	struct in6_addr a = IN6ADDR_ANY_INIT;
 	FILE *f = fopen("/proc/net/if_inet6", "re");
@@ -50,7 +42,7 @@ struct in6_addr signalling_link_local_of(const struct attachment *at, bool *ret_
 }
 
 /* Talk to this anchor from the selected attachment. */
-void signalling_set_endpoint(struct mnd *m, struct anchor *a)
+void signalling_go_direct(struct mnd *m, struct anchor *a)
 {
 	const struct attachment *at = m->attach.selected;
 	struct channel_endpoint ep = {
@@ -60,7 +52,7 @@ void signalling_set_endpoint(struct mnd *m, struct anchor *a)
 }
 
 /* An update to this anchor is on its way through an AMA: what else it hears goes with that. */
-bool signalling_is_asking_through(const struct mnd *m, const struct anchor *a)
+bool signalling_is_proxied(const struct mnd *m, const struct anchor *a)
 {
 	for (unsigned i = 0; i < HOMES; i++)
 		if (m->homes[i].used && m->homes[i].anchor == a && m->homes[i].bu.kind == LU_BIND && m->homes[i].bu.proxied)
@@ -71,7 +63,7 @@ bool signalling_is_asking_through(const struct mnd *m, const struct anchor *a)
 /* --- through the serving AMA (pLU) ------------------------------------------------------------------------------ */
 
 /* The AMA of this network, if updates to that anchor go through it now. */
-struct anchor *signalling_serving_for(struct mnd *m, struct anchor *a)
+struct anchor *signalling_proxy(struct mnd *m, struct anchor *a)
 {
 	const struct in6_addr *ama = attach_ama(m->attach.selected);
 	struct anchor *serving = ama ? mnd_anchor_by_address(m, ama) : NULL;
@@ -123,10 +115,10 @@ static void send_through(struct mnd *m, const struct channel_endpoint *ep, const
 			(m->homes[i].anchor == a || IN6_ARE_ADDR_EQUAL(&m->homes[i].bu.regional, &a->address)))
 			mh_put_prefix(&mw, MHOPT_HNP, &m->homes[i].h.prefix);
 	if (through == serving) {
-		link_local = signalling_link_local_of(m->attach.selected, &settled);
+		link_local = signalling_link_local(m->attach.selected, &settled);
 		mh_put_address(&mw, MHOPT_LINK_LOCAL, &link_local);
 		mh_put_link_layer(&mw, m->attach.selected->link_layer);
-		signalling_set_endpoint(m, through);
+		signalling_go_direct(m, through);
 	} else {
 		mh_put_address(&mw, MHOPT_ALT_COA, &serving->address);
 		set_endpoint_through(m, through, serving);
@@ -139,7 +131,7 @@ static void send_through(struct mnd *m, const struct channel_endpoint *ep, const
 
 /* The AMA that served this home address until now sends on what still arrives there: a binding of a few seconds, straight to
  * where we are, while its anchor is being told. Once: without it what is in the air is lost, as on any move. */
-void signalling_ask_previous(struct mnd *m, const struct home *x)
+void signalling_ask_forwarding(struct mnd *m, const struct home *x)
 {
 	struct binding_update bu = {.kind = LU_BIND, .prefix = x->h.prefix, .lifetime_s = FORWARD_S};
 	struct anchor *previous = x->h.confirmed == LU_BIND ? mnd_anchor_by_address(m, &x->h.confirmed_care_of) : NULL;
@@ -153,7 +145,7 @@ void signalling_ask_previous(struct mnd *m, const struct home *x)
 	previous->forwards = true;
 	previous->forward_sequence = ++previous->sequence;
 	lu_write(&bu, previous->forward_sequence, &w);
-	signalling_set_endpoint(m, previous);
+	signalling_go_direct(m, previous);
 	if (wcur_ok(&w))
 		(void)channel_send(m->channel, previous->peer, buf, wcur_len(&w));
 	if (m->srccheck)
@@ -299,7 +291,7 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 /* By which way the update goes, and the care-of address that says so. */
 static void set_way(struct mnd *m, struct home *x)
 {
-	struct anchor *serving = x->bu.kind == LU_BIND ? signalling_serving_for(m, x->anchor) : NULL, *regional = regional_for(m, serving, x->anchor);
+	struct anchor *serving = x->bu.kind == LU_BIND ? signalling_proxy(m, x->anchor) : NULL, *regional = regional_for(m, serving, x->anchor);
 
 	x->bu.proxied = serving;
 	x->bu.regional = regional ? regional->address : in6addr_any;
@@ -326,7 +318,7 @@ void signalling_begin_update(struct mnd *m, struct home *x, uint64_t now_us)
 	bu->next_us = now_us;
 	bu->first = !x->h.known;
 	if (bu->kind == LU_ATTACH) {
-		bu->link_local = signalling_link_local_of(at, &settled);
+		bu->link_local = signalling_link_local(at, &settled);
 		memcpy(bu->link_layer, at->link_layer, sizeof(bu->link_layer));
 		bu->lease_s = (uint32_t)lease_s;
 	}
@@ -486,8 +478,8 @@ static void on_revocation(struct mnd *m, struct anchor *a, const struct mh_msg *
 	mw = mh_begin_revocation(&w, &ack);
 	mh_put_prefix(&mw, MHOPT_HNP, &prefix);
 	mh_end(&mw);
-	if (m->attach.selected && !signalling_is_asking_through(m, a))
-		signalling_set_endpoint(m, a);
+	if (m->attach.selected && !signalling_is_proxied(m, a))
+		signalling_go_direct(m, a);
 	if (wcur_ok(&w))
 		(void)channel_send(m->channel, a->peer, buf, wcur_len(&w));
 	if (!x)
@@ -568,7 +560,7 @@ const struct channel_ops signalling_channel_ops = {.send = channel_tx,
 	.discovered = channel_discovered,
 	.wall_ns = channel_wall};
 
-void signalling_datagram(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)
+void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)
 {
 	struct mnd *m = ctx;
 
@@ -605,7 +597,7 @@ void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now
 /* To the regional AMA, through the one that we are with: that is where it is now. */
 static void send_local(struct mnd *m, struct home *x, uint64_t now_us)
 {
-	struct anchor *regional = mnd_anchor_by_address(m, &x->bu.regional), *serving = signalling_serving_for(m, x->anchor);
+	struct anchor *regional = mnd_anchor_by_address(m, &x->bu.regional), *serving = signalling_proxy(m, x->anchor);
 	struct mh_bu head = {.flags = MH_BU_A | MH_BU_P, .sequence = ++regional->sequence, .lifetime_s = x->bu.lifetime_s};
 	struct channel_peer_info info = {0};
 	uint8_t buf[LU_MAX_LEN];
@@ -639,9 +631,9 @@ void signalling_send_update(struct mnd *m, struct home *x, uint64_t now_us)
 	lu_write(&x->bu, ++x->anchor->sequence, &w);
 	if (x->bu.proxied)
 		set_endpoint_through(m, x->anchor,
-			IN6_IS_ADDR_UNSPECIFIED(&x->bu.regional) ? signalling_serving_for(m, x->anchor) : mnd_anchor_by_address(m, &x->bu.regional));
+			IN6_IS_ADDR_UNSPECIFIED(&x->bu.regional) ? signalling_proxy(m, x->anchor) : mnd_anchor_by_address(m, &x->bu.regional));
 	else
-		signalling_set_endpoint(m, x->anchor);
+		signalling_go_direct(m, x->anchor);
 	if (wcur_ok(&w))
 		(void)channel_send_flags(m->channel, x->anchor->peer, buf, wcur_len(&w), handshake ? CHANNEL_FORCE_HANDSHAKE : 0);
 	lu_sent(&x->bu, x->anchor->sequence, now_us);

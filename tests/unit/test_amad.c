@@ -244,7 +244,7 @@ static void start_anchor(void)
 	control.path = path;
 	assert_int_equal(control_new(a->loop, &control, &a->control, err), 0);
 	assert_int_equal(store_open(dir, &a->store, err), 0);
-	assert_int_equal(transport_new(a->loop, 0, updates_datagram, a, &a->transport, err), 0);
+	assert_int_equal(transport_new(a->loop, 0, updates_input, a, &a->transport, err), 0);
 	assert_int_equal(channel_new(&channel, &a->channel), 0);
 	a->serving = serving_new(&(struct serving_env){.set = a->set,
 					 .mr = a->mr,
@@ -252,15 +252,15 @@ static void start_anchor(void)
 					 .port = CHANNEL_PORT,
 					 .max_visits = 16,
 					 .tunnel_device = "amad0",
-					 .answer_via = updates_answer_via,
-					 .tell_left = updates_tell_left,
+					 .answer_via = updates_answer_behind,
+					 .tell_left = updates_tell_previous,
 					 .event = on_visit,
 					 .ctx = a},
 		now_us);
 	assert_non_null(a->serving);
 	serving_set_tunnel(a->serving, a->tunnel);
 	a->serves = serves(a);
-	loop_timer_init(&a->revoke, a->loop, updates_on_revoke_timer, a, "revoke");
+	loop_timer_init(&a->revoke, a->loop, updates_revoke_due, a, "revoke");
 	loop_timer_init(&a->tick, a->loop, tick, a, "tick");
 	loop_timer_init(&a->sync, a->loop, on_sync, a, "sync");
 	loop_timer_init(&a->retry, a->loop, on_retry, a, "retry");
@@ -867,7 +867,7 @@ static void interface_comes_and_goes(void **state)
 	on_link(a, &link, false);
 	/* stored while it is not there */
 	assert_int_equal(ASK(&nodes[1], .prefix = P0, .lifetime_s = 60), 155);
-	amad_put_lease(a, anchoring_find_key(a->anchoring, n->id.public_key), true);
+	amad_keep_lease(a, anchoring_find_key(a->anchoring, n->id.public_key), true);
 	turn();
 	kill_anchor();
 	start_anchor();
