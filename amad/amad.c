@@ -996,6 +996,11 @@ static int open_all(struct amad *a, char *reterr)
 	r = control_new(a->loop, &control, &a->control, reterr);
 	if (r < 0)
 		return r;
+	if (a->config.metrics[0]) {
+		r = metrics_server_new(a->loop, a->config.metrics, "amad", methods_collect, a, &a->metrics, reterr);
+		if (r < 0)
+			return r;
+	}
 	r = open_store(a, reterr);
 	if (r < 0)
 		return r;
@@ -1160,6 +1165,7 @@ void amad_free(struct amad *a)
 	transport_free(a->transport);
 	nl_free(a->nl);
 	store_close(a->store);
+	metrics_server_free(a->metrics);
 	control_free(a->control);
 	fwd_free(a->set);
 	lm_free(a->lm);

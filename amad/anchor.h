@@ -13,6 +13,7 @@
 #include "anchoring.h"
 #include "channel.h"
 #include "control.h"
+#include "counters.h"
 #include "lm.h"
 #include "log.h"
 #include "mh.h"
@@ -105,6 +106,7 @@ struct amad {
 	struct transport *transport;
 	struct channel *channel;
 	struct control *control;
+	struct metrics_server *metrics; /* NULL = off */
 	struct srccheck *srccheck;
 	struct anchoring *anchoring;
 	struct lm *lm;
@@ -214,6 +216,8 @@ void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, s
 
 /* --- amad/methods.c: what amactl asks; the interface org.dmm.amad in the words of Varlink, and its methods */
 
+/* All that is counted (metrics_collect_cb); ctx is the amad. */
+void methods_collect(void *ctx, struct metrics *w);
 /* Read the configuration and the trusted domains again. Returns 0, or -errno with the faults in reterr (size bytes) and
  * in the log, and the old configuration in force. */
 int methods_reload(struct amad *a, char *reterr, size_t size);

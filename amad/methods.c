@@ -107,6 +107,11 @@ static int list_visits(void *ctx, const json_t *parameters, json_t **ret, char *
 	return *ret ? 0 : -ENOMEM;
 }
 
+static const char *peer_state(const struct serving_peer *p)
+{
+	return !p->name ? "unknown" : p->has_session ? "connected" : "known";
+}
+
 static void peer_json(void *ctx, const struct serving_peer *p)
 {
 	struct list_ctx *c = ctx;
@@ -114,7 +119,7 @@ static void peer_json(void *ctx, const struct serving_peer *p)
 
 	(void)json_array_append_new(c->list,
 		json_pack("{s:s, s:s?, s:s?, s:s, s:o, s:o, s:I, s:I, s:I, s:s?}", "address", in6_text(&p->address), "name", p->name,
-			"domain", p->domain, "state", !p->name ? "unknown" : p->has_session ? "connected" : "known", "rtt_ms",
+			"domain", p->domain, "state", peer_state(p), "rtt_ms",
 			p->rtt_us ? json_real((double)p->rtt_us / 1000) : json_null(), "heard_s",
 			p->heard_us ? json_real((double)(now_us - p->heard_us) / SEC) : json_null(), "sent", (json_int_t)p->sent,
 			"accepted", (json_int_t)p->accepted, "refused", (json_int_t)p->refused, "last_error", p->last_error));
@@ -131,68 +136,83 @@ static int list_peers(void *ctx, const json_t *parameters, json_t **ret, char *r
 	return *ret ? 0 : -ENOMEM;
 }
 
-static json_t *counters_json(struct amad *a)
-{
-	const struct channel_counters *cc = channel_counters(a->channel);
-	const struct transport_counters *tc = transport_counters(a->transport);
-	const struct fwd_counters *fc = fwd_counters(a->set);
-	const struct nl_counters *nc = nl_counters(a->nl);
-	const struct loop_stats *ls = loop_stats(a->loop);
-	struct srccheck_counters sc = {0};
-	json_t *j = json_object();
-	char name[128];
+/* --- counters and metrics -------------------------------------------------------------------------------------- */
 
-#define COUNT(n, v) (void)json_object_set_new(j, n, json_integer((json_int_t)(v)))
-	for (int i = 0; i < CHANNEL_WHY_COUNT; i++) {
-		(void)snprintf(name, sizeof(name), "channel-%s", channel_why_name((enum channel_why)i));
-		COUNT(name, cc->why[i]);
-	}
-	for (int i = 0; i < MH_WHY_N; i++)
-		COUNT(mh_why_name((enum mh_why)i), a->count_mh[i]);
+#define COUNTER(name, label, key, help) {name, METRIC_COUNTER, label, key, help}
+#define GAUGE(name, label, help)	{name, METRIC_GAUGE, label, NULL, help}
+
+static const struct metric acknowledgements =
+	COUNTER("amad_acknowledgements_total", "status", "ba-status-", "Binding acknowledgements by their status (RFC 6275 6.1.8); below 128 is yes");
+static const struct metric heartbeats = COUNTER("amad_heartbeats_total", NULL, "heartbeats", "Heartbeats that nodes asked for");
+static const struct metric unexpected = COUNTER("amad_messages_unexpected_total", NULL, "unexpected-messages", "Messages that make no sense from who sent them");
+static const struct metric proxied = COUNTER("amad_proxied_updates_total", NULL, "proxied-updates", "Updates that other AMAs passed on to us");
+static const struct metric proxied_bad =
+	COUNTER("amad_proxied_updates_refused_total", "reason", "proxied-", "Of those, the ones without anything authentic inside");
+static const struct metric proxy_requests = COUNTER("amad_proxy_requests_total", NULL, "proxy-requests", "Updates that nodes asked us to pass on");
+static const struct metric proxy_results = COUNTER("amad_proxy_results_total", "result", "proxy-", "What became of requests to pass on, and of answers to them");
+static const struct metric store_failures = COUNTER("amad_store_failures_total", NULL, "store-failures", "Writes that the store refused");
+static const struct metric leases = GAUGE("amad_leases", NULL, "Leases");
+static const struct metric bindings = GAUGE("amad_bindings", NULL, "Bindings in the cache");
+static const struct metric locators = GAUGE("amad_locators", NULL, "Addresses that tunnels lead to");
+static const struct metric nodes = GAUGE("amad_nodes", NULL, "Nodes and AMAs that the channel knows");
+static const struct metric visits = GAUGE("amad_visits", NULL, "Prefixes of other anchors that are served here");
+static const struct metric peers = GAUGE("amad_peers", "state", "AMAs that updates were passed on to");
+static const struct metric draining = GAUGE("amad_draining", NULL, "1 while nothing new is leased");
+static const struct metric restarts = COUNTER("amad_restarts_total", NULL, NULL, "Restarts with which bindings may have been lost: the restart counter of RFC 5847");
+
+static void count_peer(void *ctx, const struct serving_peer *p)
+{
+	uint64_t *n = ctx;
+
+	n[!p->name ? 0 : p->has_session ? 2 : 1]++;
+}
+
+void methods_collect(void *ctx, struct metrics *w)
+{
+	struct amad *a = ctx;
+	const struct serving_counters *sv = serving_counters(a->serving);
+	const struct counters_parts parts = {.version = PACKAGE_VERSION,
+		.channel = a->channel,
+		.transport = a->transport,
+		.set = a->set,
+		.nl = a->nl,
+		.srccheck = a->srccheck,
+		.loop = a->loop,
+		.mh = a->count_mh,
+		.restored_device = a->count_device};
+	uint64_t by_state[3] = {0};
+
+	counters_put(w, &parts);
 	for (int i = 0; i < 256; i++) {
-		if (!a->count_status[i] && i != 0)
-			continue;
-		(void)snprintf(name, sizeof(name), "ba-status-%d", i);
-		COUNT(name, a->count_status[i]);
+		char status[8];
+
+		(void)snprintf(status, sizeof(status), "%d", i);
+		if (a->count_status[i] || i == 0)
+			metrics_put(w, &acknowledgements, status, a->count_status[i]);
 	}
-	for (int i = 0; i < FWD_KINDS; i++) {
-		(void)snprintf(name, sizeof(name), "restored-%s", fwd_kind_name((enum fwd_kind)i));
-		COUNT(name, fc->restored[i]);
-		(void)snprintf(name, sizeof(name), "kernel-refused-%s", fwd_kind_name((enum fwd_kind)i));
-		COUNT(name, fc->failures[i]);
-	}
-	COUNT("restored-device", a->count_device);
-	COUNT("kernel-requests", nc->requests);
-	COUNT("kernel-batches", nc->batches);
-	COUNT("netlink-overruns", nc->overruns);
-	COUNT("udp-rx", tc->rx);
-	COUNT("udp-tx", tc->tx);
-	COUNT("udp-tx-full", tc->tx_full);
-	COUNT("udp-tx-unreachable", tc->tx_unreachable);
-	COUNT("handshakes", cc->rx_initiation);
-	COUNT("discoveries", cc->rx_discovery);
-	COUNT("heartbeats", a->count_heartbeat);
-	COUNT("unexpected-messages", a->count_unexpected);
-	COUNT("proxied-updates", a->count_proxied);
-	COUNT("proxied-not-sealed", a->count_unsealed);
-	COUNT("proxied-seal-bad", a->count_sealed_bad);
-	COUNT("proxy-requests", serving_counters(a->serving)->requests);
-	COUNT("proxy-refused", serving_counters(a->serving)->refused);
-	COUNT("proxy-limited", serving_counters(a->serving)->limited);
-	COUNT("proxy-not-covered", serving_counters(a->serving)->not_covered);
-	COUNT("proxy-accepted", serving_counters(a->serving)->accepted);
-	COUNT("proxy-unmatched", serving_counters(a->serving)->unmatched);
-	COUNT("store-failures", a->count_store);
-	COUNT("slow-callbacks", ls->slow);
-	if (a->srccheck && srccheck_counters(a->srccheck, &sc) == 0) {
-		COUNT("decap-passed", sc.passed);
-		COUNT("decap-unbound", sc.unbound);
-		COUNT("decap-wrong-source", sc.wrong_source);
-		COUNT("decap-malformed", sc.malformed);
-		COUNT("access-wrong-node", sc.wrong_node);
-	}
-#undef COUNT
-	return j;
+	metrics_put(w, &heartbeats, NULL, a->count_heartbeat);
+	metrics_put(w, &unexpected, NULL, a->count_unexpected);
+	metrics_put(w, &proxied, NULL, a->count_proxied);
+	metrics_put(w, &proxied_bad, "not-sealed", a->count_unsealed);
+	metrics_put(w, &proxied_bad, "seal-bad", a->count_sealed_bad);
+	metrics_put(w, &proxy_requests, NULL, sv->requests);
+	metrics_put(w, &proxy_results, "accepted", sv->accepted);
+	metrics_put(w, &proxy_results, "refused", sv->refused);
+	metrics_put(w, &proxy_results, "limited", sv->limited);
+	metrics_put(w, &proxy_results, "not-covered", sv->not_covered);
+	metrics_put(w, &proxy_results, "unmatched", sv->unmatched);
+	metrics_put(w, &store_failures, NULL, a->count_store);
+	metrics_put(w, &leases, NULL, anchoring_count(a->anchoring));
+	metrics_put(w, &bindings, NULL, lm_count(a->lm));
+	metrics_put(w, &locators, NULL, mr_count(a->mr));
+	metrics_put(w, &nodes, NULL, channel_counters(a->channel)->peers);
+	metrics_put(w, &visits, NULL, serving_count(a->serving));
+	serving_each_peer(a->serving, count_peer, by_state);
+	metrics_put(w, &peers, "unknown", by_state[0]);
+	metrics_put(w, &peers, "known", by_state[1]);
+	metrics_put(w, &peers, "connected", by_state[2]);
+	metrics_put(w, &draining, NULL, a->draining);
+	metrics_put(w, &restarts, NULL, a->meta.restart_counter);
 }
 
 static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
@@ -213,7 +233,7 @@ static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *r
 		a->identity.name, "domain", a->identity.credential.domain, "device", a->config.tunnel_device, "pools",
 		pools, "leases", (int)anchoring_count(a->anchoring), "bindings", (int)lm_count(a->lm), "locators",
 		(int)mr_count(a->mr), "nodes", (int)channel_counters(a->channel)->peers, "restart_counter",
-		(int)a->meta.restart_counter, "draining", a->draining, "counters", counters_json(a), "errors", errors);
+		(int)a->meta.restart_counter, "draining", a->draining, "counters", metrics_json(methods_collect, a), "errors", errors);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -348,11 +368,11 @@ int methods_reload(struct amad *a, char *reterr, size_t size)
 		return n;
 	}
 	if (config->port != a->config.port || strcmp(config->tunnel_device, a->config.tunnel_device) ||
-		strcmp(config->control_socket, a->config.control_socket) ||
+		strcmp(config->control_socket, a->config.control_socket) || strcmp(config->metrics, a->config.metrics) ||
 		strcmp(config->identity, a->config.identity) || strcmp(config->state_dir, a->config.state_dir) ||
 		memcmp(&config->pool, &a->config.pool, sizeof(config->pool)))
 		log_warning("conf",
-			"pool, port, tunnel-device, control-socket, identity and state-dir change only with a restart");
+			"pool, port, tunnel-device, control-socket, metrics, identity and state-dir change only with a restart");
 	config->port = a->config.port;
 	memcpy(config->tunnel_device, a->config.tunnel_device, sizeof(config->tunnel_device));
 	config->pool = a->config.pool;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "metrics.h"
+
 #define AT(field) offsetof(struct amad_config, field)
 
 const struct conf_section amad_sections[] = {{.name = "ama"}, {0}};
@@ -37,6 +39,7 @@ const struct conf_setting amad_settings[] = {
 	{"ama", "port", CONF_UINT, AT(port), "7872", 1, 65535, "UDP port of the secure channel"},
 	{"ama", "state-dir", CONF_STRING, AT(state_dir), LOCALSTATEDIR "/lib/dmm/amad", 0, 0, "the store of leases and bindings"},
 	{"ama", "control-socket", CONF_STRING, AT(control_socket), RUNSTATEDIR "/dmm/amad.sock", 0, 0, "where amactl asks"},
+	{"ama", "metrics", CONF_STRING, AT(metrics), "", 0, 0, "serve Prometheus metrics there: a path, or [::1]:PORT"},
 	{"ama", "user", CONF_STRING, AT(user), "", 0, 0, "run as this user with only the capabilities needed"},
 	{"ama", "flush-on-exit", CONF_BOOL, AT(flush_on_exit), "no", 0, 0,
 		"take everything out of the kernel when stopped; without it forwarding goes on"},
@@ -45,7 +48,8 @@ const struct conf_setting amad_settings[] = {
 
 unsigned amad_config_read(const char *path, bool required, struct amad_config *ret, conf_fault_cb *fault, void *ctx)
 {
-	char text[CONF_TEXT + 256];
+	char text[2 * CONF_TEXT + 128];
+	union metrics_address at;
 	unsigned faults;
 
 	memset(ret, 0, sizeof(*ret));
@@ -53,6 +57,12 @@ unsigned amad_config_read(const char *path, bool required, struct amad_config *r
 	if (strlen(ret->tunnel_device) == 0 || strlen(ret->tunnel_device) >= IF_NAMESIZE) {
 		(void)snprintf(text, sizeof(text), "%s: tunnel-device '%s' is not a device name of 1 to %d bytes", path,
 			ret->tunnel_device, IF_NAMESIZE - 1);
+		fault(ctx, text);
+		faults++;
+	}
+	if (ret->metrics[0] && !metrics_address(ret->metrics, &at)) {
+		(void)snprintf(text, sizeof(text), "%s: metrics '%s' is neither the path of a socket nor a port of this machine, as [::1]:9872", path,
+			ret->metrics);
 		fault(ctx, text);
 		faults++;
 	}

@@ -272,6 +272,22 @@ static bool is_mh_run(const uint8_t *buf, size_t len)
 	return rcur_ok(&c);
 }
 
+static void count_types(uint64_t count[CHANNEL_TYPES], const uint8_t *buf, size_t len)
+{
+	struct rcur c = rcur_make(buf, len);
+
+	while (rcur_left(&c)) {
+		size_t more;
+		uint8_t type;
+
+		rcur_skip(&c, 1);
+		more = (size_t)rcur_u8(&c) * 8 + 5;
+		type = rcur_u8(&c);
+		rcur_skip(&c, more);
+		count[type < CHANNEL_TYPES ? type : CHANNEL_TYPES - 1]++;
+	}
+}
+
 static size_t first_mh_len(const uint8_t *mh)
 {
 	return (size_t)mh[1] * 8 + 8;
@@ -634,6 +650,7 @@ int channel_send_flags(struct channel *ch, struct channel_peer *peer, const uint
 	memcpy(c->data + c->len, mh, len);
 	c->len += len;
 	peer->force |= (flags & CHANNEL_FORCE_HANDSHAKE) != 0;
+	count_types(ch->counters.tx_type, mh, len);
 	mark_dirty(ch, peer);
 	return 0;
 }
@@ -678,6 +695,7 @@ int channel_send_probe(struct channel *ch, struct channel_peer *peer, const uint
 		return -EMSGSIZE;
 	if (!s || !peer->has_ep)
 		return -ENOTCONN;
+	count_types(ch->counters.tx_type, mh, len);
 	send_transport(ch, s, mh, len, ip_packet_size - least, CHANNEL_TX_DONTFRAG);
 	return 0;
 }
@@ -1012,6 +1030,7 @@ static void deliver(struct channel *ch, struct channel_peer *peer, const struct 
 	struct channel_rx copy = *rx;
 
 	copy.handshake = handshake;
+	count_types(ch->counters.rx_type, mh, len);
 	if (len)
 		ch->ops->recv(ch->ctx, peer, &copy, mh, len);
 }

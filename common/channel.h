@@ -13,6 +13,7 @@
 #define CHANNEL_PORT	     7872
 #define CHANNEL_DATAGRAM     1232 /* largest UDP payload we send, but for probes: the IPv6 minimum MTU less headers */
 #define CHANNEL_MESSAGE_MAX  1200 /* largest mobility header message (or run of them) in one channel_send() */
+#define CHANNEL_TYPES	     32	  /* message types counted; what is above counts as the last, which is none */
 #define CHANNEL_DATAGRAM_MAX 9216 /* largest UDP payload accepted, and IPv6 packet size of a probe */
 
 struct channel;	     /* made by channel_new(), owned by the daemon, one a UDP port */
@@ -113,6 +114,7 @@ struct channel_counters {
 	uint64_t rx_cookie, tx_cookie;
 	uint64_t rx_discovery, tx_discovery; /* requests and replies alike */
 	uint64_t tx_dropped;	  /* messages that channel_send() took but that never left (peer ended or silent) */
+	uint64_t rx_type[CHANNEL_TYPES], tx_type[CHANNEL_TYPES]; /* mobility messages by MH type: delivered, and taken by channel_send() */
 	uint32_t peers, sessions; /* now */
 };
 

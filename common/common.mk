@@ -4,11 +4,13 @@ libcommon_a_SOURCES = \
 	common/channel.c common/channel.h \
 	common/conf.c common/conf.h \
 	common/control.c common/control.h \
+	common/counters.c common/counters.h \
 	common/credential.c common/credential.h \
 	common/ctl.c common/ctl.h \
 	common/fwd.c common/fwd.h \
 	common/log.c common/log.h \
 	common/loop.c common/loop.h \
+	common/metrics.c common/metrics.h \
 	common/mh.c common/mh.h \
 	common/mhjson.c common/mhjson.h \
 	common/nl.c common/nl.h \

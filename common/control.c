@@ -279,42 +279,52 @@ static void make_directory(const char *path)
 	}
 }
 
+int control_listen(const char *path, const char *product, int *ret_fd, char *reterr)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct stat st;
+	int r, probe, fd;
+
+	if (strlen(path) >= sizeof(un.sun_path)) {
+		(void)snprintf(reterr, CONTROL_ERR, "the path of a socket is longer than %zu bytes: %.100s...", sizeof(un.sun_path) - 1, path);
+		return -ENAMETOOLONG;
+	}
+	(void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	make_directory(path);
+	/* somebody answers there: another daemon runs; nobody does: it is left over from one that was killed */
+	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (probe >= 0 && connect(probe, (struct sockaddr *)&un, sizeof(un)) == 0) {
+		(void)snprintf(reterr, CONTROL_ERR, "another %s answers at %s", product, path);
+		(void)close(probe);
+		return -EADDRINUSE;
+	}
+	if (probe >= 0)
+		(void)close(probe);
+	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) /* not what else a slip of the pen may name */
+		(void)unlink(path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || chmod(path, 0666) < 0 || listen(fd, 16) < 0) {
+		r = -errno;
+		(void)snprintf(reterr, CONTROL_ERR, "cannot open the socket %.100s: %s", path, strerror(-r));
+		if (fd >= 0)
+			(void)close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
 int control_new(struct loop *loop, const struct control_config *cfg, struct control **ret, char *reterr)
 {
 	struct control *c = calloc(1, sizeof(*c));
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int r, probe;
+	int r;
 
 	if (!c)
 		return -ENOMEM;
 	c->loop = loop;
 	c->cfg = *cfg;
-	c->fd = -1;
-	if (strlen(cfg->path) >= sizeof(un.sun_path)) {
-		(void)snprintf(reterr, CONTROL_ERR, "control socket path is longer than %zu bytes", sizeof(un.sun_path) - 1);
-		free(c);
-		return -ENAMETOOLONG;
-	}
-	(void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", cfg->path);
-	make_directory(cfg->path);
-	/* somebody answers there: another daemon runs; nobody does: it is left over from one that was killed */
-	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (probe >= 0 && connect(probe, (struct sockaddr *)&un, sizeof(un)) == 0) {
-		(void)snprintf(reterr, CONTROL_ERR, "another %s answers at %s", cfg->product, cfg->path);
-		(void)close(probe);
-		free(c);
-		return -EADDRINUSE;
-	}
-	if (probe >= 0)
-		(void)close(probe);
-	(void)unlink(cfg->path);
-	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (c->fd < 0 || bind(c->fd, (struct sockaddr *)&un, sizeof(un)) < 0 || chmod(cfg->path, 0666) < 0 ||
-		listen(c->fd, 16) < 0) {
-		r = -errno;
-		(void)snprintf(reterr, CONTROL_ERR, "cannot open the control socket %.100s: %s", cfg->path, strerror(-r));
-		if (c->fd >= 0)
-			(void)close(c->fd);
+	r = control_listen(cfg->path, cfg->product, &c->fd, reterr);
+	if (r < 0) {
 		free(c);
 		return r;
 	}

@@ -34,6 +34,10 @@ struct control_config {
 	void *ctx;
 };
 
+/* A Unix socket to accept on, mode 0666, in place of one that was left over; its directory is made if missing. Returns 0, or -errno with a sentence
+ * in reterr: another product answers there. */
+int control_listen(const char *path, const char *product, int *ret_fd, char *reterr);
+
 /* Open the socket (mode 0666: whoever may look may call; methods that change something are privileged) and serve it.
  * INTERFACE.Monitor streams events. Returns 0, or -errno with a sentence in reterr. */
 int control_new(struct loop *loop, const struct control_config *cfg, struct control **ret, char *reterr);

@@ -19,7 +19,7 @@ struct loop {
 	struct ev_loop *ev;
 	ev_prepare prepare;
 	ev_check check;
-	uint64_t now_us;
+	uint64_t now_us, started_us;
 	struct {
 		void (*cb)(void *ctx);
 		void *ctx;
@@ -51,6 +51,11 @@ uint64_t loop_wall_ns(void)
 
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t loop_started_us(const struct loop *l)
+{
+	return l->started_us;
 }
 
 uint64_t loop_now_us(const struct loop *l)
@@ -120,7 +125,7 @@ int loop_new(struct loop **ret)
 		return -ENOMEM;
 	}
 	l->jump_fd = -1;
-	l->now_us = loop_clock_us();
+	l->now_us = l->started_us = loop_clock_us();
 	ev_prepare_init(&l->prepare, prepare_cb);
 	l->prepare.data = l;
 	ev_prepare_start(l->ev, &l->prepare);

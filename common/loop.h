@@ -24,6 +24,8 @@ void loop_turn(struct loop *l);
 
 /* CLOCK_MONOTONIC in microseconds, read once a turn. */
 uint64_t loop_now_us(const struct loop *l);
+/* That clock at loop_new. */
+uint64_t loop_started_us(const struct loop *l);
 /* Read the clock now: for measuring within a turn. */
 uint64_t loop_clock_us(void);
 /* Wall clock, nanoseconds since 1970. */

@@ -274,11 +274,21 @@ size_t mh_layout_size(const struct mh_layout *layout, bool *ret_open)
 	return size;
 }
 
-const char *mh_type_name(uint8_t type)
+bool mh_type_is_known(uint8_t type)
 {
 	for (size_t i = 0; i < N(messages); i++)
 		if (messages[i].type == type)
-			return messages[i].first ? "binding_revocation" : messages[i].name;
+			return true;
+	return false;
+}
+
+const char *mh_type_name(uint8_t type)
+{
+	for (size_t i = 0; i < N(messages); i++)
+		if (messages[i].type == type && !messages[i].first)
+			return messages[i].name;
+	if (type == MH_REVOCATION) /* its two messages have names of their own */
+		return "binding_revocation";
 	return "unknown";
 }
 

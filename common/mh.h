@@ -110,7 +110,8 @@ enum mh_status {
 	MH_STATUS_INVALID_COA = 174,
 };
 const char *mh_status_name(uint8_t status);
-const char *mh_type_name(uint8_t type);
+bool mh_type_is_known(uint8_t type);
+const char *mh_type_name(uint8_t type); /* "binding_update"; "unknown" */
 
 struct mh_bu {
 	uint16_t sequence;

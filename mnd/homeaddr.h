@@ -20,6 +20,7 @@ enum homeaddr_state {
 	HOMEADDR_RELEASING,  /* the grace time is over: the release is out */
 	HOMEADDR_RELEASED,   /* final: the owner removes it */
 };
+#define HOMEADDR_STATES (HOMEADDR_RELEASED + 1)
 const char *homeaddr_state_name(enum homeaddr_state state);
 
 /* Why the present state was entered. */

@@ -109,44 +109,75 @@ static json_t *history_json(struct mnd *m)
 	return list;
 }
 
-static json_t *counters_json(struct mnd *m)
-{
-	const struct channel_counters *cc = channel_counters(m->channel);
-	const struct transport_counters *tc = transport_counters(m->transport);
-	const struct fwd_counters *fc = fwd_counters(m->set);
-	const struct nl_counters *nc = nl_counters(m->nl);
-	struct srccheck_counters sc = {0};
-	json_t *j = json_object();
-	char name[96];
+/* --- counters and metrics -------------------------------------------------------------------------------------- */
 
-	for (int i = 0; i < CHANNEL_WHY_COUNT; i++) {
-		(void)snprintf(name, sizeof(name), "channel-%s", channel_why_name((enum channel_why)i));
-		(void)json_object_set_new(j, name, json_integer((json_int_t)cc->why[i]));
+static const struct metric unmatched = {
+	"mnd_acknowledgements_unmatched_total", METRIC_COUNTER, NULL, "ba-unmatched", "Acknowledgements that nobody waits for"};
+static const struct metric adverts_ignored = {
+	"mnd_router_advertisements_ignored_total", METRIC_COUNTER, NULL, "ra-ignored", "Router advertisements that were malformed or from elsewhere"};
+static const struct metric anchor_restarts = {
+	"mnd_anchor_restarts_total", METRIC_COUNTER, NULL, "anchor-restarts", "Anchors heard of that had restarted and may have lost bindings"};
+static const struct metric handovers = {"mnd_handovers_total", METRIC_COUNTER, NULL, "handovers", "Moves to another attachment"};
+static const struct metric handover_time = {"mnd_handover_duration_seconds", METRIC_HISTOGRAM, NULL, NULL,
+	"From a usable care-of address to the acknowledgement that sessions wait for, in seconds"};
+static const struct metric homes = {"mnd_home_addresses", METRIC_GAUGE, "state", NULL, "Home addresses by state; each is a lease"};
+static const struct metric leases = {"mnd_leases", METRIC_GAUGE, NULL, NULL, "Leases held"};
+static const struct metric bindings = {"mnd_bindings", METRIC_GAUGE, NULL, NULL, "Bindings that anchors acknowledged"};
+static const struct metric sessions_now = {"mnd_sessions", METRIC_GAUGE, NULL, NULL, "Sockets that use a home address"};
+static const struct metric peers = {"mnd_peers", METRIC_GAUGE, NULL, NULL, "AMAs that are known"};
+static const struct metric pins_now = {"mnd_pins", METRIC_GAUGE, NULL, NULL, "Cgroups that are pinned to a home address"};
+static const struct metric attached = {"mnd_attachments_usable", METRIC_GAUGE, NULL, NULL, "Interfaces with a router and a care-of address"};
+
+static void collect_state(const struct mnd *m, struct metrics *w)
+{
+	unsigned by_state[HOMEADDR_STATES] = {0}, n_leases = 0, n_bindings = 0, n_sessions = 0, n_peers = 0, n_pins = 0, n_usable = 0;
+
+	for (unsigned i = 0; i < HOMES; i++) {
+		const struct home *x = &m->homes[i];
+
+		if (!x->used)
+			continue;
+		by_state[x->h.state]++;
+		n_leases += x->h.known;
+		n_bindings += x->h.confirmed == LU_BIND;
+		n_sessions += x->sessions;
 	}
-	for (int i = 0; i < MH_WHY_N; i++)
-		(void)json_object_set_new(j, mh_why_name((enum mh_why)i), json_integer((json_int_t)m->counter_mh[i]));
-	for (int i = 0; i < FWD_KINDS; i++) {
-		(void)snprintf(name, sizeof(name), "restored-%s", fwd_kind_name((enum fwd_kind)i));
-		(void)json_object_set_new(j, name, json_integer((json_int_t)fc->restored[i]));
-		(void)snprintf(name, sizeof(name), "kernel-refused-%s", fwd_kind_name((enum fwd_kind)i));
-		(void)json_object_set_new(j, name, json_integer((json_int_t)fc->failures[i]));
-	}
-	(void)json_object_set_new(j, "restored-device", json_integer((json_int_t)m->counter_device));
-	(void)json_object_set_new(j, "channel-tx-initiation", json_integer((json_int_t)cc->tx_initiation));
-	(void)json_object_set_new(j, "channel-tx-transport", json_integer((json_int_t)cc->tx_transport));
-	(void)json_object_set_new(j, "udp-rx", json_integer((json_int_t)tc->rx));
-	(void)json_object_set_new(j, "udp-tx", json_integer((json_int_t)tc->tx));
-	(void)json_object_set_new(j, "udp-tx-unreachable", json_integer((json_int_t)tc->tx_unreachable));
-	(void)json_object_set_new(j, "netlink-overruns", json_integer((json_int_t)nc->overruns));
-	(void)json_object_set_new(j, "ba-unmatched", json_integer((json_int_t)m->counter_ba_unmatched));
-	(void)json_object_set_new(j, "ra-ignored", json_integer((json_int_t)m->counter_ra_ignored));
-	if (m->srccheck && srccheck_counters(m->srccheck, &sc) == 0) {
-		(void)json_object_set_new(j, "decap-passed", json_integer((json_int_t)sc.passed));
-		(void)json_object_set_new(j, "decap-unbound", json_integer((json_int_t)sc.unbound));
-		(void)json_object_set_new(j, "decap-wrong-source", json_integer((json_int_t)sc.wrong_source));
-		(void)json_object_set_new(j, "decap-malformed", json_integer((json_int_t)sc.malformed));
-	}
-	return j;
+	for (unsigned i = 0; i < ANCHORS; i++)
+		n_peers += m->anchors[i].used;
+	for (unsigned i = 0; i < PINS; i++)
+		n_pins += m->pins[i].cgroup[0] != '\0';
+	for (unsigned i = 0; i < m->attach.n; i++)
+		n_usable += m->attach.at[i].usable_us != 0;
+	for (unsigned i = 0; i < HOMEADDR_STATES; i++)
+		metrics_put(w, &homes, homeaddr_state_name((enum homeaddr_state)i), by_state[i]);
+	metrics_put(w, &leases, NULL, n_leases);
+	metrics_put(w, &bindings, NULL, n_bindings);
+	metrics_put(w, &sessions_now, NULL, n_sessions);
+	metrics_put(w, &peers, NULL, n_peers);
+	metrics_put(w, &pins_now, NULL, n_pins);
+	metrics_put(w, &attached, NULL, n_usable);
+}
+
+void methods_collect(void *ctx, struct metrics *w)
+{
+	const struct mnd *m = ctx;
+	const struct counters_parts parts = {.version = PACKAGE_VERSION,
+		.channel = m->channel,
+		.transport = m->transport,
+		.set = m->set,
+		.nl = m->nl,
+		.srccheck = m->srccheck,
+		.loop = m->loop,
+		.mh = m->counter_mh,
+		.restored_device = m->counter_device};
+
+	counters_put(w, &parts);
+	metrics_put(w, &unmatched, NULL, m->counter_ba_unmatched);
+	metrics_put(w, &adverts_ignored, NULL, m->counter_ra_ignored);
+	metrics_put(w, &anchor_restarts, NULL, m->counter_anchor_restarts);
+	metrics_put(w, &handovers, NULL, m->n_history);
+	metrics_put_histogram(w, &handover_time, &m->handover_time);
+	collect_state(m, w);
 }
 
 static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
@@ -158,7 +189,7 @@ static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *r
 	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "version", PACKAGE_VERSION, "uptime_s",
 		(double)(loop_now_us(m->loop) - m->started_us) / SEC, "node", m->identity.name, "domain",
 		m->identity.credential.domain, "device", m->config.tunnel_device, "attachments", attachments_json(m),
-		"home_addresses", homes_json(m), "handovers", history_json(m), "counters", counters_json(m));
+		"home_addresses", homes_json(m), "handovers", history_json(m), "counters", metrics_json(methods_collect, m));
 	return *ret ? 0 : -ENOMEM;
 }
 

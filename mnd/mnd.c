@@ -955,8 +955,9 @@ int mnd_reload(struct mnd *m, char *reterr, size_t size)
 		return -EINVAL;
 	}
 	if (config->port != m->config.port || strcmp(config->tunnel_device, m->config.tunnel_device) ||
-		strcmp(config->control_socket, m->config.control_socket) || strcmp(config->identity, m->config.identity))
-		log_warning("conf", "port, tunnel-device, control-socket and identity change only with a restart");
+		strcmp(config->control_socket, m->config.control_socket) || strcmp(config->metrics, m->config.metrics) ||
+		strcmp(config->identity, m->config.identity))
+		log_warning("conf", "port, tunnel-device, control-socket, metrics and identity change only with a restart");
 	config->port = m->config.port;
 	memcpy(config->tunnel_device, m->config.tunnel_device, sizeof(config->tunnel_device));
 	n = trust_load(config->trusted_domains, &m->identity, trusted, err);
@@ -1037,6 +1038,11 @@ static int open_all(struct mnd *m, char *reterr)
 	r = control_new(m->loop, &control, &m->control, reterr);
 	if (r < 0)
 		return r;
+	if (m->config.metrics[0]) {
+		r = metrics_server_new(m->loop, m->config.metrics, "mnd", methods_collect, m, &m->metrics, reterr);
+		if (r < 0)
+			return r;
+	}
 	r = nl_new(&nl_ops, m, &m->nl, reterr);
 	if (r < 0)
 		return r;
@@ -1221,6 +1227,7 @@ void mnd_free(struct mnd *m)
 	if (m->ra_fd >= 0)
 		(void)close(m->ra_fd);
 	nl_free(m->nl);
+	metrics_server_free(m->metrics);
 	control_free(m->control);
 	loop_free(m->loop);
 	identity_done(&m->identity);

@@ -12,6 +12,7 @@
 #include "attach.h"
 #include "channel.h"
 #include "control.h"
+#include "counters.h"
 #include "homeaddr.h"
 #include "log.h"
 #include "lu.h"
@@ -113,6 +114,7 @@ struct mnd {
 	struct transport *transport;
 	struct channel *channel;
 	struct control *control;
+	struct metrics_server *metrics; /* NULL = off */
 	struct session *session;
 	struct srccheck *srccheck;
 	int ra_fd;
@@ -142,7 +144,8 @@ struct mnd {
 	int pin_fd; /* inotify: a pinned cgroup is empty */
 	bool dirty, resync, tunnel_lost, need_source, source_known, stopping;
 	uint64_t started_us, sysctl_off;
-	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device;
+	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device, counter_anchor_restarts;
+	struct histogram handover_time; /* usable -> acknowledged */
 	struct handover history[HISTORY];
 	unsigned n_history; /* ever */
 };
@@ -209,6 +212,9 @@ void pinning_read_news(void *ctx);
 /* The methods Pin and ListPins (control_method_cb). Pin: the rule is in the kernel when it is answered. */
 int pinning_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
 int pinning_list(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
+
+/* --- mnd/methods.c: all that is counted (metrics_collect_cb); ctx is the mnd */
+void methods_collect(void *ctx, struct metrics *w);
 
 extern const struct channel_ops signalling_channel_ops;
 /* --- mnd/methods.c: what mnctl asks; the interface org.dmm.mnd in the words of Varlink, and its methods */

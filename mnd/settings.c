@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "metrics.h"
+
 #define AT(field) offsetof(struct mnd_config, field)
 #define IF(field) offsetof(struct mnd_interface, field)
 
@@ -35,6 +37,7 @@ const struct conf_setting mnd_settings[] = {
 	{"mnd", "port", CONF_UINT, AT(port), "7872", 1, 65535, "UDP port of the secure channel"},
 	{"mnd", "state", CONF_STRING, AT(state), LOCALSTATEDIR "/lib/dmm/mnd/state.json", 0, 0, "kept over a restart"},
 	{"mnd", "control-socket", CONF_STRING, AT(control_socket), RUNSTATEDIR "/dmm/mnd.sock", 0, 0, "where mnctl asks"},
+	{"mnd", "metrics", CONF_STRING, AT(metrics), "", 0, 0, "serve Prometheus metrics there: a path, or [::1]:PORT"},
 	{"mnd", "user", CONF_STRING, AT(user), "", 0, 0, "run as this user with only the capabilities needed"},
 	{"mnd", "pins", CONF_BOOL, AT(pins), "yes", 0, 0, "let users pin programs to a home address (hoa-exec)"},
 	{"mnd", "flush-on-exit", CONF_BOOL, AT(flush_on_exit), "no", 0, 0, "release everything when stopped"},
@@ -45,7 +48,8 @@ const struct conf_setting mnd_settings[] = {
 
 unsigned mnd_config_read(const char *path, bool required, struct mnd_config *ret, conf_fault_cb *fault, void *ctx)
 {
-	char text[CONF_TEXT + 128];
+	char text[2 * CONF_TEXT];
+	union metrics_address at;
 	unsigned faults;
 
 	memset(ret, 0, sizeof(*ret));
@@ -53,6 +57,12 @@ unsigned mnd_config_read(const char *path, bool required, struct mnd_config *ret
 	if (strlen(ret->tunnel_device) == 0 || strlen(ret->tunnel_device) >= IF_NAMESIZE) {
 		(void)snprintf(text, sizeof(text), "%s: tunnel-device '%s' is not a device name of 1 to %d bytes", path,
 			ret->tunnel_device, IF_NAMESIZE - 1);
+		fault(ctx, text);
+		faults++;
+	}
+	if (ret->metrics[0] && !metrics_address(ret->metrics, &at)) {
+		(void)snprintf(text, sizeof(text), "%s: metrics '%s' is neither the path of a socket nor a port of this machine, as [::1]:9872", path,
+			ret->metrics);
 		fault(ctx, text);
 		faults++;
 	}

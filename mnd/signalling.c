@@ -232,6 +232,7 @@ static void handover_acked(struct mnd *m, const struct home *x, uint64_t now_us)
 		return;
 	ho->sent_us = x->bu.begun_us;
 	ho->acked_us = now_us;
+	histogram_add(&m->handover_time, now_us - ho->usable_us);
 }
 
 static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *msg)
@@ -440,6 +441,7 @@ static void on_heartbeat(struct mnd *m, struct anchor *a, const struct mh_msg *m
 		return;
 	if (a->restart_known && a->restart_counter != counter) {
 		a->restarts++;
+		m->counter_anchor_restarts++;
 		log_notice("lu", "%s restarted and may have lost bindings: registering again", a->credential.node);
 		mnd_emit(m, "anchor_restarted", json_pack("{s:s, s:I}", "anchor", a->credential.node, "restart_counter", (json_int_t)counter));
 	}

@@ -103,6 +103,20 @@ tests_fuzz_fuzz_ra_LDADD = libmndcore.a libcommon.a
 endif
 EXTRA_DIST += tests/fuzz/seeds/conf tests/fuzz/seeds/ra
 
+# --- metrics -----------------------------------------------------------------
+# test_metrics includes metrics.c: it looks at its limits and clients.
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_metrics
+tests_unit_test_metrics_LDADD = libcommon.a $(EV_LIBS) $(JANSSON_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_metrics
+endif
+if FUZZER
+noinst_PROGRAMS += tests/fuzz/fuzz_metrics
+tests_fuzz_fuzz_metrics_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_metrics_LDADD = libcommon.a $(EV_LIBS) $(JANSSON_LIBS)
+endif
+EXTRA_DIST += tests/fuzz/seeds/metrics
+
 # --- mobility header ---------------------------------------------------------
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_wire tests/unit/test_mh

@@ -874,6 +874,7 @@ static void each_reason_has_a_name_of_its_own(void **state)
 	assert_string_equal(mh_status_name(180), "cannot support multipath binding");
 	assert_string_equal(mh_status_name(181), "refused, unknown code");
 	assert_string_equal(mh_type_name(MH_REVOCATION), "binding_revocation");
+	assert_string_equal(mh_type_name(MH_EXPERIMENTAL), "experimental"); /* which a relay is, too */
 	assert_string_equal(mh_type_name(99), "unknown");
 }
 
