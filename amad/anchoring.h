@@ -26,6 +26,7 @@ struct lease {
 	bool has_sequence;
 	bool revoked;	   /* it ends when the node has been told */
 	uint16_t sequence; /* last accepted, with has_sequence */
+	uint16_t wish;	   /* the node's number of the request that it was given for, 0 = none; not kept over a restart */
 	uint32_t ifindex;  /* the node is on this link, 0 = it is not */
 	char node[];	   /* its name */
 };

@@ -61,6 +61,7 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 		r = anchoring_allocate(a->anchoring, u->key, u->node, a->config.leases_a_node, now_us + granted_us, &l);
 		if (r < 0)
 			return r == -ENOSPC ? MH_STATUS_RESOURCES : MH_STATUS_UNSPECIFIED;
+		l->wish = DMMOPT_LEASE_WISHED(u->lease.flags);
 	} else {
 		anchoring_renew(a->anchoring, l, now_us + granted_us);
 	}
@@ -162,6 +163,17 @@ static bool forwards(struct amad *a, const struct update *u)
 	       serving_forward(a->serving, u->key, &u->prefix, &u->care_of, &u->rx->ep.local, loop_now_us(a->loop));
 }
 
+/* The prefix that the node got when it asked before with the same number. */
+static struct lease *find_wish(const struct amad *a, const struct update *u)
+{
+	uint16_t wish = DMMOPT_LEASE_WISHED(u->lease.flags);
+	struct lease *l = wish ? anchoring_find_key(a->anchoring, u->key) : NULL;
+
+	while (l && l->wish != wish)
+		l = l->next_of_key;
+	return l;
+}
+
 static uint8_t handle_update(struct amad *a, const struct update *u, struct pending *p, uint64_t cookie)
 {
 	const struct mh_bu *bu = &u->msg->bu;
@@ -176,8 +188,8 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 			return MH_STATUS_NOT_AUTHORISED_HNP;
 		l = NULL;
 	}
-	if (attach && !l && !(u->lease.flags & DMMOPT_LEASE_NEW))
-		l = anchoring_find_key(a->anchoring, u->key); /* the answer to its first request was lost */
+	if (attach && !l) /* the answer to its first request was lost */
+		l = u->lease.flags & DMMOPT_LEASE_NEW ? find_wish(a, u) : anchoring_find_key(a->anchoring, u->key);
 	if (!l && !attach && forwards(a, u))
 		return MH_STATUS_OK;
 	if (!l && !attach)

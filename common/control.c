@@ -20,6 +20,10 @@
 #define OUT_BYTES  (64u << 20) /* a list of 100,000 bindings fits */
 #define READ_BYTES 4096
 
+struct control_call {
+	struct client *client; /* NULL = it has gone */
+};
+
 struct client {
 	struct client *prev, *next;
 	struct control *control;
@@ -28,6 +32,7 @@ struct client {
 	struct ucred cred;
 	bool monitors, dead;
 	bool oneway; /* the present call wants no answer */
+	struct control_call *waits; /* for the answer to this one */
 	char *in, *out;
 	size_t in_len, out_len, out_at, out_size;
 };
@@ -40,13 +45,15 @@ struct control {
 	struct loop_io io;
 	struct client *clients;
 	unsigned n_clients, n_monitors;
-	const struct client *calling;
+	struct client *calling;
 };
 
 static void client_free(struct client *k)
 {
 	struct control *c = k->control;
 
+	if (k->waits)
+		k->waits->client = NULL;
 	loop_io_stop(&k->io);
 	(void)close(k->fd);
 	DL_DELETE(c->clients, k);
@@ -114,6 +121,19 @@ static void reply_error(struct client *k, const char *error, json_t *parameters)
 	client_send(k, json_pack("{s:s, s:o}", "error", error, "parameters", parameters ? parameters : json_object()));
 }
 
+static void reply(struct client *k, int failed, json_t *ret, const char *err)
+{
+	char name[128];
+
+	if (failed >= 0) {
+		client_send(k, json_pack("{s:o}", "parameters", ret ? ret : json_object()));
+		return;
+	}
+	(void)snprintf(name, sizeof(name), "%s.Failed", k->control->cfg.interface);
+	json_decref(ret);
+	reply_error(k, name, json_pack("{s:s}", "message", err));
+}
+
 static bool may(const struct client *k)
 {
 	return k->cred.uid == 0 || k->cred.uid == geteuid();
@@ -155,13 +175,8 @@ static void own_method(struct client *k, const char *method, const json_t *call)
 		failed = m->cb(c->cfg.ctx, parameters, &ret, err);
 		c->calling = NULL;
 		json_decref(none);
-		if (failed < 0) {
-			(void)snprintf(name, sizeof(name), "%s.Failed", c->cfg.interface);
-			json_decref(ret);
-			reply_error(k, name, json_pack("{s:s}", "message", err));
-			return;
-		}
-		client_send(k, json_pack("{s:o}", "parameters", ret ? ret : json_object()));
+		if (failed != CONTROL_LATER)
+			reply(k, failed, ret, err);
 		return;
 	}
 	reply_error(k, "org.varlink.service.MethodNotFound", json_pack("{s:s}", "method", method));
@@ -206,14 +221,27 @@ static void call(struct client *k, const char *text)
 
 		reply_no_interface(k, method, dot ? (size_t)(dot - method) : 0);
 	}
-	k->oneway = false;
+	if (!k->waits)
+		k->oneway = false;
 	json_decref(j);
+}
+
+static void read_calls(struct client *k)
+{
+	char *end;
+
+	while (!k->dead && !k->waits && (end = memchr(k->in, '\0', k->in_len))) {
+		size_t used = (size_t)(end - k->in) + 1;
+
+		call(k, k->in);
+		memmove(k->in, k->in + used, k->in_len - used);
+		k->in_len -= used;
+	}
 }
 
 static void client_io(void *ctx)
 {
 	struct client *k = ctx;
-	char *end;
 	ssize_t n;
 
 	client_flush(k);
@@ -231,13 +259,7 @@ static void client_io(void *ctx)
 		else if (n == 0 || (errno != EAGAIN && errno != EINTR))
 			k->dead = true;
 	}
-	while (!k->dead && (end = memchr(k->in, '\0', k->in_len))) {
-		size_t used = (size_t)(end - k->in) + 1;
-
-		call(k, k->in);
-		memmove(k->in, k->in + used, k->in_len - used);
-		k->in_len -= used;
-	}
+	read_calls(k);
 	if (k->dead || k->in_len > IN_BYTES)
 		client_free(k);
 }
@@ -353,6 +375,34 @@ void control_free(struct control *c)
 const struct ucred *control_caller(const struct control *c)
 {
 	return &c->calling->cred;
+}
+
+struct control_call *control_defer(struct control *c)
+{
+	struct control_call *call = calloc(1, sizeof(*call));
+
+	if (call) {
+		call->client = c->calling;
+		c->calling->waits = call;
+	}
+	return call;
+}
+
+void control_answer(struct control_call *later, int failed, json_t *ret, const char *err)
+{
+	struct client *k = later->client;
+
+	free(later);
+	if (!k) {
+		json_decref(ret);
+		return;
+	}
+	k->waits = NULL;
+	reply(k, failed, ret, err);
+	k->oneway = false;
+	read_calls(k);
+	if (k->dead) /* as below */
+		(void)shutdown(k->fd, SHUT_RDWR);
 }
 
 bool control_is_monitored(const struct control *c)

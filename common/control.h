@@ -9,14 +9,15 @@
 #include "loop.h"
 
 struct control;
-struct control_call;
+struct control_call; /* one that is answered later: see control_defer */
 
 #define CONTROL_ERR 256
+#define CONTROL_LATER 1
 
 /* One method of the daemon's interface.
  *   parameters  of the call, an object, the server's
  *   *ret        the reply's parameters, a new reference that passes to the server; NULL = {}
- * Returns 0, or -errno with a sentence in reterr (CONTROL_ERR bytes): the caller gets INTERFACE.Failed. */
+ * Returns 0, or -errno with a sentence in reterr (CONTROL_ERR bytes): the caller gets INTERFACE.Failed; or CONTROL_LATER after control_defer. */
 typedef int control_method_cb(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
 
 struct control_method {
@@ -45,6 +46,12 @@ void control_free(struct control *c);
 
 /* Who makes the call that a method is answering (SO_PEERCRED: as it was when it connected). */
 const struct ucred *control_caller(const struct control *c);
+
+/* The call that a method is answering is answered later: the method returns CONTROL_LATER, and its owner calls control_answer once, whether the caller
+ * is still there or not. Until then nothing else of this caller is read. NULL = no memory. */
+struct control_call *control_defer(struct control *c);
+/* Answer it: with ret (the reference passes; NULL = {}) if failed is 0, else with the sentence in err. */
+void control_answer(struct control_call *call, int failed, json_t *ret, const char *err);
 
 /* True while somebody listens, so that events nobody hears need not be made. */
 bool control_is_monitored(const struct control *c);

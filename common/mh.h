@@ -192,6 +192,9 @@ enum dmmopt_type {
 #define DMMOPT_LEASE_ATTACH 0x1 /* the sender is on this anchor's link: route natively */
 #define DMMOPT_LEASE_NEW    0x2 /* another prefix than the one it has */
 #define DMMOPT_LEASE_DRAIN  0x4 /* in an answer: the anchor is being drained, begin nothing new on this prefix */
+/* With NEW: the node's number of this wish, so that asking again after a lost answer gets the same prefix; 0 = each is another wish. */
+#define DMMOPT_LEASE_WISH(n)   ((uint32_t)(n) << 16)
+#define DMMOPT_LEASE_WISHED(f) ((uint16_t)((f) >> 16))
 struct dmmopt_lease {
 	uint32_t lifetime_s; /* wanted or granted; 0 = release */
 	uint32_t flags;

@@ -12,10 +12,13 @@
 #include <ftw.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ctl.h"
@@ -27,21 +30,38 @@
 /* As env(1) and ip(8): what is not the command's own status. */
 enum { NO_MOBILITY = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 
-static struct ctl ctl = {.program = "hoa-exec", .daemon = "mnd", .interface = "org.dmm.mnd", .socket = RUNSTATEDIR "/dmm/mnd.sock"};
+#define DEFAULT_SOCKET RUNSTATEDIR "/dmm/mnd.sock"
+
+static struct ctl ctl = {.program = "hoa-exec", .daemon = "mnd", .interface = "org.dmm.mnd", .socket = DEFAULT_SOCKET};
+
+/* What was asked for, as the options say it. */
+static struct {
+	const char *type, *address, *anchor;
+	bool fresh, best_effort, in_place, of_user;
+	long pid; /* 0 = this process */
+} wish;
 
 static void usage(FILE *f)
 {
 	(void)fputs("usage: hoa-exec [OPTIONS] [--] COMMAND [ARG...]\n"
 		    "       hoa-exec [OPTIONS] --pid PID\n"
-		    "       hoa-exec [OPTIONS] identify [PID]\n"
-		    "       hoa-exec [OPTIONS] pids ADDRESS\n\n"
+		    "       hoa-exec [OPTIONS] enable|disable UNIT\n"
+		    "       hoa-exec identify [PID]\n"
+		    "       hoa-exec pids ADDRESS\n\n"
 		    "Runs a command, and all that it starts, on one home address, whatever network this machine is in.\n\n"
+		    "  -t, --type TYPE        session (default): the address is kept as long as the command lives; fixed: for good;\n"
+		    "                         graceful: after a move new sockets take the new network's, old ones keep theirs\n"
 		    "  -a, --address ADDRESS  on this home address ('mnctl leases' lists them)\n"
 		    "  -n, --anchor NAME      on the home address of this anchor\n"
+		    "  -N, --new              on a new one, which no other program takes\n"
 		    "  -p, --pid PID          pin a process that runs, for the sockets it opens from now on\n"
+		    "  -c, --cgroup           pin the cgroup that hoa-exec runs in, as a whole (for units)\n"
 		    "  -b, --best-effort      run the command unpinned when it cannot be pinned\n"
+		    "  -u, --user             with enable and disable: a unit of yours\n"
 		    "  -s, --socket PATH      control socket of mnd\n"
 		    "  -h, --help, --version\n\n"
+		    "  enable UNIT            a systemd service is pinned whenever it is started\n"
+		    "  disable UNIT           it no longer is\n"
 		    "  identify [PID]         print the home address a process is pinned to\n"
 		    "  pids ADDRESS           print the processes that are pinned to it\n\n"
 		    "Exit status: the command's; 125 no home address, 126 the command cannot be run, 127 it is not found. See hoa-exec(1).\n",
@@ -153,30 +173,209 @@ static int pids(const char *text)
 	return status;
 }
 
+/* --- units of systemd ------------------------------------------------------------------------------------------- */
+
+/* Where the drop-in of a unit is, its directory in dir. False after saying why not. */
+static bool drop_in_of(const char *unit, char dir[PATH_MAX], char path[PATH_MAX])
+{
+	const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME"), *dot = strrchr(unit, '.');
+	char parent[PATH_MAX];
+	int n;
+
+	if (strchr(unit, '/') || !*unit || (dot && strcmp(dot, ".service") != 0)) {
+		(void)fprintf(stderr, "hoa-exec: '%s' is not the name of a service: only services start programs that can be pinned\n", unit);
+		return false;
+	}
+	if (!wish.of_user)
+		n = snprintf(parent, sizeof(parent), "/etc/systemd/system");
+	else if (config && *config)
+		n = snprintf(parent, sizeof(parent), "%s/systemd/user", config);
+	else
+		n = snprintf(parent, sizeof(parent), "%s/.config/systemd/user", home ? home : "");
+	if (n >= PATH_MAX || snprintf(dir, PATH_MAX, "%s/%s%s.d", parent, unit, dot ? "" : ".service") >= PATH_MAX ||
+		snprintf(path, PATH_MAX, "%s/50-hoa-exec.conf", dir) >= PATH_MAX) {
+		(void)fprintf(stderr, "hoa-exec: the name of the unit is too long\n");
+		return false;
+	}
+	return true;
+}
+
+static void make_directories(char *path)
+{
+	for (char *p = path + 1; (p = strchr(p, '/')); p++) {
+		*p = '\0';
+		(void)mkdir(path, 0755);
+		*p = '/';
+	}
+	(void)mkdir(path, 0755);
+}
+
+/* systemd reads its units again. Where it does not run, it will when it starts. */
+static void reload_units(void)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0) {
+		(void)execlp("systemctl", "systemctl", wish.of_user ? "--user" : "--system", "daemon-reload", (char *)NULL);
+		_exit(NOT_FOUND);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0)
+		(void)fprintf(stderr, "hoa-exec: systemd did not read its units again: run 'systemctl %sdaemon-reload'\n", wish.of_user ? "--user " : "");
+}
+
+/* The program runs before those of the unit, in its cgroup, and pins that. */
+static int enable(const char *unit)
+{
+	char dir[PATH_MAX], path[PATH_MAX], self[PATH_MAX] = "";
+	struct in6_addr address;
+	FILE *f;
+
+	if (!drop_in_of(unit, dir, path))
+		return CTL_USAGE;
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
+		(void)snprintf(self, sizeof(self), "hoa-exec"); /* systemd looks for it */
+	if ((wish.anchor && wish.anchor[strspn(wish.anchor, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")]) ||
+		(wish.address && inet_pton(AF_INET6, wish.address, &address) != 1) || strchr(ctl.socket, ' ')) {
+		(void)fprintf(stderr, "hoa-exec: an anchor's name has letters, digits, '.', '_' and '-', an address is an IPv6 address, and no path has blanks\n");
+		return CTL_USAGE;
+	}
+	make_directories(dir);
+	f = fopen(path, "we");
+	if (f) {
+		/* "+": with full privileges, whatever the unit's own programs run with */
+		(void)fprintf(f, "# made by 'hoa-exec enable'; 'hoa-exec disable' removes it\n%s[Service]\nExecStartPre=%s%s --cgroup",
+			wish.of_user ? "" : "[Unit]\nWants=mnd.service\nAfter=mnd.service\n\n", wish.of_user ? "" : "+", self);
+		if (strcmp(ctl.socket, DEFAULT_SOCKET) != 0)
+			(void)fprintf(f, " --socket %s", ctl.socket);
+		if (wish.type)
+			(void)fprintf(f, " --type %s", wish.type);
+		if (wish.address)
+			(void)fprintf(f, " --address %s", wish.address);
+		if (wish.anchor)
+			(void)fprintf(f, " --anchor %s", wish.anchor);
+		(void)fprintf(f, "%s%s\n", wish.fresh ? " --new" : "", wish.best_effort ? " --best-effort" : "");
+	}
+	if (!f || fclose(f) != 0) {
+		(void)fprintf(stderr, "hoa-exec: cannot write %s: %s%s\n", path, strerror(errno), errno == EACCES ? " (root may; --user is for units of yours)" : "");
+		return CTL_FAILED;
+	}
+	reload_units();
+	(void)printf("%s is pinned from its next start on (%s)\n", unit, path);
+	return CTL_OK;
+}
+
+static int disable(const char *unit)
+{
+	char dir[PATH_MAX], path[PATH_MAX];
+
+	if (!drop_in_of(unit, dir, path))
+		return CTL_USAGE;
+	if (unlink(path) < 0) {
+		(void)fprintf(stderr, "hoa-exec: %s %s: %s\n", errno == ENOENT ? "was not enabled, there is no" : "cannot remove", path, strerror(errno));
+		return CTL_FAILED;
+	}
+	(void)rmdir(dir); /* there may be drop-ins of others */
+	reload_units();
+	(void)printf("%s is not pinned any more from its next start on\n", unit);
+	return CTL_OK;
+}
+
+/* --- pinning ---------------------------------------------------------------------------------------------------- */
+
+/* Returns 0 when it is pinned, NO_MOBILITY after saying why not. */
+static int pin(void)
+{
+	json_t *parameters = json_object(), *reply;
+	int status;
+
+	if (wish.type)
+		(void)json_object_set_new(parameters, "type", json_string(wish.type));
+	if (wish.address)
+		(void)json_object_set_new(parameters, "address", json_string(wish.address));
+	if (wish.anchor)
+		(void)json_object_set_new(parameters, "anchor", json_string(wish.anchor));
+	if (wish.fresh)
+		(void)json_object_set_new(parameters, "new", json_true());
+	if (wish.in_place)
+		(void)json_object_set_new(parameters, "in_place", json_true());
+	if (wish.pid)
+		(void)json_object_set_new(parameters, "pid", json_integer(wish.pid));
+	reply = ctl_call_with(&ctl, "Pin", parameters, &status);
+	json_decref(reply);
+	return reply ? 0 : NO_MOBILITY;
+}
+
+static int run(char **command)
+{
+	int status = pin();
+
+	if (status != 0 && !wish.best_effort) {
+		(void)fprintf(stderr, "hoa-exec: %s was not started ('--best-effort' runs it unpinned)\n", command[0]);
+		return status;
+	}
+	if (status != 0)
+		(void)fprintf(stderr, "hoa-exec: running %s unpinned\n", command[0]);
+	(void)execvp(command[0], command);
+	status = errno == ENOENT ? NOT_FOUND : CANNOT_RUN;
+	(void)fprintf(stderr, "hoa-exec: %s: %s\n", command[0], strerror(errno));
+	return status;
+}
+
+/* What can be wrong before anybody is asked. */
+static bool is_consistent(void)
+{
+	static const char *const types[] = {"session", "fixed", "graceful"};
+	bool known = !wish.type;
+
+	for (unsigned i = 0; i < 3; i++)
+		known |= wish.type && !strcmp(wish.type, types[i]);
+	if (!known)
+		(void)fprintf(stderr, "hoa-exec: '%s' is not a type of address: session, fixed or graceful\n", wish.type);
+	else if ((wish.address && (wish.anchor || wish.fresh)))
+		(void)fprintf(stderr, "hoa-exec: one of --address, --anchor and --new says which address\n");
+	else if (wish.in_place && wish.pid)
+		(void)fprintf(stderr, "hoa-exec: --cgroup is about the cgroup that hoa-exec runs in, not about another process\n");
+	else
+		return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	enum { SHOW_VERSION = 256 };
-	static const struct option options[] = {{"address", required_argument, NULL, 'a'}, {"anchor", required_argument, NULL, 'n'},
-		{"pid", required_argument, NULL, 'p'}, {"best-effort", no_argument, NULL, 'b'}, {"socket", required_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
-	json_t *parameters = json_object(), *reply;
-	bool best_effort = false, running = false;
-	int o, status;
+	static const struct option options[] = {{"type", required_argument, NULL, 't'}, {"address", required_argument, NULL, 'a'},
+		{"anchor", required_argument, NULL, 'n'}, {"new", no_argument, NULL, 'N'}, {"pid", required_argument, NULL, 'p'},
+		{"cgroup", no_argument, NULL, 'c'}, {"best-effort", no_argument, NULL, 'b'}, {"user", no_argument, NULL, 'u'},
+		{"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
+	const char *verb;
+	int o, n;
 
-	while ((o = getopt_long(argc, argv, "+a:n:p:bs:h", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "+t:a:n:Np:cbus:h", options, NULL)) != -1) {
 		switch (o) {
+		case 't':
+			wish.type = optarg;
+			break;
 		case 'a':
-			(void)json_object_set_new(parameters, "address", json_string(optarg));
+			wish.address = optarg;
 			break;
 		case 'n':
-			(void)json_object_set_new(parameters, "anchor", json_string(optarg));
+			wish.anchor = optarg;
+			break;
+		case 'N':
+			wish.fresh = true;
 			break;
 		case 'p':
-			(void)json_object_set_new(parameters, "pid", json_integer(number(optarg, "process number")));
-			running = true;
+			wish.pid = number(optarg, "process number");
+			break;
+		case 'c':
+			wish.in_place = true;
 			break;
 		case 'b':
-			best_effort = true;
+			wish.best_effort = true;
+			break;
+		case 'u':
+			wish.of_user = true;
 			break;
 		case 's':
 			ctl.socket = optarg;
@@ -192,30 +391,26 @@ int main(int argc, char **argv)
 			return NO_MOBILITY;
 		}
 	}
+	if (!is_consistent())
+		return NO_MOBILITY;
+	n = argc - optind;
 	/* after "--" a command may have any name */
-	if (!running && optind < argc && strcmp(argv[optind - 1], "--") != 0) {
-		if (!strcmp(argv[optind], "identify") && argc - optind <= 2)
-			return identify(argv[optind + 1]);
-		if (!strcmp(argv[optind], "pids") && argc - optind == 2)
-			return pids(argv[optind + 1]);
-	}
-	if (running == (optind < argc)) {
-		(void)fprintf(stderr, running ? "hoa-exec: --pid takes no command\n" : "hoa-exec: which command?\n");
+	verb = !wish.pid && !wish.in_place && n > 0 && strcmp(argv[optind - 1], "--") != 0 ? argv[optind] : "";
+	if (!strcmp(verb, "identify") && n <= 2)
+		return identify(argv[optind + 1]);
+	if (!strcmp(verb, "pids") && n == 2)
+		return pids(argv[optind + 1]);
+	if (!strcmp(verb, "enable") && n == 2)
+		return enable(argv[optind + 1]);
+	if (!strcmp(verb, "disable") && n == 2)
+		return disable(argv[optind + 1]);
+	if ((wish.pid || wish.in_place) ? n > 0 : n == 0) {
+		(void)fprintf(stderr, "hoa-exec: %s\n", n == 0 ? "which command?" : wish.pid ? "--pid takes no command" : "--cgroup takes no command");
 		usage(stderr);
 		return NO_MOBILITY;
 	}
-	reply = ctl_call_with(&ctl, "Pin", parameters, &status);
-	json_decref(reply);
-	if (running)
-		return reply ? 0 : NO_MOBILITY;
-	if (!reply && !best_effort) {
-		(void)fprintf(stderr, "hoa-exec: %s was not started ('--best-effort' runs it unpinned)\n", argv[optind]);
-		return NO_MOBILITY;
-	}
-	if (!reply)
-		(void)fprintf(stderr, "hoa-exec: running %s unpinned\n", argv[optind]);
-	(void)execvp(argv[optind], argv + optind);
-	status = errno == ENOENT ? NOT_FOUND : CANNOT_RUN;
-	(void)fprintf(stderr, "hoa-exec: %s: %s\n", argv[optind], strerror(errno));
-	return status;
+	if (n > 0)
+		return run(argv + optind);
+	o = pin();
+	return wish.best_effort ? 0 : o;
 }

@@ -56,7 +56,7 @@ void lu_write(const struct binding_update *bu, uint16_t sequence, struct wcur *w
 	if (bu->kind == LU_BIND)
 		head.lifetime_s = bu->lifetime_s;
 	if (bu->kind == LU_ATTACH)
-		lease.flags = DMMOPT_LEASE_ATTACH;
+		lease.flags = DMMOPT_LEASE_ATTACH | (bu->wish ? DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(bu->wish) : 0);
 	if (bu->kind == LU_RELEASE)
 		lease.lifetime_s = 0;
 	m = mh_begin_bu(w, &head);

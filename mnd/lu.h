@@ -28,6 +28,7 @@ struct binding_update {
 	uint8_t link_layer[6];      /* with attach; zero = the link has none */
 	uint32_t lifetime_s;        /* binding lifetime to ask for, multiple of 4 */
 	uint32_t lease_s;           /* lease to ask for, 0 with LU_BIND = leave it alone */
+	uint16_t wish;              /* with attach and no prefix yet: another one than the node has there, by this number; 0 = any */
 	uint16_t tunnel_mtu;        /* 0 = not measured */
 	bool proxied;               /* sealed, through the AMA that we are with (pLU) */
 	struct in6_addr regional;   /* with proxied: and through this one, whose address is care_of; :: = none */

@@ -46,15 +46,16 @@ static json_t *home_json(struct mnd *m, const struct home *x)
 	const struct in6_addr *ama = attach_ama(m->attach.selected);
 	bool proxied = at && !encapsulate && x->h.confirmed == LU_BIND;
 
-	return json_pack("{s:s?, s:s?, s:s, s:s, s:s, s:b, s:i, s:s, s:s?, s:f, s:f, s:f, s:s?}", "address",
+	return json_pack("{s:s?, s:s?, s:s, s:s, s:s, s:b, s:i, s:s, s:s?, s:f, s:f, s:f, s:s?, s:b, s:b}", "address",
 		x->h.known ? in6_text(&x->h.address) : NULL, "prefix", x->h.known ? prefix6_text(&x->h.prefix) : NULL, "anchor",
 		in6_text(&x->anchor->address), "anchor_name", x->anchor->credential.node, "state", homeaddr_state_name(x->h.state),
-		"deprecated", x->draining || x->given_up || !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address)), "sessions", (int)x->sessions, "path",
+		"deprecated", x->draining || x->given_up || x->exclusive || !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address)), "sessions", (int)x->sessions, "path",
 		!at ? "none" : encapsulate ? "tunnel" : proxied ? "proxied" : "native", "care_of",
 		!at ? NULL : encapsulate ? in6_text(&at->care_of) : proxied ? in6_text(&x->h.confirmed_care_of) : NULL, "since_s", (double)(now_us - x->h.since_us) / SEC, "lease_remaining_s",
 		left_s(x->h.lease_until_us, now_us), "binding_remaining_s",
 		x->h.confirmed == LU_BIND ? left_s(x->h.confirmed_until_us, now_us) : 0.0, "way",
-		x->h.state == HOMEADDR_BOUND || x->h.state == HOMEADDR_IDLE ? way_text(m, x, proxied) : NULL);
+		x->h.state == HOMEADDR_BOUND || x->h.state == HOMEADDR_IDLE ? way_text(m, x, proxied) : NULL, "fixed",
+		x->fixed, "exclusive", x->exclusive);
 }
 
 static json_t *homes_json(struct mnd *m)
@@ -320,10 +321,12 @@ const char mnd_description[] =
 	"# Sessions on it end\n"
 	"method Release(address: string) -> ()\n"
 	"# The caller, or a process of the same user, and all that it starts, is on one home address from now on\n"
-	"method Pin(address: ?string, anchor: ?string, pid: ?int) -> (home_address: string, anchor: string, cgroup: string)\n"
+	"# (in place: and all that is in its cgroup). A type of RFC 8653: session, fixed or graceful; new: an address that nobody else takes\n"
+	"method Pin(address: ?string, anchor: ?string, pid: ?int, type: ?string, new: ?bool, in_place: ?bool) -> (home_address: string, "
+	"anchor: string, cgroup: string)\n"
 	"method ListPins() -> (pins: []object)\n"
 	"# Call with more; event is ready, attached, detached, home_address, location_update, anchor_restarted, anchor_silent,\n"
-	"# anchor_heard, revoked, pinned, unpinned or restored\n"
+	"# anchor_heard, revoked, pinned, pin_moved, unpinned or restored\n"
 	"method Monitor() -> (event: string, data: object)\n"
 	"method Reload() -> ()\n"
 	"error Failed (message: string)\n"

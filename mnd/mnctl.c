@@ -221,7 +221,7 @@ static int cmd_sessions(int argc, char **argv)
 
 static int cmd_pins(int argc, char **argv)
 {
-	static const struct ctl_column columns[] = {{"command", "COMMAND"}, {"pid", "PID"}, {"uid", "USER"}, {"home_address", "HOME ADDRESS"},
+	static const struct ctl_column columns[] = {{"command", "COMMAND"}, {"pid", "PID"}, {"uid", "USER"}, {"type", "TYPE"}, {"home_address", "HOME ADDRESS"},
 		{"anchor", "ANCHOR"}, {"state", "STATE"}, {"since_s", "SINCE"}, {0}};
 	int status;
 	json_t *j = ctl_call(&ctl, "ListPins", &status);

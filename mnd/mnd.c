@@ -104,8 +104,19 @@ struct home *mnd_home_of_anchor(struct mnd *m, const struct anchor *a)
 	return NULL;
 }
 
-static struct home *home_new(struct mnd *m, struct anchor *a)
+/* The home address of this anchor that any program may use. */
+static struct home *common_home_of(struct mnd *m, const struct anchor *a)
 {
+	for (unsigned i = 0; i < HOMES; i++)
+		if (m->homes[i].used && m->homes[i].anchor == a && !m->homes[i].exclusive)
+			return &m->homes[i];
+	return NULL;
+}
+
+struct home *mnd_home_new(struct mnd *m, struct anchor *a)
+{
+	bool another = mnd_home_of_anchor(m, a);
+
 	for (unsigned i = 0; i < HOMES; i++) {
 		struct home *x = &m->homes[i];
 
@@ -114,6 +125,7 @@ static struct home *home_new(struct mnd *m, struct anchor *a)
 		memset(x, 0, sizeof(*x));
 		x->used = true;
 		x->anchor = a;
+		x->wish = another ? (uint16_t)(1 + randombytes_uniform(0xffff)) : 0;
 		homeaddr_init(&x->h, NULL, NULL, 0, loop_now_us(m->loop));
 		return x;
 	}
@@ -163,6 +175,9 @@ void mnd_save(struct mnd *m)
 		list[n].lease_until_s = now_s + (x->h.lease_until_us > now_us ? (x->h.lease_until_us - now_us) / SEC : 0);
 		list[n].sequence = x->anchor->sequence;
 		list[n].anchor = x->anchor->address;
+		list[n].fixed = x->fixed;
+		list[n].exclusive = x->exclusive;
+		list[n].owner = x->owner;
 		list[n++].credential = x->anchor->credential;
 	}
 	state.n_homes = n;
@@ -209,10 +224,13 @@ static void load(struct mnd *m)
 			break;
 		a->doubt = true;
 		a->sequence = (uint16_t)(list[i].sequence + 64); /* what was sent since it was written */
-		x = home_new(m, a);
+		x = mnd_home_new(m, a);
 		if (!x)
 			break;
 		homeaddr_init(&x->h, &list[i].prefix, &list[i].address, now_us + (list[i].lease_until_s - now_s) * SEC, now_us);
+		x->fixed = list[i].fixed;
+		x->exclusive = list[i].exclusive;
+		x->owner = list[i].owner;
 		log_info("main", "home address %s of %s taken over from the last run", in6_text(&x->h.address),
 			a->credential.node);
 	}
@@ -221,9 +239,9 @@ static void load(struct mnd *m)
 
 		if (pin_is_over(&state.pins[i]))
 			continue;
-		if (pin_attach(&state.pins[i], why) < 0)
-			log_warning("pin", "%s: it keeps what the last run gave it", why);
 		m->pins[i] = state.pins[i];
+		if (pin_attach(&m->pins[i], why) < 0)
+			log_warning("pin", "%s: it keeps what the last run gave it", why);
 		(void)pin_watch(&m->pins[i], m->pin_fd);
 	}
 }
@@ -526,7 +544,7 @@ static void seek_ama(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 		signalling_discover(m, ama, now_us, wake_us);
 	if (!a)
 		return;
-	if (!mnd_home_of_anchor(m, a) && !home_new(m, a))
+	if (!common_home_of(m, a) && !mnd_home_new(m, a))
 		log_warning("home", "no room for another home address");
 	if (m->config.updates != MND_DIRECT_ONLY && !IN6_IS_ADDR_UNSPECIFIED(&a->regional) && !mnd_anchor_by_address(m, &a->regional))
 		signalling_discover(m, &a->regional, now_us, wake_us);
@@ -560,8 +578,8 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 	struct homeaddr_world w = {.now_us = now_us,
 		.path = at,
 		.at_home = ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address),
-		.in_use = (x->sessions > 0 || pinning_count(m, &x->h) > 0) && !x->given_up,
-		.unwanted = x->draining || x->given_up,
+		.in_use = (x->sessions > 0 || x->fixed || pinning_count(m, &x->h) > 0) && !x->given_up,
+		.unwanted = x->draining || x->given_up || x->exclusive,
 		.generation = generation(m, x)};
 	uint16_t mtu = pmtu_inner_mtu(&x->anchor->pmtu);
 	uint64_t home_wake_us;
@@ -733,8 +751,8 @@ static void want_kernel_state(struct mnd *m)
 		/* with no network at all nothing is toggled: applications watch (chromium drops sockets at any flag change) */
 		homes[n].deprecated = m->attach.selected ? !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address))
 							 : x->h.state != HOMEADDR_NATIVE;
-		homes[n].deprecated |= x->draining || x->given_up;
-		if (pinning_count(m, &x->h))
+		homes[n].deprecated |= x->draining || x->given_up || x->exclusive;
+		if (pinning_has_mark(m, &x->h))
 			homes[n].mark = pin_mark(&x->h.address);
 		homes[n].through = x->bu.kind == LU_BIND && x->bu.proxied;
 		n++;
@@ -836,9 +854,11 @@ void mnd_decide(void *ctx)
 		if (m->session_due_us < wake_us)
 			wake_us = m->session_due_us;
 		seek_ama(m, now_us, &wake_us);
+		pinning_step(m, now_us, &wake_us);
 		for (unsigned i = 0; i < HOMES; i++)
 			if (m->homes[i].used)
 				step_home(m, &m->homes[i], now_us, &wake_us);
+		pinning_follow(m);
 		for (unsigned i = 0; i < ANCHORS; i++)
 			if (m->anchors[i].used)
 				probe_mtu(m, &m->anchors[i], now_us, &wake_us);
@@ -868,6 +888,7 @@ void mnd_apply(void *ctx)
 		if (r < 0)
 			log_error("nl", "cannot change the source check: %s", strerror(-r));
 	}
+	pinning_answer(m);
 	learn_source(m);
 }
 
@@ -1205,6 +1226,7 @@ void mnd_free(struct mnd *m)
 {
 	if (!m)
 		return;
+	pinning_free(m);
 	loop_signal_stop(&m->sig_hup);
 	loop_signal_stop(&m->sig_int);
 	loop_signal_stop(&m->sig_term);

@@ -88,8 +88,29 @@ struct home {
 				 move below it */
 	bool draining;	      /* its anchor is: nothing new begins on it */
 	bool given_up;	      /* somebody told us to release it, sessions or not */
+	bool fixed;	      /* kept for good, in use or not (RFC 8653) */
+	bool exclusive;	      /* for one pin of owner: no other program takes it by itself */
+	uid_t owner;
+	uint16_t wish;	      /* number of the request for another prefix than the node has of this anchor, 0 = any will do */
 	enum homeaddr_state shown; /* in the last event, if begun */
 	bool begun;
+};
+
+#define PIN_REQUESTS 32
+#define PIN_WAIT_US  (5 * SEC) /* for an anchor that is being asked */
+
+/* Somebody waits for an address: for a pin, or to bind to. */
+struct pin_request {
+	struct control_call *call; /* NULL = not in use */
+	pid_t pid;
+	uid_t uid;
+	bool in_place, fresh, by_address;
+	enum pin_type type;
+	struct in6_addr address;		/* with by_address */
+	char anchor[CREDENTIAL_NAME_MAX + 1];	/* "" = any */
+	struct home *home;			/* with fresh: the one that was asked for */
+	uint64_t until_us;
+	json_t *done; /* the answer, which leaves when the kernel has what it promises */
 };
 
 struct handover {
@@ -142,6 +163,7 @@ struct mnd {
 	uint64_t watched, watch_hold_us;
 	struct pin pins[PINS];
 	int pin_fd; /* inotify: a pinned cgroup is empty */
+	struct pin_request pin_requests[PIN_REQUESTS];
 	bool dirty, resync, tunnel_lost, need_source, source_known, stopping;
 	uint64_t started_us, sysctl_off;
 	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device, counter_anchor_restarts;
@@ -165,12 +187,13 @@ bool mnd_anchor_is_needed(const struct mnd *m, const struct anchor *a);
 struct anchor *mnd_anchor_new(struct mnd *m, const struct in6_addr *address, const struct credential *credential);
 /* The first home address that it anchors, NULL = none. */
 struct home *mnd_home_of_anchor(struct mnd *m, const struct anchor *a);
+/* A home address to be, without a prefix yet: a further one asks for another than the anchor has given. NULL = no room. */
+struct home *mnd_home_new(struct mnd *m, struct anchor *a);
 /* The home address in a /64: stable there and unlike those in other prefixes (RFC 7217, with our key as the secret). */
 struct in6_addr mnd_form_address(const struct mnd *m, const struct prefix6 *prefix);
 /* Write the state file: what a daemon that is started again has to know. Logs what fails. */
 void mnd_save(struct mnd *m);
-/* Steps of the end of a turn (loop_at_end), ctx is the mnd: look at everything once, then send the kernel what differs.
- * Who must have it in the kernel before the turn ends calls both. */
+/* Steps of the end of a turn (loop_at_end), ctx is the mnd: look at everything once, then send the kernel what differs. */
 void mnd_decide(void *ctx);
 void mnd_apply(void *ctx);
 /* Read the configuration and the trusted domains again. Returns 0, or -errno with the faults in reterr (size bytes) and
@@ -207,9 +230,20 @@ void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf
 
 /* How many pins a home address has. */
 unsigned pinning_count(const struct mnd *m, const struct home_address *h);
+/* Are there sockets with its mark? Also those of graceful pins from before a move. */
+bool pinning_has_mark(const struct mnd *m, const struct home_address *h);
+/* Serve who waits for an address that has come, or will not; *wake_us is lowered to when waiting ends. Before the steps of the home addresses: what
+ * they are used for counts there. */
+void pinning_step(struct mnd *m, uint64_t now_us, uint64_t *wake_us);
+/* Behind them: graceful pins go on to the home address of the network that the node is in. */
+void pinning_follow(struct mnd *m);
+/* The kernel has the rules: programs that have moved may use them, and who asked is answered. */
+void pinning_answer(struct mnd *m);
+/* Nobody will be served any more. */
+void pinning_free(struct mnd *m);
 /* inotify says that a cgroup is empty: pins that are over end. ctx is the mnd. */
 void pinning_read_news(void *ctx);
-/* The methods Pin and ListPins (control_method_cb). Pin: the rule is in the kernel when it is answered. */
+/* The methods Pin and ListPins (control_method_cb). Pin is answered by pinning_answer. */
 int pinning_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
 int pinning_list(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
 

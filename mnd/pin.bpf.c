@@ -7,8 +7,10 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#define ADDRESSES 5
+
 struct pinned {
-	__u32 home_address[4];
+	__u32 address[ADDRESSES][4]; /* the home address, then those of sockets from before (graceful); :: = none */
 	__u32 mark;
 };
 
@@ -42,9 +44,10 @@ int on_egress(struct __sk_buff *skb)
 		return 1;
 	if (!p || bpf_skb_load_bytes(skb, 8, source, sizeof(source)) < 0)
 		return 0;
-	if (source[0] == p->home_address[0] && source[1] == p->home_address[1] && source[2] == p->home_address[2] &&
-		source[3] == p->home_address[3])
-		return 1;
+	for (int i = 0; i < ADDRESSES; i++)
+		if (source[0] == p->address[i][0] && source[1] == p->address[i][1] && source[2] == p->address[i][2] &&
+			source[3] == p->address[i][3])
+			return 1;
 	if ((source[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000))
 		return 1; /* link-local */
 	/* loopback and, in duplicate address detection and MLD, no address */

@@ -21,9 +21,33 @@
 #define ROOT "/sys/fs/cgroup"
 
 struct pinned { /* as in pin.bpf.c */
-	struct in6_addr home_address;
+	struct in6_addr address[1 + PIN_PREVIOUS];
 	uint32_t mark;
 };
+
+const char *pin_type_name(enum pin_type type)
+{
+	switch (type) {
+	case PIN_SESSION:
+		return "session";
+	case PIN_FIXED:
+		return "fixed";
+	case PIN_GRACEFUL:
+		return "graceful";
+	case PIN_TYPES:
+		break;
+	}
+	return "?";
+}
+
+enum pin_type pin_type_of(const char *name)
+{
+	enum pin_type t = PIN_SESSION;
+
+	while (name && t < PIN_TYPES && strcmp(name, pin_type_name(t)) != 0)
+		t++;
+	return t;
+}
 
 uint32_t pin_mark(const struct in6_addr *home_address)
 {
@@ -51,7 +75,7 @@ static int open_cgroup(const char *cgroup)
 }
 
 /* The cgroup of a process in the unified hierarchy, as text below ROOT. */
-static int cgroup_of(pid_t pid, char ret[PIN_CGROUP], char *reterr)
+int pin_cgroup_of(pid_t pid, char ret[PIN_CGROUP], char *reterr)
 {
 	char path[64], line[PIN_CGROUP + 64];
 	struct statfs fs;
@@ -107,15 +131,16 @@ static int is_own(pid_t pid, uid_t uid, char command[64], char *reterr)
 	return 0;
 }
 
-int pin_attach(const struct pin *p, char *reterr)
+int pin_attach(struct pin *p, char *reterr)
 {
-	struct pinned value = {.home_address = p->home_address, .mark = pin_mark(&p->home_address)};
+	struct pinned value = {.address = {p->home_address}, .mark = pin_mark(&p->home_address)};
 	struct bpf_object *object = bpf_object__open_mem(pin_object, sizeof(pin_object), NULL);
 	struct bpf_program *on_socket, *on_egress;
 	struct bpf_map *map;
 	uint32_t zero = 0;
 	int r, cgroup = open_cgroup(p->cgroup);
 
+	memcpy(&value.address[1], p->previous, sizeof(p->previous));
 	if (cgroup < 0) {
 		bpf_object__close(object);
 		return fail(reterr, -cgroup, "open", p->cgroup);
@@ -135,11 +160,37 @@ int pin_attach(const struct pin *p, char *reterr)
 	bpf_object__close(object);
 	(void)close(cgroup);
 	if (r == -EPERM || r == -EACCES)
-		(void)snprintf(reterr, PIN_ERR, "cannot put a BPF program on cgroup %.120s: %s (is it in a cgroup of 'ip vrf exec'?)", p->cgroup,
+		(void)snprintf(reterr, PIN_ERR, "cannot put a BPF program on cgroup %.120s: %s (is it in a cgroup of 'ip vrf exec', or one with IPAccounting or IPAddressDeny?)", p->cgroup,
 			strerror(-r));
 	else if (r < 0)
 		return fail(reterr, -r, "put a BPF program on", p->cgroup);
+	else
+		p->stale = false;
 	return r;
+}
+
+bool pin_has(const struct pin *p, const struct in6_addr *home_address)
+{
+	bool has = IN6_ARE_ADDR_EQUAL(&p->home_address, home_address);
+
+	for (unsigned i = 0; i < PIN_PREVIOUS; i++)
+		has |= IN6_ARE_ADDR_EQUAL(&p->previous[i], home_address);
+	return has;
+}
+
+void pin_follow(struct pin *p, const struct in6_addr *home_address)
+{
+	struct in6_addr before[PIN_PREVIOUS];
+	unsigned n = 1;
+
+	memcpy(before, p->previous, sizeof(before));
+	memset(p->previous, 0, sizeof(p->previous));
+	p->previous[0] = p->home_address;
+	for (unsigned i = 0; i < PIN_PREVIOUS && n < PIN_PREVIOUS; i++)
+		if (!IN6_ARE_ADDR_EQUAL(&before[i], home_address))
+			p->previous[n++] = before[i];
+	p->home_address = *home_address;
+	p->stale = true;
 }
 
 void pin_detach(const struct pin *p)
@@ -175,7 +226,26 @@ static void remove_cgroup(const char *cgroup)
 	(void)rmdir(path);
 }
 
-int pin_begin(pid_t pid, uid_t uid, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret, char *reterr)
+/* The cgroup parent becomes the pin. */
+static int begin_in_place(const char *parent, uid_t uid, struct pin *ret, char *reterr)
+{
+	int dir = open_cgroup(parent);
+	struct stat st;
+
+	if (dir < 0 || fstat(dir, &st) < 0)
+		return fail(reterr, dir < 0 ? -dir : errno, "open", parent);
+	(void)close(dir);
+	if (!*parent || (uid != 0 && st.st_uid != uid)) {
+		(void)snprintf(reterr, PIN_ERR, "cgroup %.120s/ is not yours: only root may pin it as a whole, and nobody the root of all", parent);
+		return -EPERM;
+	}
+	ret->in_place = true;
+	(void)snprintf(ret->cgroup, sizeof(ret->cgroup), "%s", parent);
+	return pin_attach(ret, reterr);
+}
+
+int pin_begin(pid_t pid, uid_t uid, bool in_place, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
+	char *reterr)
 {
 	char parent[PIN_CGROUP], name[48];
 	/* holds the number: whoever it is that we look at, is who is moved */
@@ -187,18 +257,21 @@ int pin_begin(pid_t pid, uid_t uid, const struct in6_addr *home_address, uint64_
 		(void)snprintf(reterr, PIN_ERR, "there is no process %d", (int)pid);
 		return -ESRCH;
 	}
+	ret->type = type;
 	ret->home_address = *home_address;
 	ret->uid = uid;
 	ret->pid = pid;
 	ret->since_s = now_s;
 	r = is_own(pid, uid, ret->command, reterr);
 	if (r == 0)
-		r = cgroup_of(pid, parent, reterr);
+		r = pin_cgroup_of(pid, parent, reterr);
 	if (r == 0 && poll(&ended, 1, 0) != 0) {
 		(void)snprintf(reterr, PIN_ERR, "process %d has ended", (int)pid);
 		r = -ESRCH;
 	}
-	if (r < 0)
+	if (r == 0 && in_place)
+		r = begin_in_place(parent, uid, ret, reterr);
+	if (r < 0 || in_place)
 		goto out;
 	(void)snprintf(name, sizeof(name), "hoa-exec-%d-%llu", (int)pid, (unsigned long long)now_s);
 	if ((size_t)snprintf(ret->cgroup, sizeof(ret->cgroup), "%s/%s", parent, name) >= sizeof(ret->cgroup)) {
@@ -240,6 +313,10 @@ bool pin_is_over(const struct pin *p)
 	f = fopen(path, "re");
 	if (!f)
 		return errno == ENOENT || errno == ENODEV; /* else we do not know: it lives */
+	if (p->in_place) { /* empty between the programs of its unit, too */
+		(void)fclose(f);
+		return false;
+	}
 	while (fgets(line, sizeof(line), f))
 		populated |= !strcmp(line, "populated 1\n");
 	(void)fclose(f);
@@ -253,5 +330,10 @@ int pin_watch(const struct pin *p, int fd)
 	char path[sizeof(ROOT) + PIN_CGROUP + 16];
 
 	(void)snprintf(path, sizeof(path), "%s%s/cgroup.events", ROOT, p->cgroup);
+	if (p->in_place) { /* what goes in the directory that it is in */
+		*strrchr(path, '/') = '\0';
+		*strrchr(path, '/') = '\0';
+		return inotify_add_watch(fd, path, IN_DELETE | IN_ONLYDIR) < 0 ? -errno : 0;
+	}
 	return inotify_add_watch(fd, path, IN_MODIFY | IN_DELETE_SELF) < 0 ? -errno : 0;
 }

@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,15 @@ unsigned pinning_count(const struct mnd *m, const struct home_address *h)
 	for (unsigned i = 0; i < PINS; i++)
 		n += m->pins[i].cgroup[0] && h->known && IN6_ARE_ADDR_EQUAL(&m->pins[i].home_address, &h->address);
 	return n;
+}
+
+/* Are there sockets with its mark? Also those of graceful pins from before a move. */
+bool pinning_has_mark(const struct mnd *m, const struct home_address *h)
+{
+	for (unsigned i = 0; i < PINS; i++)
+		if (m->pins[i].cgroup[0] && h->known && pin_has(&m->pins[i], &h->address))
+			return true;
+	return false;
 }
 
 /* A cgroup is empty: its pin ends, and perhaps one around it. */
@@ -52,96 +62,345 @@ void pinning_read_news(void *ctx)
 	}
 }
 
-/* Which home address a pin is for: the one named, else that of the anchor named, else the one that new sessions take, else one that is in use. */
-static struct home *home_to_pin(struct mnd *m, const char *address, const char *anchor, char *reterr)
+/* May this user have it: alive, and nobody else's. */
+static bool is_to_be_had(const struct home *x, uid_t uid)
 {
-	struct in6_addr a = IN6ADDR_ANY_INIT;
+	return x->used && x->h.known && !x->given_up && x->h.state != HOMEADDR_RELEASING && x->h.state != HOMEADDR_RELEASED &&
+	       (!x->exclusive || uid == 0 || x->owner == uid);
+}
+
+/* The AMA on the link is being asked for its first address. */
+static bool is_coming(struct mnd *m)
+{
+	const struct in6_addr *ama = attach_ama(m->attach.selected);
+	const struct anchor *a = ama ? mnd_anchor_by_address(m, ama) : NULL;
+
+	if (ama && !a)
+		return m->discovery_tries < DISCOVERY_TRIES;
+	for (unsigned i = 0; i < HOMES && a; i++)
+		if (m->homes[i].used && m->homes[i].anchor == a && !m->homes[i].exclusive)
+			return !m->homes[i].h.known && !m->homes[i].h.hold_us;
+	return a;
+}
+
+/* Which home address a request is for: the one named, else that of the anchor named, else (fixed) the one that is fixed, else the one that new
+ * sessions take, else one that is in use. */
+static struct home *find_home(struct mnd *m, const struct pin_request *q)
+{
 	struct home *best = NULL;
 	int best_rank = -1;
 
-	if (address && inet_pton(AF_INET6, address, &a) != 1) {
-		(void)snprintf(reterr, CONTROL_ERR, "'%.100s' is not an IPv6 address", address);
-		return NULL;
-	}
 	for (unsigned i = 0; i < HOMES; i++) {
 		struct home *x = &m->homes[i];
-		int rank = (x->h.state == HOMEADDR_NATIVE ? 4 : 0) + (x->draining ? 0 : 2) + (x->sessions > 0 || pinning_count(m, &x->h) > 0);
+		int rank = (q->type == PIN_FIXED && x->fixed ? 8 : 0) + (x->h.state == HOMEADDR_NATIVE ? 4 : 0) + (x->draining ? 0 : 2) +
+			   (x->sessions > 0 || pinning_count(m, &x->h) > 0);
 
-		if (!x->used || !x->h.known || x->given_up || x->h.state == HOMEADDR_RELEASING || x->h.state == HOMEADDR_RELEASED)
+		if (!is_to_be_had(x, q->uid) || (x->exclusive && !q->by_address))
 			continue;
-		if (address && !IN6_ARE_ADDR_EQUAL(&x->h.address, &a))
+		if (q->by_address && !IN6_ARE_ADDR_EQUAL(&x->h.address, &q->address))
 			continue;
-		if (anchor && strcmp(x->anchor->credential.node, anchor) != 0)
+		if (*q->anchor && strcmp(x->anchor->credential.node, q->anchor) != 0)
 			continue;
 		if (rank > best_rank) {
 			best = x;
 			best_rank = rank;
 		}
 	}
-	if (!best && (address || anchor))
-		(void)snprintf(reterr, CONTROL_ERR, "this node has no home address %s%.100s: 'mnctl leases' lists them", anchor ? "of " : "",
-			address ? address : anchor);
-	else if (!best)
-		(void)snprintf(reterr, CONTROL_ERR, "this node has no home address yet: no network so far had an anchor ('mnctl status')");
 	return best;
+}
+
+/* Ask the AMA on the link for an address that is this request's alone. */
+static int begin_fresh(struct mnd *m, struct pin_request *q, char *reterr)
+{
+	const struct in6_addr *ama = attach_ama(m->attach.selected);
+	struct anchor *a = ama ? mnd_anchor_by_address(m, ama) : NULL;
+
+	if (!a || (*q->anchor && strcmp(a->credential.node, q->anchor) != 0)) {
+		(void)snprintf(reterr, CONTROL_ERR, "only the anchor of the network that the node is in leases a new address, and that is %.80s ('mnctl status')",
+			a ? a->credential.node : "none here");
+		return -ENOENT;
+	}
+	q->home = mnd_home_new(m, a);
+	if (!q->home) {
+		(void)snprintf(reterr, CONTROL_ERR, "this node has %d home addresses, and no room for more", HOMES);
+		return -ENOSPC;
+	}
+	q->home->exclusive = true;
+	q->home->owner = q->uid;
+	if (!q->home->wish) /* the first there, but another one may follow */
+		q->home->wish = (uint16_t)(1 + randombytes_uniform(0xffff));
+	return 0;
+}
+
+/* Nobody waits for it any more: given back as soon as it is there. */
+static void forsake(struct pin_request *q)
+{
+	if (q->home && q->home->used && q->home->exclusive)
+		q->home->given_up = true;
+	q->home = NULL;
+}
+
+/* The home address for a request: NULL = not yet, with *ret 0, or not at all, with an error and its sentence. */
+static struct home *home_for(struct mnd *m, struct pin_request *q, uint64_t now_us, int *ret, char *reterr)
+{
+	bool in_time = now_us < q->until_us;
+	struct home *x;
+
+	*ret = 0;
+	if (q->fresh) {
+		x = q->home;
+		if (x->used && x->exclusive && x->h.known)
+			return x;
+		if (x->used && x->exclusive && x->h.hold_us)
+			(void)snprintf(reterr, CONTROL_ERR,
+				"%.80s refused another address ('mnctl monitor' and the log say why; 'leases-a-node' in its amad.conf says how many a node may have)",
+				x->anchor->credential.node);
+		else if (!x->used || !x->exclusive || x->h.state != HOMEADDR_ALLOCATING)
+			(void)snprintf(reterr, CONTROL_ERR, "the node left the network before its anchor had leased an address");
+		else if (!in_time)
+			(void)snprintf(reterr, CONTROL_ERR, "%.80s does not answer", x->anchor->credential.node);
+		else
+			return NULL;
+		*ret = -ENOENT;
+		return NULL;
+	}
+	if (in_time && !q->by_address && !*q->anchor && is_coming(m))
+		return NULL;
+	x = find_home(m, q);
+	if (x)
+		return x;
+	if (q->by_address || *q->anchor)
+		(void)snprintf(reterr, CONTROL_ERR, "this node has no home address %s%.100s: 'mnctl leases' lists them", *q->anchor ? "of " : "",
+			q->by_address ? in6_text(&q->address) : q->anchor);
+	else
+		(void)snprintf(reterr, CONTROL_ERR, "this node has no home address yet: no network so far had an anchor ('mnctl status')");
+	*ret = -ENOENT;
+	return NULL;
+}
+
+/* Its address stays, in use or not. */
+static int fix(struct mnd *m, struct home *x, char *reterr)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < HOMES; i++)
+		n += m->homes[i].used && m->homes[i].fixed;
+	if (!x->fixed && n >= PINS_FIXED) {
+		(void)snprintf(reterr, CONTROL_ERR, "%u home addresses are fixed already, which is the most: 'mnctl release ADDRESS' gives one back", n);
+		return -ENOSPC;
+	}
+	if (!x->fixed)
+		log_notice("pin", "%s of %s is kept for good", in6_text(&x->h.address), x->anchor->credential.node);
+	x->fixed = true;
+	return 0;
+}
+
+static int make_pin(struct mnd *m, const struct pin_request *q, const struct home *x, char *reterr)
+{
+	struct pin *p = NULL, pin;
+	char err[PIN_ERR];
+	unsigned own = 0;
+	int r;
+
+	for (unsigned i = 0; i < PINS; i++) {
+		if (!m->pins[i].cgroup[0])
+			p = &m->pins[i];
+		else
+			own += m->pins[i].uid == q->uid;
+	}
+	/* one user leaves room for others */
+	if (!p || (q->uid != 0 && own >= PINS / 2)) {
+		(void)snprintf(reterr, CONTROL_ERR, "%u of your programs are pinned already; %d, and %d of one user, are the most ('mnctl pins' lists them)",
+			own, PINS, PINS / 2);
+		return -ENOSPC;
+	}
+	r = pin_begin(q->pid, q->uid, q->in_place, q->type, &x->h.address, loop_wall_ns() / 1000000000, &pin, err);
+	if (r < 0) {
+		(void)snprintf(reterr, CONTROL_ERR, "%s", err);
+		return r;
+	}
+	for (unsigned i = 0; i < PINS; i++) /* the same cgroup again */
+		if (!strcmp(m->pins[i].cgroup, pin.cgroup))
+			p = &m->pins[i];
+	*p = pin;
+	r = pin_watch(p, m->pin_fd);
+	if (r < 0)
+		log_warning("pin", "cannot watch %s: %s; its end is noticed late", p->cgroup, strerror(-r));
+	log_info("pin", "%s of user %u is pinned to %s (%s)", p->command, (unsigned)p->uid, in6_text(&p->home_address), pin_type_name(p->type));
+	mnd_emit(m, "pinned",
+		json_pack("{s:s, s:s, s:i, s:i, s:s}", "home_address", in6_text(&p->home_address), "command", p->command, "pid", (int)p->pid,
+			"uid", (int)p->uid, "type", pin_type_name(p->type)));
+	return (int)(p - m->pins);
+}
+
+static void drop_request(struct pin_request *q, int failed, json_t *ret, const char *err)
+{
+	struct control_call *call = q->call;
+
+	q->call = NULL;
+	q->done = NULL;
+	control_answer(call, failed, ret, err);
+}
+
+/* One request: done, refused, or left for later. */
+static void serve(struct mnd *m, struct pin_request *q, uint64_t now_us)
+{
+	char err[CONTROL_ERR];
+	struct home *x;
+	int r;
+
+	x = home_for(m, q, now_us, &r, err);
+	if (!x && r == 0)
+		return;
+	if (x && q->type == PIN_FIXED)
+		r = fix(m, x, err);
+	if (x && r == 0)
+		r = make_pin(m, q, x, err);
+	if (r < 0) {
+		forsake(q);
+		drop_request(q, r, NULL, err);
+		return;
+	}
+	q->done = json_pack("{s:s, s:s, s:s}", "home_address", in6_text(&x->h.address), "anchor", x->anchor->credential.node, "cgroup",
+		m->pins[r].cgroup);
+	mnd_save(m);
+}
+
+/* Whoever waits for an address, and whether it has come. */
+void pinning_step(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
+{
+	for (unsigned i = 0; i < PIN_REQUESTS; i++) {
+		struct pin_request *q = &m->pin_requests[i];
+
+		if (!q->call || q->done)
+			continue;
+		serve(m, q, now_us);
+		if (q->call && !q->done && q->until_us < *wake_us)
+			*wake_us = q->until_us;
+	}
+}
+
+/* New sockets of a graceful pin take the home address of the network that the node is in. */
+void pinning_follow(struct mnd *m)
+{
+	const struct home *x = NULL;
+
+	for (unsigned i = 0; i < HOMES && !x; i++)
+		if (is_to_be_had(&m->homes[i], 0) && m->homes[i].h.state == HOMEADDR_NATIVE && !m->homes[i].exclusive && !m->homes[i].draining)
+			x = &m->homes[i];
+	for (unsigned i = 0; i < PINS && x; i++) {
+		struct pin *p = &m->pins[i];
+
+		if (!p->cgroup[0] || p->type != PIN_GRACEFUL || IN6_ARE_ADDR_EQUAL(&p->home_address, &x->h.address))
+			continue;
+		mnd_emit(m, "pin_moved",
+			json_pack("{s:s, s:s, s:s, s:i}", "home_address", in6_text(&x->h.address), "from", in6_text(&p->home_address), "command",
+				p->command, "pid", (int)p->pid));
+		pin_follow(p, &x->h.address);
+	}
+}
+
+/* The kernel has the rules: now the programs may use them, and whoever asked goes on. */
+void pinning_answer(struct mnd *m)
+{
+	char err[PIN_ERR];
+	bool moved = false;
+
+	for (unsigned i = 0; i < PINS; i++) {
+		struct pin *p = &m->pins[i];
+
+		if (!p->cgroup[0] || !p->stale)
+			continue;
+		moved = true;
+		if (pin_attach(p, err) < 0) {
+			log_warning("pin", "%s: its sockets stay on the address before", err);
+			p->stale = false;
+		}
+	}
+	if (moved)
+		mnd_save(m);
+	for (unsigned i = 0; i < PIN_REQUESTS; i++)
+		if (m->pin_requests[i].call && m->pin_requests[i].done)
+			drop_request(&m->pin_requests[i], 0, m->pin_requests[i].done, NULL);
+}
+
+void pinning_free(struct mnd *m)
+{
+	for (unsigned i = 0; i < PIN_REQUESTS; i++)
+		if (m->pin_requests[i].call)
+			drop_request(&m->pin_requests[i], -ECANCELED, NULL, "mnd was stopped");
+}
+
+/* Read what the caller wants; *ret is a request not in use. */
+static int read_request(struct mnd *m, const json_t *parameters, struct pin_request **ret, char *reterr)
+{
+	const char *address = json_string_value(json_object_get(parameters, "address"));
+	const char *anchor = json_string_value(json_object_get(parameters, "anchor"));
+	const char *type = json_string_value(json_object_get(parameters, "type"));
+	json_t *other = json_object_get(parameters, "pid");
+	const struct ucred *who = control_caller(m->control);
+	json_int_t pid = other ? json_integer_value(other) : who->pid;
+	struct pin_request *q = NULL;
+	unsigned own = 0;
+
+	for (unsigned i = 0; i < PIN_REQUESTS; i++) {
+		if (!m->pin_requests[i].call)
+			q = &m->pin_requests[i];
+		else
+			own += m->pin_requests[i].uid == who->uid;
+	}
+	if (!q || own >= PIN_REQUESTS / 2) {
+		(void)snprintf(reterr, CONTROL_ERR, "too many wait for an address already: try again in a moment");
+		return -EAGAIN;
+	}
+	memset(q, 0, sizeof(*q));
+	q->pid = (pid_t)pid;
+	q->uid = who->uid;
+	q->type = pin_type_of(type);
+	q->fresh = json_is_true(json_object_get(parameters, "new"));
+	q->in_place = json_is_true(json_object_get(parameters, "in_place"));
+	q->by_address = address;
+	q->until_us = loop_now_us(m->loop) + PIN_WAIT_US;
+	if (pid <= 0 || pid > INT32_MAX)
+		(void)snprintf(reterr, CONTROL_ERR, "pid: which process is to be pinned?");
+	else if (q->type == PIN_TYPES)
+		(void)snprintf(reterr, CONTROL_ERR, "'%.60s' is not a type of address: session, fixed or graceful", type);
+	else if (address && inet_pton(AF_INET6, address, &q->address) != 1)
+		(void)snprintf(reterr, CONTROL_ERR, "'%.100s' is not an IPv6 address", address);
+	else if (anchor && (size_t)snprintf(q->anchor, sizeof(q->anchor), "%s", anchor) >= sizeof(q->anchor))
+		(void)snprintf(reterr, CONTROL_ERR, "there is no anchor of so long a name");
+	else if (q->fresh && (address || q->type == PIN_GRACEFUL))
+		(void)snprintf(reterr, CONTROL_ERR, "a new address cannot be %s", address ? "one that is named" : "graceful, which follows the node");
+	else if (q->type == PIN_GRACEFUL && (address || anchor))
+		(void)snprintf(reterr, CONTROL_ERR, "graceful follows the node from anchor to anchor: name none");
+	else {
+		*ret = q;
+		return 0;
+	}
+	return -EINVAL;
 }
 
 int pinning_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
 	struct mnd *m = ctx;
-	const char *address = json_string_value(json_object_get(parameters, "address"));
-	const char *anchor = json_string_value(json_object_get(parameters, "anchor"));
-	json_t *other = json_object_get(parameters, "pid");
-	const struct ucred *who = control_caller(m->control);
-	json_int_t pid = other ? json_integer_value(other) : who->pid;
-	struct pin *p = NULL;
-	unsigned own = 0;
-	struct home *x;
-	char err[PIN_ERR];
+	struct pin_request *q;
 	int r;
 
+	(void)ret;
 	if (!m->config.pins) {
 		(void)snprintf(reterr, CONTROL_ERR, "the administrator has switched pinning off ('pins' in mnd.conf)");
 		return -EPERM;
 	}
-	if (pid <= 0 || pid > INT32_MAX) {
-		(void)snprintf(reterr, CONTROL_ERR, "pid: which process is to be pinned?");
-		return -EINVAL;
-	}
-	x = home_to_pin(m, address, anchor, reterr);
-	if (!x)
-		return -ENOENT;
-	for (unsigned i = 0; i < PINS; i++) {
-		if (!m->pins[i].cgroup[0])
-			p = &m->pins[i];
-		else
-			own += m->pins[i].uid == who->uid;
-	}
-	/* one user leaves room for others */
-	if (!p || (who->uid != 0 && own >= PINS / 2)) {
-		(void)snprintf(reterr, CONTROL_ERR, "%u of your programs are pinned already; %d, and %d of one user, are the most ('mnctl pins' lists them)",
-			own, PINS, PINS / 2);
-		return -ENOSPC;
-	}
-	r = pin_begin((pid_t)pid, who->uid, &x->h.address, loop_wall_ns() / 1000000000, p, err);
-	if (r < 0) {
-		(void)snprintf(reterr, CONTROL_ERR, "%s", err);
-		return r;
-	}
-	r = pin_watch(p, m->pin_fd);
+	r = read_request(m, parameters, &q, reterr);
+	if (r == 0 && q->fresh)
+		r = begin_fresh(m, q, reterr);
 	if (r < 0)
-		log_warning("pin", "cannot watch %s: %s; its end is noticed late", p->cgroup, strerror(-r));
-	log_info("pin", "%s of user %u is pinned to %s", p->command, (unsigned)p->uid, in6_text(&p->home_address));
-	mnd_emit(m, "pinned",
-		json_pack("{s:s, s:s, s:i, s:i}", "home_address", in6_text(&p->home_address), "command", p->command, "pid", (int)p->pid, "uid",
-			(int)p->uid));
-	mnd_save(m);
-	/* the caller goes on as soon as it is answered: its first socket has to find the rule */
+		return r;
+	q->call = control_defer(m->control);
+	if (!q->call)
+		return -ENOMEM;
 	mnd_touch(m);
-	mnd_decide(m);
-	mnd_apply(m);
-	*ret = json_pack("{s:s, s:s, s:s}", "home_address", in6_text(&p->home_address), "anchor", x->anchor->credential.node, "cgroup", p->cgroup);
-	return *ret ? 0 : -ENOMEM;
+	return CONTROL_LATER;
 }
 
 /* What the first process runs now: hoa-exec became it after it was pinned. fallback when it has ended and its children have not. */
@@ -178,10 +437,11 @@ int pinning_list(void *ctx, const json_t *parameters, json_t **ret, char *reterr
 			if (m->homes[k].used && m->homes[k].h.known && IN6_ARE_ADDR_EQUAL(&m->homes[k].h.address, &p->home_address))
 				x = &m->homes[k];
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:i, s:i, s:s, s:s?, s:s, s:f, s:s}", "command", command, "pid", (int)p->pid, "uid", (int)p->uid,
+			json_pack("{s:s, s:i, s:i, s:s, s:s?, s:s, s:f, s:s, s:s, s:b}", "command", command, "pid", (int)p->pid, "uid", (int)p->uid,
 				"home_address", in6_text(&p->home_address), "anchor", x ? x->anchor->credential.node : NULL, "state",
 				x ? homeaddr_state_name(x->h.state) : "lost", "since_s",
-				(double)(now_s > p->since_s ? now_s - p->since_s : 0), "cgroup", p->cgroup));
+				(double)(now_s > p->since_s ? now_s - p->since_s : 0), "cgroup", p->cgroup, "type", pin_type_name(p->type),
+				"in_place", p->in_place));
 	}
 	*ret = json_pack("{s:o}", "pins", list);
 	return *ret ? 0 : -ENOMEM;

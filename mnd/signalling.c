@@ -322,6 +322,7 @@ void signalling_begin_update(struct mnd *m, struct home *x, uint64_t now_us)
 		bu->link_local = signalling_link_local(at, &settled);
 		memcpy(bu->link_layer, at->link_layer, sizeof(bu->link_layer));
 		bu->lease_s = (uint32_t)lease_s;
+		bu->wish = x->h.known ? 0 : x->wish;
 	}
 	/* a renewal is a synchronous write at the anchor: only when half of the lease is over */
 	if (bu->kind == LU_BIND && x->h.lease_until_us && x->h.lease_until_us - now_us < lease_s * SEC / 2)

@@ -17,10 +17,12 @@ static int home_from_json(const json_t *j, struct state_home *ret)
 {
 	const char *address, *prefix, *anchor, *credential;
 	char err[CREDENTIAL_ERR];
-	json_int_t until, sequence;
+	json_int_t until, sequence, owner = 0;
+	int fixed = 0, exclusive = 0;
 
-	if (json_unpack((json_t *)j, "{s:s, s:s, s:I, s:I, s:s, s:s}", "address", &address, "prefix", &prefix, "lease_until",
-		    &until, "sequence", &sequence, "anchor", &anchor, "credential", &credential) < 0)
+	if (json_unpack((json_t *)j, "{s:s, s:s, s:I, s:I, s:s, s:s, s?b, s?b, s?I}", "address", &address, "prefix", &prefix, "lease_until",
+		    &until, "sequence", &sequence, "anchor", &anchor, "credential", &credential, "fixed", &fixed, "exclusive", &exclusive,
+		    "owner", &owner) < 0)
 		return -EBADMSG;
 	if (inet_pton(AF_INET6, address, &ret->address) != 1 || prefix6_parse(prefix, &ret->prefix) < 0 ||
 		inet_pton(AF_INET6, anchor, &ret->anchor) != 1 ||
@@ -29,6 +31,9 @@ static int home_from_json(const json_t *j, struct state_home *ret)
 		return -EBADMSG;
 	ret->lease_until_s = (uint64_t)until;
 	ret->sequence = (uint16_t)sequence;
+	ret->fixed = fixed;
+	ret->exclusive = exclusive;
+	ret->owner = (uid_t)owner;
 	return 0;
 }
 
@@ -78,17 +83,29 @@ static void pins_from_json(const json_t *root, struct state *ret)
 		return;
 	json_array_foreach(json_object_get(root, "pins"), i, j)
 	{
-		const char *cgroup, *address, *command;
+		const char *cgroup, *address, *command, *type = NULL;
 		json_int_t uid, pid, since;
+		json_t *previous = NULL;
+		int in_place = 0;
 		struct pin *p = &ret->pins[ret->n_pins];
 
-		if (ret->n_pins == PINS || json_unpack((json_t *)j, "{s:s, s:s, s:s, s:I, s:I, s:I}", "cgroup", &cgroup, "address", &address,
-						   "command", &command, "uid", &uid, "pid", &pid, "since", &since) < 0 ||
+		if (ret->n_pins == PINS || json_unpack((json_t *)j, "{s:s, s:s, s:s, s:I, s:I, s:I, s?s, s?b, s?o}", "cgroup", &cgroup, "address",
+						   &address, "command", &command, "uid", &uid, "pid", &pid, "since", &since, "type", &type,
+						   "in_place", &in_place, "previous", &previous) < 0 ||
+			pin_type_of(type) == PIN_TYPES ||
 			cgroup[0] != '/' || strlen(cgroup) >= sizeof(p->cgroup) || strlen(command) >= sizeof(p->command) ||
 			inet_pton(AF_INET6, address, &p->home_address) != 1)
 			return;
 		(void)snprintf(p->cgroup, sizeof(p->cgroup), "%s", cgroup);
 		(void)snprintf(p->command, sizeof(p->command), "%s", command);
+		p->type = pin_type_of(type);
+		p->in_place = in_place;
+		for (size_t k = 0; k < PIN_PREVIOUS && k < json_array_size(previous); k++) {
+			const char *text = json_string_value(json_array_get(previous, k));
+
+			if (!text || inet_pton(AF_INET6, text, &p->previous[k]) != 1)
+				p->previous[k] = in6addr_any;
+		}
 		p->uid = (uid_t)uid;
 		p->pid = (pid_t)pid;
 		p->since_s = (uint64_t)since;
@@ -148,10 +165,14 @@ int state_store(const char *path, const struct state *state)
 	(void)json_object_set_new(root, "pins", pins);
 	for (unsigned i = 0; i < state->n_pins; i++) {
 		const struct pin *p = &state->pins[i];
+		json_t *previous = json_array();
 
+		for (unsigned k = 0; k < PIN_PREVIOUS; k++)
+			(void)json_array_append_new(previous, json_string(in6_text(&p->previous[k])));
 		(void)json_array_append_new(pins,
-			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "cgroup", p->cgroup, "address", in6_text(&p->home_address), "command",
-				p->command, "uid", (json_int_t)p->uid, "pid", (json_int_t)p->pid, "since", (json_int_t)p->since_s));
+			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o}", "cgroup", p->cgroup, "address", in6_text(&p->home_address),
+				"command", p->command, "uid", (json_int_t)p->uid, "pid", (json_int_t)p->pid, "since", (json_int_t)p->since_s,
+				"type", pin_type_name(p->type), "in_place", p->in_place, "previous", previous));
 	}
 	for (unsigned i = 0; i < state->n_homes; i++) {
 		const struct state_home *h = &state->homes[i];
@@ -159,9 +180,10 @@ int state_store(const char *path, const struct state *state)
 		if (credential_to_text(&h->credential, text) < 0)
 			continue;
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:s, s:I, s:i, s:s, s:s}", "address", in6_text(&h->address), "prefix",
+			json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:b, s:b, s:I}", "address", in6_text(&h->address), "prefix",
 				prefix6_text(&h->prefix), "lease_until", (json_int_t)h->lease_until_s, "sequence", h->sequence,
-				"anchor", in6_text(&h->anchor), "credential", text));
+				"anchor", in6_text(&h->anchor), "credential", text, "fixed", h->fixed, "exclusive", h->exclusive, "owner",
+				(json_int_t)h->owner));
 	}
 	out = json_dumps(root, JSON_INDENT(1));
 	json_decref(root);

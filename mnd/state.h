@@ -17,6 +17,8 @@ struct state_home {
 	uint16_t sequence;      /* last one used with this anchor */
 	struct in6_addr anchor;
 	struct credential credential; /* of the anchor */
+	bool fixed, exclusive;
+	uid_t owner;                  /* with exclusive */
 };
 
 #define STATE_HOMES 64

@@ -414,6 +414,7 @@ static unsigned ask(struct node *n, const struct ask *q)
 #define ASK(n, ...) ask(n, &(struct ask){__VA_ARGS__})
 #define P0	    "2001:db8:101::/64"
 #define P1	    "2001:db8:101:1::/64"
+#define P2	    "2001:db8:101:2::/64"
 #define ATTACH	    .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH
 
 static unsigned changes_of(enum fwd_kind kind, enum fwd_op op)
@@ -596,6 +597,14 @@ static void lost_acknowledgement(void **state)
 	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW), 0);
 	assert_string_equal(prefix6_text(&n->prefix), P1);
 	assert_int_equal(anchoring_count(a->anchoring), 2);
+	/* another one, by a number: the same wish again is no further lease */
+	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(7)), 0);
+	assert_string_equal(prefix6_text(&n->prefix), P2);
+	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(7)), 0);
+	assert_string_equal(prefix6_text(&n->prefix), P2);
+	assert_int_equal(anchoring_count(a->anchoring), 3);
+	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(8)), 0);
+	assert_int_equal(anchoring_count(a->anchoring), 4);
 }
 
 static void lifetimes(void **state)

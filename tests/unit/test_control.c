@@ -63,7 +63,22 @@ static int large(void *ctx, const json_t *parameters, json_t **ret, char *reterr
 	return 0;
 }
 
+static struct control_call *waiting;
+
+static int later(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	(void)ctx;
+	(void)parameters;
+	(void)ret;
+	(void)reterr;
+	called++;
+	waiting = control_defer(control);
+	assert_non_null(waiting);
+	return CONTROL_LATER;
+}
+
 static const struct control_method methods[] = {
+	{.name = "Later", .cb = later},
 	{.name = "Echo", .cb = echo},
 	{.name = "Nothing", .cb = nothing},
 	{.name = "Fails", .cb = fails},
@@ -290,6 +305,37 @@ static void pieces(void **state)
 	hears(fd, "{\"parameters\":{}}");
 	is_silent(fd);
 	say_bytes(fd, "}", 2);
+	hears(fd, "{\"parameters\":{}}");
+	(void)close(fd);
+}
+
+/* An answer that comes later: what the caller says meanwhile waits for it, others do not, and the caller may have gone. */
+static void answers_later(void **state)
+{
+	static const char two[] = "{\"method\":\"org.dmm.test.Later\"}\0{\"method\":\"org.dmm.test.Echo\",\"parameters\":{\"n\":2}}";
+	int fd = dial();
+
+	(void)state;
+	say_bytes(fd, two, sizeof(two));
+	is_silent(fd);
+	still_serves();
+	assert_int_equal(called, 2);
+	control_answer(waiting, 0, json_pack("{s:i}", "n", 1), NULL);
+	hears(fd, "{\"parameters\":{\"n\":1}}");
+	hears(fd, "{\"parameters\":{\"n\":2}}");
+	say(fd, "{\"method\":\"org.dmm.test.Later\"}");
+	control_answer(waiting, -ENOENT, NULL, "it never came");
+	hears(fd, "{\"error\":\"org.dmm.test.Failed\",\"parameters\":{\"message\":\"it never came\"}}");
+	say(fd, "{\"method\":\"org.dmm.test.Later\"}");
+	(void)close(fd);
+	turns(3);
+	control_answer(waiting, 0, json_pack("{s:i}", "n", 1), NULL);
+	/* nobody asks the answer of one who wants none */
+	fd = dial();
+	say(fd, "{\"method\":\"org.dmm.test.Later\",\"oneway\":true}");
+	control_answer(waiting, 0, NULL, NULL);
+	is_silent(fd);
+	say(fd, "{\"method\":\"org.dmm.test.Nothing\"}");
 	hears(fd, "{\"parameters\":{}}");
 	(void)close(fd);
 }
@@ -558,6 +604,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(info, setup, teardown),
 		cmocka_unit_test_setup_teardown(calls, setup, teardown),
 		cmocka_unit_test_setup_teardown(pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(answers_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(oneway, setup, teardown),
 		cmocka_unit_test_setup_teardown(not_varlink, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_large_a_request, setup, teardown),

@@ -60,6 +60,11 @@ static void each_kind_says_what_the_anchor_must_do(void **state)
 	assert_null(mh_find(&m, MHOPT_ALT_COA, NULL));
 	assert_true(dmmopt_lease(&m, &lease) && lease.lifetime_s == 86400 && lease.flags == DMMOPT_LEASE_ATTACH);
 
+	bu.wish = 0x1234;
+	m = written(&bu);
+	assert_true(dmmopt_lease(&m, &lease) && lease.flags == (DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(0x1234)));
+	assert_int_equal(DMMOPT_LEASE_WISHED(lease.flags), 0x1234);
+
 	bu = make(LU_BIND);
 	bu.tunnel_mtu = 1400;
 	m = written(&bu);
