@@ -17,9 +17,14 @@ def middle(i, mtu, blackhole):
     """The link between the core and access router i takes packets up to mtu; a black hole keeps quiet about larger ones."""
     for host, dev in ((net.core, "ar%d" % i), (net.ar[i], "up0")):
         host.ip("link set %s mtu %d" % (dev, mtu))
-        host.run("ip6tables-legacy -F OUTPUT")
-        if blackhole:
-            host.run("ip6tables-legacy -A OUTPUT -p icmpv6 --icmpv6-type packet-too-big -j DROP")
+    # what a router says itself leaves by any of its interfaces; what the ends of the tunnel say is about what is inside, and gets through
+    for host, devices in ((net.core, ["cn"] + ["ar%d" % k for k in net.ar]), (net.ar[i], ["up0", "lan0"])):
+        for dev in devices:
+            host.run("tc qdisc del dev %s clsact" % dev, check=False)
+            if blackhole:
+                host.run("tc qdisc add dev %s clsact" % dev)
+                for about in (41, 17):  # IPv6 in IPv6; the probes
+                    host.run("tc filter add dev %s egress protocol ipv6 u32 match ip6 protocol 58 0xff match u8 2 0xff at 40 match u8 %d 0xff at 54 action drop" % (dev, about))
 
 
 def try_both(text):

@@ -15,7 +15,7 @@ def amactl(*words, stdin=None):
 
 hoa1 = net.attach(1)
 prefix1 = net.home(1)["prefix"]
-stream = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9001, 20000, 40)
+stream = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9001, 20000)
 net.attach(2)
 lab.wait(lambda: net.home(1)["state"] == "bound", "the binding")
 r = amactl("check")

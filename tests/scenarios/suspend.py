@@ -10,7 +10,7 @@ lab = Lab()
 net = lab.roaming(networks=3)
 hoa1 = net.attach(1)
 hold = net.mn.spawn(["labstream", "send", hoa1, "2001:db8:c::2", "9", "200000", "6000"])
-down = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9001, 5000, 6000)
+down = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9001, 5000)
 lab.wait(lambda: len(down.packets()) > 20, "the stream")
 late, network, tail = [], 1, 0
 

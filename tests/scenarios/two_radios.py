@@ -9,8 +9,8 @@ hoa1 = net.attach(1)
 new, old = 1, 0
 for way, path, port in (("prefer-direct", "tunnel", 9001), ("prefer-proxy", "proxied", 9003)):
     net.set_mnd("updates", way)
-    up = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, port, 5000, 8)
-    down = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, port + 1, 5000, 8)
+    up = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, port, 5000)
+    down = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, port + 1, 5000)
     lab.wait(lambda: len(down.packets()) > 100, "the stream")
     for network in (2, 3, 2, 1):
         net.radios[new].plug(network)
@@ -22,7 +22,7 @@ for way, path, port in (("prefer-direct", "tunnel", 9001), ("prefer-proxy", "pro
         net.radios[old].unplug()
         lab.wait(lambda: [a for a in net.mnctl("status")["attachments"] if a["interface"] == "wlan%d" % old and not a["usable"]], "the loss of the old link")
         new, old = old, new
-    r, rb = up.result(), down.result()
+    r, rb = up.end(), down.end()
     lab.check(r["lost"] == 0, "%s, up: %s of %s lost, longest gap %.0f ms, %s reordered" % (way, r["lost"], r["sent"], r["gap_ms"], r["reordered"]))
     lab.check(rb["lost"] == 0, "%s, down: %s of %s lost, longest gap %.0f ms, %s reordered" % (way, rb["lost"], rb["sent"], rb["gap_ms"], rb["reordered"]))
     lab.check(net.home(1)["state"] == "native", "and it is at home again")
