@@ -13,7 +13,6 @@
 
 #define loop_now_us test_now_us
 #include "amad/amad.c"
-#include "amad/methods.c"
 #include "amad/updates.c"
 
 #define SELF "2001:db8:f::1"
