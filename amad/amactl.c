@@ -111,12 +111,12 @@ static int cmd_visits(int argc, char **argv)
 static int cmd_peers(int argc, char **argv)
 {
 	static const struct ctl_column columns[] = {{"name", "AMA"}, {"domain", "DOMAIN"}, {"address", "ADDRESS"}, {"state", "STATE"},
-		{"rtt_ms", "RTT ms"}, {"heard_s", "HEARD"}, {"sent", "SENT"}, {"accepted", "ACCEPTED"}, {"refused", "REFUSED"},
-		{"last_error", "LAST ERROR"}, {0}};
+		{"rtt_ms", "RTT ms"}, {"heard_s", "HEARD"}, {"sent", "SENT"}, {"refused", "REFUSED"}, {"received", "RECEIVED"},
+		{"received_refused", "REFUSED"}, {"tx_bytes", "OUT B"}, {"rx_bytes", "IN B"}, {"last_error", "LAST ERROR"}, {0}};
 
 	(void)argc;
 	(void)argv;
-	return list("ListPeers", "peers", columns, "no update was passed on to another AMA");
+	return list("ListPeers", "peers", columns, "no update was passed on to another AMA, or by one");
 }
 
 static int cmd_monitor(int argc, char **argv)
@@ -420,7 +420,7 @@ static const struct command {
 	{"leases", "", "who holds which home network prefix", cmd_leases},
 	{"bindings", "", "the binding cache", cmd_bindings},
 	{"visits", "", "prefixes of other anchors whose nodes are on our links", cmd_visits},
-	{"peers", "", "AMAs that we passed updates on to", cmd_peers},
+	{"peers", "", "AMAs that we passed updates on to, or that did so to us", cmd_peers},
 	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
 	{"revoke", "WHAT", "take leases back: those in a PREFIX, of a NODE, or all", cmd_revoke},
 	{"drain", "[off]", "no new leases, let sessions run out, tell what is left", cmd_drain},

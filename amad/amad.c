@@ -163,6 +163,7 @@ void amad_keep_binding(struct amad *a, const struct binding *b, const struct lea
 		.self = *mr_self(b->locator),
 		.until_s = to_wall_s(a, binding_until_us(b)),
 		.mtu = b->mtu,
+		.proxied = b->proxied,
 		.sequence = l->sequence,
 		.nexthop = b->nexthop};
 
@@ -185,17 +186,6 @@ bool amad_has_regional(const struct amad *a)
 	return !IN6_IS_ADDR_UNSPECIFIED(&a->config.through);
 }
 
-/* The AMA behind an index, to be sent to now; NULL = none. As its peer may be an anchor, too, whose address a node named, where its answers go is
- * said each time. */
-struct channel_peer *amad_relay(struct amad *a, uint16_t relay)
-{
-	struct channel_peer *peer = relay ? channel_find_peer(a->channel, a->relay[relay - 1].key) : NULL;
-
-	if (peer)
-		channel_peer_set_endpoint(peer, &a->relay[relay - 1].ep);
-	return peer;
-}
-
 /* Tell the AMA at which a prefix was until now that it is elsewhere (RFC 5846 with flag P, inter-MAG handover). */
 void amad_tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix)
 {
@@ -210,7 +200,7 @@ void amad_tell_previous(struct amad *a, const struct in6_addr *address, const st
 
 	for (unsigned i = 0; i < a->n_relays && !peer; i++)
 		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].ep.remote, address))
-			peer = amad_relay(a, (uint16_t)(i + 1));
+			peer = peers_relay(a, (uint16_t)(i + 1));
 	mh_put_prefix(&m, MHOPT_HNP, prefix);
 	mh_end(&m);
 	if (peer && wcur_ok(&w))
@@ -471,7 +461,7 @@ void amad_answer(void *ctx)
 			(void)channel_send(a->channel, p->peer, buf, wcur_len(&w));
 		/* before the sealed answer, so that the last hop is there when the node reads it */
 		if (p->relay)
-			updates_send_pba(a, amad_relay(a, p->relay), p->proxy_sequence, p->ba.status, p->ba.lifetime_s, &p->prefix);
+			peers_answer(a, p->relay, p->proxy_sequence, p->ba.status, p->ba.lifetime_s, &p->prefix);
 	}
 	a->cookie += a->n_pending;
 	a->n_pending = 0;
@@ -753,6 +743,7 @@ static void load_binding(void *ctx, const struct store_binding *s)
 	if (!b)
 		return;
 	b->mtu = s->mtu;
+	b->proxied = s->proxied;
 	b->nexthop = s->nexthop;
 	b->since_s = (uint32_t)(loop_now_us(a->loop) / SEC);
 	if (rc_bind(a->set, a->mr, b, &s->care_of, &s->self, a->tunnel, 0) < 0) {
@@ -779,6 +770,7 @@ static void load_visit(void *ctx, const struct store_visit *s)
 		.self = s->self,
 		.ifindex = if_nametoindex(s->ifname),
 		.link_local = s->link_local,
+		.sequence = s->sequence,
 		.until_us = from_wall_s(a, s->until_s)};
 
 	memcpy(v.link_layer, s->link_layer, sizeof(v.link_layer));
@@ -797,6 +789,7 @@ static void keep_visit(void *ctx, const struct serving_visit *v, const uint8_t k
 		.self = v->self,
 		.link_local = v->link_local,
 		.until_s = to_wall_s(a, v->until_us),
+		.sequence = v->sequence,
 		.node_cookie = node_cookie};
 
 	memcpy(s.key, key, sizeof(s.key));
@@ -952,7 +945,7 @@ static int open_all(struct amad *a, char *reterr)
 {
 	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits,
 		.tunnel_device = a->config.tunnel_device, .keep = keep_visit, .forget = forget_visit, .event = on_visit,
-		.answer_via = updates_answer_behind, .tell_left = updates_tell_previous, .ctx = a};
+		.answer_via = updates_answer_behind, .doubt = peers_doubt, .tell_left = updates_tell_previous, .ctx = a};
 	struct channel_config channel = {.ops = &updates_channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
 	struct control_config control = {.path = a->config.control_socket,
 		.interface = "org.dmm.amad",

@@ -6,6 +6,7 @@ libamadcore_a_SOURCES = \
 	amad/lm.c amad/lm.h \
 	amad/methods.c \
 	amad/mr.c amad/mr.h \
+	amad/peers.c \
 	amad/rc.c amad/rc.h \
 	amad/serving.c amad/serving.h \
 	amad/settings.c amad/settings.h \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* anchor.h - the access mobility anchor as the rooms of amad share it: amad.c (life, store, kernel, the end of a turn),
- * updates.c (what nodes and AMAs say), methods.c (what amactl asks). One struct amad a daemon; amad.c owns it and what
+ * updates.c (what nodes and AMAs say), peers.c (other AMAs), methods.c (what amactl asks). One struct amad a daemon; amad.c owns it and what
  * it points to. */
 #pragma once
 
@@ -37,6 +37,8 @@
 #define ERRORS	8
 #define RELAYS	1024 /* AMAs that pass updates on to us */
 #define INNER	64   /* sealed datagrams a datagram or so; what is more is sent again */
+#define PING_US	(5 * SEC)
+#define SILENT_US (3 * SEC) /* without an answer to a heartbeat */
 /* RFC 5846 13: InitMINDelayBRIs, MAX_BRACK_TIMEOUT; BRIMaxRetriesNumber is 1 */
 #define REVOKE_FIRST_US	 (1 * SEC)
 #define REVOKE_SECOND_US (2 * SEC)
@@ -58,6 +60,11 @@ struct before {
 struct relay {
 	uint8_t key[32];
 	struct channel_endpoint ep; /* where its last update came from */
+	uint64_t received, accepted, refused; /* updates */
+	uint32_t ping;			      /* sequence number of the last heartbeat */
+	bool waits;			      /* for its answer */
+	uint64_t pinged_us, rtt_us;	      /* 0 = never */
+	char last_error[96];
 };
 
 /* What a node sealed for us, out of an AMA's PBU: it is read when that has been. */
@@ -142,8 +149,8 @@ struct amad {
 	uint16_t revocations;			   /* ever */
 	uint64_t started_us;
 	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device,
-		count_proxied, count_unsealed, count_sealed_bad;
-	struct log_bucket refused_bucket, kernel_bucket;
+		count_proxied, count_unsealed, count_sealed_bad, count_relays_full;
+	struct log_bucket refused_bucket, kernel_bucket, doubt_bucket;
 	char error[ERRORS][160]; /* the last ones, for status */
 	unsigned n_errors;
 };
@@ -174,10 +181,6 @@ void amad_keep_binding(struct amad *a, const struct binding *b, const struct lea
 void amad_drop_binding(struct amad *a, struct binding *b);
 /* Do updates of nodes on our links go through a regional AMA (`through`)? */
 bool amad_has_regional(const struct amad *a);
-/* The AMA with this index (channel_endpoint.relay), ready to be sent to at the address that its last update came from;
- * NULL = 0 was given, or the channel has forgotten it. Its peer may be an anchor, too, whose address a node named: so
- * where its answers go is set each time. */
-struct channel_peer *amad_relay(struct amad *a, uint16_t relay);
 /* Tell the AMA at this address, where a prefix was until now, that it is elsewhere (RFC 5846, trigger 4 with flag P).
  * Once: without it the visit there runs out. */
 void amad_tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix);
@@ -213,6 +216,25 @@ void updates_revoke_due(void *ctx);
 /* A datagram of the secure channel (transport_recv_cb); ctx is the amad. What was sealed inside one is read after it.
  */
 void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);
+
+/* --- amad/peers.c: other AMAs */
+
+/* The AMA with this index (channel_endpoint.relay), ready to be sent to at the address that its last update came from;
+ * NULL = 0 was given, or the channel has forgotten it. Its peer may be an anchor, too, whose address a node named: so
+ * where its answers go is set each time. */
+struct channel_peer *peers_relay(struct amad *a, uint16_t relay);
+/* The index of the AMA that passed an update on, which came from there. 0 = no room for more of them, which is counted. */
+uint16_t peers_relay_index(struct amad *a, const struct channel_peer *peer, const struct channel_endpoint *ep);
+/* Send it a heartbeat (RFC 5847), to measure the round trip, unless one was sent just now; and its answer. */
+void peers_ping(struct amad *a, struct relay *r);
+void peers_ponged(struct amad *a, const struct channel_peer *peer, uint32_t sequence);
+/* Send the AMA that passed an update on its PBA, and count it. */
+void peers_answer(struct amad *a, uint16_t relay, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
+	const struct prefix6 *prefix);
+/* What another AMA said is not believed, and changes nothing: log why. ctx is the amad; prefix may be NULL. */
+void peers_doubt(void *ctx, const struct channel_peer *peer, const struct prefix6 *prefix, const char *why);
+/* What 'amactl peers' shows, an array. */
+json_t *peers_json(struct amad *a);
 
 /* --- amad/methods.c: what amactl asks; the interface org.dmm.amad in the words of Varlink, and its methods */
 

@@ -107,32 +107,11 @@ static int list_visits(void *ctx, const json_t *parameters, json_t **ret, char *
 	return *ret ? 0 : -ENOMEM;
 }
 
-static const char *peer_state(const struct serving_peer *p)
-{
-	return !p->name ? "unknown" : p->has_session ? "connected" : "known";
-}
-
-static void peer_json(void *ctx, const struct serving_peer *p)
-{
-	struct list_ctx *c = ctx;
-	uint64_t now_us = loop_now_us(c->a->loop);
-
-	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s?, s:s?, s:s, s:o, s:o, s:I, s:I, s:I, s:s?}", "address", in6_text(&p->address), "name", p->name,
-			"domain", p->domain, "state", peer_state(p), "rtt_ms",
-			p->rtt_us ? json_real((double)p->rtt_us / 1000) : json_null(), "heard_s",
-			p->heard_us ? json_real((double)(now_us - p->heard_us) / SEC) : json_null(), "sent", (json_int_t)p->sent,
-			"accepted", (json_int_t)p->accepted, "refused", (json_int_t)p->refused, "last_error", p->last_error));
-}
-
 static int list_peers(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
-	struct list_ctx c = {ctx, json_array()};
-
 	(void)parameters;
 	(void)reterr;
-	serving_each_peer(c.a->serving, peer_json, &c);
-	*ret = json_pack("{s:o}", "peers", c.list);
+	*ret = json_pack("{s:o}", "peers", peers_json(ctx));
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -162,9 +141,12 @@ static const struct metric restarts = COUNTER("amad_restarts_total", NULL, NULL,
 
 static void count_peer(void *ctx, const struct serving_peer *p)
 {
+	struct channel_peer_info info = {0};
 	uint64_t *n = ctx;
 
-	n[!p->name ? 0 : p->has_session ? 2 : 1]++;
+	if (p->peer)
+		channel_peer_info(p->peer, &info);
+	n[!p->peer ? 0 : info.has_session ? 2 : 1]++;
 }
 
 void methods_collect(void *ctx, struct metrics *w)
@@ -195,12 +177,14 @@ void methods_collect(void *ctx, struct metrics *w)
 	metrics_put(w, &proxied, NULL, a->count_proxied);
 	metrics_put(w, &proxied_bad, "not-sealed", a->count_unsealed);
 	metrics_put(w, &proxied_bad, "seal-bad", a->count_sealed_bad);
+	metrics_put(w, &proxied_bad, "no-room", a->count_relays_full);
 	metrics_put(w, &proxy_requests, NULL, sv->requests);
 	metrics_put(w, &proxy_results, "accepted", sv->accepted);
 	metrics_put(w, &proxy_results, "refused", sv->refused);
 	metrics_put(w, &proxy_results, "limited", sv->limited);
 	metrics_put(w, &proxy_results, "not-covered", sv->not_covered);
 	metrics_put(w, &proxy_results, "unmatched", sv->unmatched);
+	metrics_put(w, &proxy_results, "old", sv->old);
 	metrics_put(w, &store_failures, NULL, a->count_store);
 	metrics_put(w, &leases, NULL, anchoring_count(a->anchoring));
 	metrics_put(w, &bindings, NULL, lm_count(a->lm));

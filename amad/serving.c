@@ -17,6 +17,7 @@
 
 #include <utlist.h>
 
+#include "lm.h"
 #include "log.h"
 #include "rc.h"
 #include "table.h"
@@ -77,7 +78,7 @@ struct request {
 	struct request *prev, *next; /* of its AMA's that wait */
 	unsigned refs;		     /* visits, and one until it expires */
 	uint32_t cookie, node_cookie;
-	uint16_t sequence;
+	uint16_t sequence, node_sequence; /* of our PBU; of the node's request */
 	bool waiting, over; /* for discovery; it can be answered no more, but is the way back to the node */
 	uint8_t key[32];
 	char node[CREDENTIAL_NAME_MAX + 1];
@@ -100,7 +101,9 @@ struct visit {
 	struct prefix6 prefix;
 	struct locator *forward; /* mr's: to where the node went, or to the AMA it is behind; NULL = it is on our link */
 	struct place at;
+	uint16_t sequence; /* the node's last, whichever way it came */
 	uint64_t since_us;
+	uint64_t moved_us; /* when the node last moved without its anchor */
 };
 
 /* What an anchor sends through the tunnel between the change of its route and the arrival of its yes is delivered as
@@ -111,6 +114,7 @@ struct expectation {
 	struct table_entry by_prefix;
 	struct prefix6 prefix;
 	uint8_t key[32];
+	uint16_t sequence;	 /* of the node's request */
 	struct locator *forward; /* mr's; NULL = the node is on our link */
 	bool contested;
 };
@@ -292,6 +296,7 @@ static void describe(const struct visit *v, struct serving_visit *ret)
 		.through = v->at.through,
 		.ifindex = v->forward ? 0 : v->at.ifindex,
 		.link_local = v->at.link_local,
+		.sequence = v->sequence,
 		.until_us = v->expiry.at_s * SEC,
 		.since_us = v->since_us};
 	memcpy(ret->link_layer, v->at.link_layer, sizeof(ret->link_layer));
@@ -316,6 +321,12 @@ static void keep(struct serving *s, const struct visit *v)
 	describe(v, &d);
 	if (s->env.keep)
 		s->env.keep(s->env.ctx, &d, v->request->key, v->request->node_cookie);
+}
+
+/* Is it a visit of the node with this key? */
+static bool is_of(const struct visit *v, const uint8_t key[32])
+{
+	return memcmp(v->request->key, key, 32) == 0;
 }
 
 /* --- places ---------------------------------------------------------------------------------------------------- */
@@ -403,7 +414,7 @@ static void expect(struct serving *s, const struct request *r, const struct pref
 	const struct visit *v = visit_find(s, prefix);
 	struct expectation *e = expectation_find(s, prefix);
 
-	if (v && (memcmp(v->request->key, r->key, 32) != 0 || !IN6_ARE_ADDR_EQUAL(&v->request->anchor->address, &r->anchor->address) ||
+	if (v && (!is_of(v, r->key) || !IN6_ARE_ADDR_EQUAL(&v->request->anchor->address, &r->anchor->address) ||
 			 is_there(v, &r->at)))
 		return; /* another's, or as it will be */
 	if (e && memcmp(e->key, r->key, 32) != 0) {
@@ -428,6 +439,7 @@ static void expect(struct serving *s, const struct request *r, const struct pref
 	}
 	if (e->contested)
 		return;
+	e->sequence = r->node_sequence;
 	if (is_through(&r->at)) {
 		if (rc_expect_through(s->env.set, s->env.mr, prefix, &r->at.through, &r->self, s->tunnel, &e->forward) < 0)
 			return;
@@ -518,7 +530,7 @@ static void visit_end(struct serving *s, struct visit *v)
 static void visit_begin(struct serving *s, struct request *r, const struct prefix6 *prefix, uint32_t lifetime_s, uint64_t now_us)
 {
 	struct visit *v = visit_find(s, prefix);
-	bool is_new = !v;
+	bool is_new = !v, moved_since = v && is_of(v, r->key) && v->moved_us > r->sent_us;
 
 	if (!v) {
 		v = s->by_prefix.n < s->env.max_visits ? calloc(1, sizeof(*v)) : NULL;
@@ -539,6 +551,8 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 	r->refs++;
 	if (!is_new)
 		request_put(s, v->request);
+	if (is_new || !is_of(v, r->key) || lm_sequence_ok(v->sequence, r->node_sequence))
+		v->sequence = r->node_sequence;
 	v->request = r;
 	wheel_set(&s->visits, &v->expiry, now_us + lifetime_s * SEC);
 	if (table_add(&s->by_key, &v->by_key) < 0) { /* only if it is empty: v was not in it, and is the only visit */
@@ -548,7 +562,7 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 		free(v);
 		return;
 	}
-	if (visit_place(s, v, &r->at) < 0) {
+	if (visit_place(s, v, moved_since ? &v->at : &r->at) < 0) {
 		log_error("lu", "no memory for %s of %s: it is not forwarded", prefix6_text(prefix), r->node);
 		visit_end(s, v);
 		return;
@@ -563,8 +577,9 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 }
 
 /* The node of this visit is there now, and its anchor does not hear of it. */
-static void visit_follow(struct serving *s, struct visit *v, const struct place *at)
+static void visit_follow(struct serving *s, struct visit *v, const struct place *at, uint64_t now_us)
 {
+	v->moved_us = now_us;
 	expect_end(s, expectation_find(s, &v->prefix));
 	if (visit_place(s, v, at) < 0)
 		log_error("lu", "no memory to follow %s with %s", v->request->node, prefix6_text(&v->prefix));
@@ -584,8 +599,8 @@ static bool is_believed(const struct serving *s, const struct ama *a, const stru
 	       (!IN6_IS_ADDR_UNSPECIFIED(&s->through) && IN6_ARE_ADDR_EQUAL(&a->address, &s->through));
 }
 
-void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex, const struct in6_addr *link_local,
-	const uint8_t link_layer[6])
+void serving_attached(struct serving *s, const uint8_t key[32], uint16_t sequence, uint32_t ifindex,
+	const struct in6_addr *link_local, const uint8_t link_layer[6], uint64_t now_us)
 {
 	struct table_entry *e = table_first(&s->by_key, table_hash_bytes(key, 32));
 	struct place at = {.ifindex = ifindex, .link_local = *link_local};
@@ -594,24 +609,54 @@ void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex
 	for (; e; e = e->next) {
 		struct visit *v = KEY_VISIT(e);
 
-		if (memcmp(v->request->key, key, 32) != 0 || is_there(v, &at))
+		if (!is_of(v, key))
 			continue;
-		visit_follow(s, v, &at);
+		v->sequence = sequence;
+		if (!is_there(v, &at))
+			visit_follow(s, v, &at, now_us);
 	}
 }
 
-uint32_t serving_moved(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *through,
-	uint64_t now_us)
+uint16_t serving_sequence(const struct serving *s, const uint8_t key[32], const struct prefix6 *prefix)
+{
+	const struct expectation *e = expectation_find(s, prefix);
+	const struct visit *v = visit_find(s, prefix);
+
+	if (e && memcmp(e->key, key, 32) == 0) /* it is the newer one */
+		return e->sequence;
+	return v && is_of(v, key) ? v->sequence : 0;
+}
+
+/* Is a number that came through another AMA one of before? */
+static bool is_old(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, uint16_t sequence)
+{
+	const struct expectation *e = expectation_find(s, prefix);
+	const struct visit *v = visit_find(s, prefix);
+	bool is_known = (e && memcmp(e->key, key, 32) == 0) || (v && is_of(v, key)),
+	     r = is_known && !lm_sequence_ok(serving_sequence(s, key, prefix), sequence);
+
+	s->counters.old += r;
+	return r;
+}
+
+uint8_t serving_moved(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *through,
+	uint16_t sequence, uint64_t now_us, uint32_t *ret_lifetime_s)
 {
 	struct visit *v = visit_find(s, prefix);
 	struct place at = {.through = *through};
 
-	if (!v || memcmp(v->request->key, key, 32) != 0 || v->expiry.at_s * SEC <= now_us ||
-		IN6_ARE_ADDR_EQUAL(through, &v->request->anchor->address))
-		return 0;
-	if (!is_there(v, &at))
-		visit_follow(s, v, &at);
-	return (uint32_t)(v->expiry.at_s - now_us / SEC);
+	/* the AMA that we reach it from cannot be behind us */
+	if (!v || !is_of(v, key) || v->expiry.at_s * SEC <= now_us || IN6_ARE_ADDR_EQUAL(through, &v->request->anchor->address))
+		return MH_STATUS_NOT_HOME_AGENT;
+	if (is_old(s, key, prefix, sequence))
+		return MH_STATUS_SEQUENCE;
+	v->sequence = sequence;
+	if (is_there(v, &at))
+		keep(s, v);
+	else
+		visit_follow(s, v, &at, now_us);
+	*ret_lifetime_s = (uint32_t)(v->expiry.at_s - now_us / SEC);
+	return MH_STATUS_OK;
 }
 
 bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *care_of,
@@ -620,7 +665,7 @@ bool serving_forward(struct serving *s, const uint8_t key[32], const struct pref
 	struct visit *v = visit_find(s, prefix);
 	bool again = v && v->forward;
 
-	if (!v || memcmp(v->request->key, key, 32) != 0 || is_through(&v->at))
+	if (!v || !is_of(v, key) || is_through(&v->at))
 		return false;
 	expect_end(s, expectation_find(s, prefix));
 	if (rc_forward(s->env.set, s->env.mr, prefix, care_of, self, s->tunnel, &v->forward) < 0)
@@ -668,6 +713,7 @@ int serving_restore(struct serving *s, const struct serving_visit *d, const uint
 	r->over = true; /* answered long ago */
 	r->cookie = ++s->cookie;
 	r->node_cookie = node_cookie;
+	r->node_sequence = d->sequence;
 	memcpy(r->key, key, sizeof(r->key));
 	(void)snprintf(r->node, sizeof(r->node), "%s", d->node);
 	r->at = (struct place){.ifindex = d->ifindex, .link_local = d->link_local, .through = d->through};
@@ -823,10 +869,23 @@ static bool is_covered(const struct serving *s, const struct request *r)
 	return true;
 }
 
+static void doubt(struct serving *s, const struct channel_peer *ama, const struct prefix6 *prefix, const char *why)
+{
+	if (s->env.doubt)
+		s->env.doubt(s->env.ctx, ama, prefix, why);
+}
+
 static void count_not_covered(struct serving *s, const struct request *r)
 {
 	s->counters.not_covered++;
 	fault(r->anchor, "named as anchor of a prefix that its credential does not cover");
+	doubt(s, r->anchor->peer, &r->prefix[0], r->anchor->last_error);
+}
+
+static void count_unmatched(struct serving *s, const struct channel_peer *ama, const struct prefix6 *prefix, const char *why)
+{
+	s->counters.unmatched++;
+	doubt(s, ama, prefix, why);
 }
 
 /* Nodes name whom they like: who never answered does not stay. */
@@ -836,6 +895,17 @@ static void forget(struct serving *s, struct ama *a, uint64_t now_us)
 		return;
 	table_remove(&s->amas, &a->by_address);
 	free(a);
+}
+
+/* From now on an earlier request of the node is an old one, whatever its anchor says to this. */
+static void note_sequence(struct serving *s, const struct request *r)
+{
+	for (unsigned i = 0; i < r->n_prefixes; i++) {
+		struct visit *v = visit_find(s, &r->prefix[i]);
+
+		if (v && is_of(v, r->key) && lm_sequence_ok(v->sequence, r->node_sequence))
+			v->sequence = r->node_sequence;
+	}
 }
 
 uint8_t serving_request(struct serving *s, struct channel_peer *node, const struct channel_rx *rx, const struct serving_via *via,
@@ -877,12 +947,18 @@ uint8_t serving_request(struct serving *s, struct channel_peer *node, const stru
 		return MH_STATUS_RESOURCES;
 	r->sealed = malloc(len);
 	for (const struct mh_option *o = NULL; (o = mh_find(msg, MHOPT_HNP, o));) {
-		if (r->n_prefixes == PREFIXES || !mhopt_prefix(o, &r->prefix[r->n_prefixes]) ||
-			r->prefix[r->n_prefixes].len != 64) {
+		const struct prefix6 *p = &r->prefix[r->n_prefixes];
+		uint8_t status = MH_STATUS_OK;
+
+		if (r->n_prefixes == PREFIXES || !mhopt_prefix(o, &r->prefix[r->n_prefixes]) || p->len != 64)
+			status = MH_STATUS_UNSPECIFIED;
+		else if (via->relay && is_old(s, channel_peer_key(node), p, msg->bu.sequence))
+			status = MH_STATUS_SEQUENCE;
+		if (status) {
 			free(r->sealed);
 			free(r);
 			s->counters.refused++;
-			return MH_STATUS_UNSPECIFIED;
+			return status;
 		}
 		r->n_prefixes++;
 	}
@@ -892,6 +968,7 @@ uint8_t serving_request(struct serving *s, struct channel_peer *node, const stru
 	r->cookie = ++s->cookie;
 	r->sequence = ++s->sequence;
 	r->node_cookie = cookie;
+	r->node_sequence = msg->bu.sequence;
 	(void)snprintf(r->node, sizeof(r->node), "%s", channel_peer_name(node));
 	r->at = at;
 	r->via = *via;
@@ -906,6 +983,7 @@ uint8_t serving_request(struct serving *s, struct channel_peer *node, const stru
 	}
 	r->anchor->refs++;
 	memcpy(r->sealed, sealed, len);
+	note_sequence(s, r);
 	if (table_add(&s->by_sequence, &r->by_sequence) < 0) {
 		r->over = true;
 		request_put(s, r);
@@ -1001,14 +1079,18 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 	struct visit *v;
 	bool asked = false;
 
-	if (!r || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
-		s->counters.unmatched++;
+	if (!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
+		count_unmatched(s, anchor, NULL, "answered without a prefix");
+		return;
+	}
+	if (!r) {
+		count_unmatched(s, anchor, &prefix, "answered what it was not asked");
 		return;
 	}
 	for (unsigned i = 0; i < r->n_prefixes; i++)
 		asked |= prefix6_equal(&r->prefix[i], &prefix);
 	if (!asked || !r->sent_us || !is_believed(s, r->anchor, &prefix)) {
-		s->counters.unmatched++;
+		count_unmatched(s, anchor, &prefix, asked ? "answered about a prefix that its credential does not cover" : "answered about another prefix than it was asked");
 		return;
 	}
 	r->anchor->rtt_us = now_us - r->sent_us;
@@ -1031,7 +1113,7 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 	v = visit_find(s, &prefix);
 	if (msg->ba.lifetime_s > 0)
 		visit_begin(s, r, &prefix, msg->ba.lifetime_s, now_us);
-	else if (v && memcmp(v->request->key, r->key, sizeof(r->key)) == 0)
+	else if (v && is_of(v, r->key))
 		visit_end(s, v);
 	if (r->via.relay)
 		s->env.answer_via(s->env.ctx, &r->via, msg->ba.status, msg->ba.lifetime_s, &prefix);
@@ -1048,7 +1130,7 @@ void serving_relay(struct serving *s, struct channel_peer *anchor, const struct 
 	struct mh_writer m;
 
 	if (!r || r->anchor->peer != anchor || !peer) {
-		s->counters.unmatched++;
+		count_unmatched(s, anchor, NULL, "sent something for a node that did not ask it");
 		return;
 	}
 	r->anchor->unheard_us = 0;
@@ -1113,16 +1195,13 @@ void serving_each_peer(struct serving *s, void (*cb)(void *ctx, const struct ser
 	TABLE_EACH(&s->amas, e, tmp)
 	{
 		const struct ama *a = AMA(e);
-		struct channel_peer_info info = {0};
 		struct serving_peer p = {.address = a->address, .rtt_us = a->rtt_us, .sent = a->sent, .accepted = a->accepted,
 			.refused = a->refused, .last_error = a->last_error[0] ? a->last_error : NULL};
 
 		if (a->known) {
-			channel_peer_info(a->peer, &info);
+			p.peer = a->peer;
 			p.name = a->credential.node;
 			p.domain = a->credential.domain;
-			p.has_session = info.has_session;
-			p.heard_us = info.heard_us;
 		}
 		cb(ctx, &p);
 	}

@@ -29,6 +29,7 @@ struct serving_visit {
 	uint32_t ifindex;	      /* last hop; 0 = the node has left, forwarded to care_of */
 	struct in6_addr link_local, care_of;
 	uint8_t link_layer[6]; /* of the node on that link, or zero */
+	uint16_t sequence;     /* last that the node used with us about where it is */
 	uint64_t until_us, since_us;
 };
 
@@ -36,8 +37,8 @@ struct serving_visit {
 struct serving_peer {
 	struct in6_addr address;
 	const char *name, *domain; /* NULL while it is not known who is there */
-	bool has_session;
-	uint64_t heard_us, rtt_us; /* 0 = never */
+	const struct channel_peer *peer; /* likewise */
+	uint64_t rtt_us; /* 0 = never */
 	uint64_t sent, accepted, refused;
 	const char *last_error; /* NULL = none */
 };
@@ -64,6 +65,8 @@ struct serving_env {
 	void (*event)(void *ctx, const char *event, const struct serving_visit *v);
 	/* Send a PBA to the AMA that a node is behind, for the request that came with via. */
 	void (*answer_via)(void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix);
+	/* An AMA said something that it was not asked, or is not believed about. prefix may be NULL. */
+	void (*doubt)(void *ctx, const struct channel_peer *ama, const struct prefix6 *prefix, const char *why);
 	/* Tell the AMA that a node was behind that it is elsewhere (RFC 5846 with flag P). */
 	void (*tell_left)(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix);
 	void *ctx;
@@ -74,6 +77,7 @@ struct serving_counters {
 	uint64_t limited;		  /* of nodes: too many, refused with status 130 */
 	uint64_t passed, accepted;	  /* PBUs to anchors; those they took */
 	uint64_t unmatched;		  /* PBAs and relays that nobody waits for */
+	uint64_t old;			  /* what nodes said through other AMAs, and an AMA kept back or sent again */
 	uint64_t not_covered;		  /* anchors named for prefixes that their credential does not cover */
 };
 
@@ -90,9 +94,12 @@ int serving_restore(struct serving *s, const struct serving_visit *v, const uint
 uint8_t serving_request(struct serving *s, struct channel_peer *node, const struct channel_rx *rx, const struct serving_via *via,
 	const struct mh_msg *msg, uint64_t now_us);
 /* The node, whose prefix we serve, is behind that AMA now (RFC 5380: a local binding update); its anchor does not hear of it. Returns
- * for how many seconds the visit goes on, 0 = there is none. */
-uint32_t serving_moved(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *through,
-	uint64_t now_us);
+ * a status; with 0 the visit goes on for *ret_lifetime_s. */
+uint8_t serving_moved(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *through,
+	uint16_t sequence, uint64_t now_us, uint32_t *ret_lifetime_s);
+/* What a node says through another AMA counts only if it is newer than all that it has said (RFC 6275 9.5.1): that AMA could have kept it
+ * back. The last number, to be told with status 135. */
+uint16_t serving_sequence(const struct serving *s, const uint8_t key[32], const struct prefix6 *prefix);
 /* The regional AMA, through which requests go: it is believed about any prefix, as it has the anchor's word. :: = none. */
 void serving_set_through(struct serving *s, const struct in6_addr *regional);
 /* An anchor's answer (PBA), and a sealed datagram for a node (relay). */
@@ -100,9 +107,9 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 void serving_relay(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg);
 /* Discovery told who is at an address. */
 void serving_discovered(struct serving *s, const struct in6_addr *from, const struct credential *cred, uint64_t now_us);
-/* The node with this key is on that link of ours now: its visits follow. No anchor hears of it. */
-void serving_attached(struct serving *s, const uint8_t key[32], uint32_t ifindex, const struct in6_addr *link_local,
-	const uint8_t link_layer[6]);
+/* The node with this key is on that link of ours now, says its message with this number: its visits follow. No anchor hears of it. */
+void serving_attached(struct serving *s, const uint8_t key[32], uint16_t sequence, uint32_t ifindex,
+	const struct in6_addr *link_local, const uint8_t link_layer[6], uint64_t now_us);
 /* The node, on another network now, asks to have what still arrives here forwarded for a moment. False: no such visit. */
 bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *care_of,
 	const struct in6_addr *self, uint64_t now_us);

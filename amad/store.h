@@ -25,12 +25,14 @@ struct store_lease {
 	char ifname[IF_NAMESIZE]; /* the node is on this link; "" = it is not */
 	struct in6_addr link_local;
 	uint8_t link_layer[6]; /* zero = not known */
+	uint64_t domain;       /* of the node: 63 bits of its key, 0 = not known */
 };
 struct store_binding {
 	struct prefix6 prefix;
 	struct in6_addr care_of, self;
 	uint64_t until_s;
 	uint16_t mtu;
+	bool proxied;	   /* the care-of address is an AMA's */
 	uint16_t sequence; /* of the update that made it: newer than the one in the lease */
 	uint32_t nexthop;  /* id of its nexthop object */
 };
@@ -43,7 +45,9 @@ struct store_visit {
 	uint8_t link_layer[6];
 	char ifname[IF_NAMESIZE]; /* "" = behind the AMA whose address is link_local */
 	uint64_t until_s;
+	uint64_t domain; /* as in a lease */
 	uint32_t node_cookie;
+	uint16_t sequence;
 };
 struct store_meta {
 	uint32_t restart_counter; /* RFC 5847: another one than before means that bindings may have been lost */

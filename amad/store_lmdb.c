@@ -27,7 +27,7 @@
 #include "wire.h"
 
 #define MAP_BYTES    (4ULL << 30) /* address space, not memory */
-#define VERSION	     2 /* 1 had no link-layer addresses */
+#define VERSION	     3 /* 1 had no link-layer addresses, 2 no domains */
 #define JOURNAL_MOST 1000000 /* records: reached only when LMDB cannot commit for a long time */
 #define KEY	     8
 #define VALUE	     192
@@ -35,6 +35,7 @@
 /* flags of a lease */
 #define HAS_SEQUENCE 1
 #define RESTING	     2
+#define PROXIED	     1 /* of a binding */
 
 /* Journal record: checksum u64 | generation u64 | database u8 | value length u8, 0 = deleted | key 8 | value */
 #define HEADER (8 + 8 + 1 + 1 + KEY)
@@ -120,6 +121,7 @@ int store_put_lease(struct store *s, const struct store_lease *l, bool now)
 	wcur_bytes(&w, l->ifname, sizeof(l->ifname));
 	wcur_in6(&w, &l->link_local);
 	wcur_bytes(&w, l->link_layer, sizeof(l->link_layer));
+	wcur_u64(&w, l->domain);
 	wcur_bytes(&w, l->node, sizeof(l->node));
 	s->now |= now;
 	return add_record(s, LEASES, &l->prefix.addr, buf, wcur_len(&w));
@@ -142,6 +144,7 @@ int store_put_binding(struct store *s, const struct store_binding *b)
 	wcur_u16(&w, b->mtu);
 	wcur_u16(&w, b->sequence);
 	wcur_u32(&w, b->nexthop);
+	wcur_u8(&w, b->proxied ? PROXIED : 0);
 	return add_record(s, BINDINGS, &b->prefix.addr, buf, wcur_len(&w));
 }
 
@@ -163,7 +166,9 @@ int store_put_visit(struct store *s, const struct store_visit *v)
 	wcur_bytes(&w, v->ifname, sizeof(v->ifname));
 	wcur_in6(&w, &v->link_local);
 	wcur_bytes(&w, v->link_layer, sizeof(v->link_layer));
+	wcur_u64(&w, v->domain);
 	wcur_u32(&w, v->node_cookie);
+	wcur_u16(&w, v->sequence);
 	wcur_bytes(&w, v->node, sizeof(v->node));
 	return add_record(s, VISITS, &v->prefix.addr, buf, wcur_len(&w));
 }
@@ -211,6 +216,7 @@ static bool read_lease(const MDB_val *k, const MDB_val *v, struct store_lease *r
 	rcur_bytes(&c, ret->ifname, sizeof(ret->ifname));
 	rcur_in6(&c, &ret->link_local);
 	rcur_bytes(&c, ret->link_layer, sizeof(ret->link_layer));
+	ret->domain = rcur_u64(&c);
 	rcur_bytes(&c, ret->node, sizeof(ret->node));
 	ret->ifname[sizeof(ret->ifname) - 1] = ret->node[sizeof(ret->node) - 1] = '\0';
 	return rcur_ok(&c) && rcur_left(&c) == 0;
@@ -228,6 +234,7 @@ static bool read_binding(const MDB_val *k, const MDB_val *v, struct store_bindin
 	ret->mtu = rcur_u16(&c);
 	ret->sequence = rcur_u16(&c);
 	ret->nexthop = rcur_u32(&c);
+	ret->proxied = rcur_u8(&c) & PROXIED;
 	return rcur_ok(&c) && rcur_left(&c) == 0;
 }
 
@@ -244,7 +251,9 @@ static bool read_visit(const MDB_val *k, const MDB_val *v, struct store_visit *r
 	rcur_bytes(&c, ret->ifname, sizeof(ret->ifname));
 	rcur_in6(&c, &ret->link_local);
 	rcur_bytes(&c, ret->link_layer, sizeof(ret->link_layer));
+	ret->domain = rcur_u64(&c);
 	ret->node_cookie = rcur_u32(&c);
+	ret->sequence = rcur_u16(&c);
 	rcur_bytes(&c, ret->node, sizeof(ret->node));
 	ret->ifname[sizeof(ret->ifname) - 1] = ret->node[sizeof(ret->node) - 1] = '\0';
 	return rcur_ok(&c) && rcur_left(&c) == 0;

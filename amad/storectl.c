@@ -73,10 +73,10 @@ static void lease_json(void *ctx, const struct store_lease *l)
 	struct lists *x = ctx;
 
 	(void)json_array_append_new(x->leases,
-		json_pack("{s:s, s:s, s:o, s:I, s:b, s:o, s:s, s:s, s:o}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "key",
+		json_pack("{s:s, s:s, s:o, s:I, s:b, s:o, s:s, s:s, s:o, s:I}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "key",
 			key_json(l->key), "until_s", (json_int_t)l->until_s, "resting", l->resting, "sequence",
 			l->has_sequence ? json_integer(l->sequence) : json_null(), "interface", l->ifname, "link_local",
-			in6_text(&l->link_local), "link_layer", link_layer_json(l->link_layer)));
+			in6_text(&l->link_local), "link_layer", link_layer_json(l->link_layer), "domain", (json_int_t)l->domain));
 }
 
 static void binding_json(void *ctx, const struct store_binding *b)
@@ -84,9 +84,9 @@ static void binding_json(void *ctx, const struct store_binding *b)
 	struct lists *x = ctx;
 
 	(void)json_array_append_new(x->bindings,
-		json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:I}", "hnp", prefix6_text(&b->prefix), "care_of", in6_text(&b->care_of),
+		json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:I, s:b}", "hnp", prefix6_text(&b->prefix), "care_of", in6_text(&b->care_of),
 			"self", in6_text(&b->self), "until_s", (json_int_t)b->until_s, "mtu", (int)b->mtu, "sequence",
-			(int)b->sequence, "nexthop", (json_int_t)b->nexthop));
+			(int)b->sequence, "nexthop", (json_int_t)b->nexthop, "proxied", b->proxied));
 }
 
 static void visit_json(void *ctx, const struct store_visit *v)
@@ -94,10 +94,10 @@ static void visit_json(void *ctx, const struct store_visit *v)
 	struct lists *x = ctx;
 
 	(void)json_array_append_new(x->visits,
-		json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:s, s:I, s:I}", "hnp", prefix6_text(&v->prefix), "mn", v->node, "key",
+		json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:i}", "hnp", prefix6_text(&v->prefix), "mn", v->node, "key",
 			key_json(v->key), "anchor", in6_text(&v->anchor), "self", in6_text(&v->self), "link_local",
 			in6_text(&v->link_local), "link_layer", link_layer_json(v->link_layer), "interface", v->ifname, "until_s", (json_int_t)v->until_s, "node_cookie",
-			(json_int_t)v->node_cookie));
+			(json_int_t)v->node_cookie, "domain", (json_int_t)v->domain, "sequence", (int)v->sequence));
 }
 
 int storectl_export(const char *directory)
@@ -178,6 +178,14 @@ static bool get_number(const json_t *o, const char *name, uint64_t most, uint64_
 	return json_is_integer(v) && json_integer_value(v) >= 0 && *ret <= most;
 }
 
+/* One that exports of before did not have. */
+static uint64_t get_optional(const json_t *o, const char *name, uint64_t most)
+{
+	uint64_t n;
+
+	return get_number(o, name, most, &n) ? n : 0;
+}
+
 static bool get_link_layer(const json_t *o, uint8_t ret[6])
 {
 	const char *text = json_string_value(json_object_get(o, "link_layer"));
@@ -198,6 +206,7 @@ static bool put_lease(struct store *s, const json_t *o)
 		(l.has_sequence && !get_number(o, "sequence", UINT16_MAX, &n)))
 		return false;
 	l.sequence = (uint16_t)n;
+	l.domain = get_optional(o, "domain", INT64_MAX);
 	return store_put_lease(s, &l, true) == 0;
 }
 
@@ -213,6 +222,7 @@ static bool put_binding(struct store *s, const json_t *o)
 	b.mtu = (uint16_t)mtu;
 	b.sequence = (uint16_t)sequence;
 	b.nexthop = (uint32_t)nexthop;
+	b.proxied = json_is_true(json_object_get(o, "proxied"));
 	return store_put_binding(s, &b) == 0;
 }
 
@@ -227,6 +237,8 @@ static bool put_visit(struct store *s, const json_t *o)
 		!get_number(o, "until_s", INT64_MAX, &v.until_s) || !get_number(o, "node_cookie", UINT32_MAX, &cookie))
 		return false;
 	v.node_cookie = (uint32_t)cookie;
+	v.domain = get_optional(o, "domain", INT64_MAX);
+	v.sequence = (uint16_t)get_optional(o, "sequence", UINT16_MAX);
 	return store_put_visit(s, &v) == 0;
 }
 

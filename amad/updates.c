@@ -78,7 +78,7 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 	if (rc_native(a->set, l, cookie) < 0)
 		return MH_STATUS_UNSPECIFIED;
 	amad_check_sender(a, l);
-	serving_attached(a->serving, l->key, l->ifindex, &l->link_local, l->link_layer);
+	serving_attached(a->serving, l->key, u->msg->bu.sequence, l->ifindex, &l->link_local, l->link_layer, now_us);
 	amad_keep_lease(a, l, is_new);
 	log_write(is_new ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "anchoring",
 		&(struct log_fields){.mn = l->node, .hnp = prefix6_text(&l->prefix)},
@@ -236,6 +236,15 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 	return MH_STATUS_OK;
 }
 
+static void log_refused(struct amad *a, const char *node, const struct prefix6 *prefix, const struct in6_addr *from, uint8_t status)
+{
+	unsigned left_out;
+
+	if (log_bucket_take(&a->refused_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out))
+		log_info("lm", "refused update of %s for %s from %s: %u (%s)%s", node, prefix6_text(prefix), in6_text(from), status,
+			mh_status_name(status), left_out ? "; more were left out" : "");
+}
+
 void updates_send_pba(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
 	const struct prefix6 *prefix)
 {
@@ -257,7 +266,7 @@ void updates_answer_behind(void *ctx, const struct serving_via *via, uint8_t sta
 {
 	struct amad *a = ctx;
 
-	updates_send_pba(a, amad_relay(a, via->relay), via->sequence, status, lifetime_s, prefix);
+	peers_answer(a, via->relay, via->sequence, status, lifetime_s, prefix);
 }
 
 void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix)
@@ -273,14 +282,15 @@ static uint8_t on_regional_request(
 	struct serving_via via = {.relay = rx->ep.relay, .sequence = a->reading->sequence, .address = rx->ep.remote};
 	struct in6_addr care_of;
 	uint32_t lifetime_s;
+	uint8_t status;
 
 	if (!mhopt_address(mh_find(msg, MHOPT_ALT_COA, NULL), &care_of) || !IN6_ARE_ADDR_EQUAL(&care_of, &via.address))
 		return MH_STATUS_INVALID_COA;
 	if (dmmopt_anchor(msg, &care_of))
 		return serving_request(a->serving, peer, rx, &via, msg, loop_now_us(a->loop));
-	lifetime_s = serving_moved(a->serving, channel_peer_key(peer), prefix, &via.address, loop_now_us(a->loop));
-	if (!lifetime_s)
-		return MH_STATUS_NOT_HOME_AGENT;
+	status = serving_moved(a->serving, channel_peer_key(peer), prefix, &via.address, msg->bu.sequence, loop_now_us(a->loop), &lifetime_s);
+	if (status)
+		return status;
 	updates_answer_behind(a, &via, 0, lifetime_s, prefix);
 	updates_send_pba(a, peer, msg->bu.sequence, 0, lifetime_s, prefix);
 	return 0;
@@ -309,26 +319,11 @@ static void on_request(struct amad *a, struct channel_peer *peer, const struct c
 	if (status == 0)
 		return;
 	a->count_status[status]++;
-	updates_send_pba(a, peer, msg->bu.sequence, status, 0, &prefix);
+	log_refused(a, channel_peer_name(peer), &prefix, &rx->ep.remote, status);
+	updates_send_pba(a, peer, status == MH_STATUS_SEQUENCE ? serving_sequence(a->serving, channel_peer_key(peer), &prefix) : msg->bu.sequence,
+		status, 0, &prefix);
 	if (a->reading)
-		updates_send_pba(a, amad_relay(a, rx->ep.relay), a->reading->sequence, status, 0, &prefix);
-}
-
-static uint16_t relay_index(struct amad *a, struct channel_peer *peer, const struct channel_endpoint *ep)
-{
-	unsigned i;
-
-	for (i = 0; i < a->n_relays; i++)
-		if (!memcmp(a->relay[i].key, channel_peer_key(peer), sizeof(a->relay[i].key)))
-			break;
-	if (i == RELAYS)
-		return 0;
-	if (i == a->n_relays) {
-		memcpy(a->relay[i].key, channel_peer_key(peer), sizeof(a->relay[i].key));
-		a->n_relays++;
-	}
-	a->relay[i].ep = *ep;
-	return (uint16_t)(i + 1);
+		peers_answer(a, rx->ep.relay, a->reading->sequence, status, 0, &prefix);
 }
 
 /* pLU: an AMA passes a node's update on (PBU, RFC 5213). The PBU itself is believed in nothing: it carries what the node
@@ -337,29 +332,40 @@ static void on_proxy_update(struct amad *a, struct channel_peer *peer, const str
 {
 	struct prefix6 prefix = {.len = 64};
 	struct inner *in = &a->inner[a->n_inner];
-	uint8_t status = MH_STATUS_PROHIBITED;
+	uint16_t relay;
 	uint32_t cookie = 0;
 
 	(void)mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix);
-	if (!a->config.accept_proxies || rx->ep.relay) {
-		updates_send_pba(a, peer, msg->bu.sequence, status, 0, &prefix);
+	if (rx->ep.relay) { /* no PBU in a PBU */
+		a->count_unexpected++;
 		return;
 	}
-	if (a->n_inner == INNER)
-		return; /* the node sends it again */
+	relay = peers_relay_index(a, peer, &rx->ep);
+	if (!relay)
+		return;
+	a->relay[relay - 1].received++;
+	if (!a->config.accept_proxies) {
+		a->count_status[MH_STATUS_PROHIBITED]++;
+		peers_answer(a, relay, msg->bu.sequence, MH_STATUS_PROHIBITED, 0, &prefix);
+		return;
+	}
+	if (a->n_inner == INNER) {
+		a->count_unexpected++; /* the node sends it again */
+		return;
+	}
 	in->len = dmmopt_sealed(msg, &cookie, in->sealed, sizeof(in->sealed));
 	if (in->len == 0) {
 		a->count_unsealed++;
-		updates_send_pba(a, amad_relay(a, relay_index(a, peer, &rx->ep)), msg->bu.sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &prefix);
+		peers_answer(a, relay, msg->bu.sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &prefix);
+		peers_doubt(a, peer, &prefix, "passed on no update of a node");
 		return;
 	}
 	in->rx = (struct channel_rx){.ep = rx->ep, .hoplimit = 0};
-	in->rx.ep.relay = relay_index(a, peer, &rx->ep);
+	in->rx.ep.relay = relay;
 	in->rx.ep.ifindex = cookie;
 	in->sequence = msg->bu.sequence;
 	in->prefix = prefix;
-	if (in->rx.ep.relay)
-		a->n_inner++;
+	a->n_inner++;
 }
 
 /* What was sealed for us, one after the other: the channel does not call itself. */
@@ -367,7 +373,9 @@ static void read_inner(struct amad *a)
 {
 	for (unsigned i = 0; i < a->n_inner; i++) {
 		struct inner *in = &a->inner[i];
+		struct channel_peer *peer;
 		enum channel_why why;
+		char text[96];
 
 		a->reading = in;
 		why = channel_input(a->channel, &in->rx, in->sealed, in->len, loop_now_us(a->loop));
@@ -375,7 +383,12 @@ static void read_inner(struct amad *a)
 		if (why == CHANNEL_OK)
 			continue;
 		a->count_sealed_bad++;
-		updates_send_pba(a, amad_relay(a, in->rx.ep.relay), in->sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &in->prefix);
+		peers_answer(a, in->rx.ep.relay, in->sequence, MH_STATUS_NOT_AUTHORISED_HNP, 0, &in->prefix);
+		peer = peers_relay(a, in->rx.ep.relay);
+		if (!peer)
+			continue;
+		(void)snprintf(text, sizeof(text), "what it passed on is not a node's update: %s", channel_why_name(why));
+		peers_doubt(a, peer, &in->prefix, text);
 	}
 	a->n_inner = 0;
 }
@@ -384,7 +397,6 @@ static void on_update(struct amad *a, struct channel_peer *peer, const struct ch
 {
 	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = channel_peer_name(peer)};
 	struct pending *p;
-	unsigned left_out;
 
 	if ((msg->bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_P)) {
 		on_request(a, peer, rx, msg);
@@ -421,11 +433,7 @@ static void on_update(struct amad *a, struct channel_peer *peer, const struct ch
 		return;
 	amad_undo(a, p);
 	p->changes = false;
-	if (log_bucket_take(&a->refused_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out)) {
-		log_info("lm", "refused update of %s for %s from %s: %u (%s)%s", u.node, prefix6_text(&u.prefix),
-			in6_text(&rx->ep.remote), p->ba.status, mh_status_name(p->ba.status),
-			left_out ? "; more were left out" : "");
-	}
+	log_refused(a, u.node, &u.prefix, &rx->ep.remote, p->ba.status);
 }
 
 /* RFC 5847, and the probes of ARCHITECTURE, "Path MTU of the tunnel". */
@@ -438,8 +446,10 @@ static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct
 	struct mh_writer m;
 	bool probed = dmmopt_probe(msg, &probe);
 
-	if (msg->heartbeat.flags & MH_HEARTBEAT_R)
+	if (msg->heartbeat.flags & MH_HEARTBEAT_R) {
+		peers_ponged(a, peer, msg->heartbeat.sequence);
 		return;
+	}
 	a->count_heartbeat++;
 	m = mh_begin_heartbeat(&w, &hb);
 	mh_put_u32(&m, MHOPT_RESTART_COUNTER, a->meta.restart_counter);
@@ -618,7 +628,7 @@ static void channel_tx(void *ctx, const struct channel_endpoint *ep, const uint8
 		transport_send(a->transport, ep, buf, len, flags);
 		return;
 	}
-	peer = amad_relay(a, ep->relay);
+	peer = peers_relay(a, ep->relay);
 	m = mh_begin_relay(&w);
 	mh_put_sealed(&m, ep->ifindex, buf, len);
 	mh_end(&m);

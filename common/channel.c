@@ -82,6 +82,7 @@
 #define QUEUE_CHUNKS	    16 /* datagrams that may wait for one peer */
 #define POOL_CHUNKS	    1024
 #define DISCOVERY_SLOTS	    1024
+#define DOMAINS		    255 /* that ever signed for a peer, over all reloads */
 
 enum handshake_type { INITIATION = 1, RESPONSE, COOKIE, DISCOVERY_REQUEST, DISCOVERY_REPLY };
 
@@ -153,7 +154,9 @@ struct channel_peer {
 	uint8_t digest[16];		 /* of its credential, to know it again; keyed with channel.hash_key */
 	uint32_t until_s;		 /* its credential's end */
 	uint32_t trust; /* generation of channel.trusted that its credential was verified under; 0: by the owner */
+	uint64_t rx_bytes, tx_bytes;
 	uint8_t n_chunks;
+	uint8_t domain; /* index of channel.domains */
 	bool added : 1, pinned : 1, has_ep : 1, force : 1, confirm : 1, is_ama : 1, dirty : 1;
 	char own_name[]; /* the first that it had */
 };
@@ -174,6 +177,8 @@ struct channel {
 	const struct noise_pattern *pattern;
 	uint8_t mac1_key[32], cookie_key[32];
 
+	struct domain *domains;
+	uint8_t n_domains;
 	struct table peers;
 	struct channel_peer *dirty;
 	struct slot **by_spi;
@@ -680,6 +685,7 @@ static void send_transport(
 		ch->tx + HEADER_LEN, NULL, ch->tx + HEADER_LEN, plain_len, ch->tx, HEADER_LEN, NULL, nonce, s->send.b);
 	s->send_next++;
 	ch->counters.tx_transport++;
+	s->slot.peer->tx_bytes += wcur_len(&w);
 	ch->ops->send(ch->ctx, &s->slot.peer->ep, ch->tx, wcur_len(&w), tx_flags);
 }
 
@@ -769,6 +775,7 @@ static void initiate(struct channel *ch, struct channel_peer *peer, bool forced,
 	p->len = INIT_HEADER_LEN + len + 2 * MAC_LEN;
 	put_macs(peer, p->packet, p->len - 2 * MAC_LEN, now_us);
 	ch->counters.tx_initiation++;
+	peer->tx_bytes += p->len;
 	ch->ops->send(ch->ctx, &peer->ep, p->packet, p->len, 0);
 }
 
@@ -807,6 +814,7 @@ static void respond(struct channel *ch, struct channel_peer *peer, uint64_t now_
 	if (peer->pending)
 		peer->pending->forced = false; /* the peer is there, and has a session */
 	ch->counters.tx_response++;
+	peer->tx_bytes += HEADER_LEN + len + MAC_LEN;
 	ch->ops->send(ch->ctx, &r->ep, ch->tx, HEADER_LEN + len + MAC_LEN, 0);
 	reply_free(peer);
 }
@@ -898,8 +906,29 @@ static void digest(const struct channel *ch, const uint8_t *cred, size_t len, ui
 	crypto_generichash(ret, 16, cred, len, ch->hash_key, sizeof(ch->hash_key));
 }
 
+/* Peers have an index instead of a key of 32 bytes. -ENOMEM also when there are more domains than anybody trusts. */
+static int domain_index(struct channel *ch, const struct credential *cred, uint8_t *ret)
+{
+	struct domain *d;
+	uint8_t i = 0;
+
+	while (i < ch->n_domains && memcmp(ch->domains[i].key, cred->domain_key, sizeof(d->key)) != 0)
+		i++;
+	if (i == ch->n_domains) {
+		d = i < DOMAINS ? reallocarray(ch->domains, i + 1u, sizeof(*d)) : NULL;
+		if (!d)
+			return -ENOMEM;
+		ch->domains = d;
+		memcpy(d[i].key, cred->domain_key, sizeof(d[i].key));
+		memcpy(d[i].name, cred->domain, sizeof(d[i].name));
+		ch->n_domains++;
+	}
+	*ret = i;
+	return 0;
+}
+
 /* Of a credential only what is needed later is kept. */
-static int set_cred(const struct channel *ch, struct channel_peer *peer, const uint8_t *raw, size_t len, const struct credential *cred)
+static int set_cred(struct channel *ch, struct channel_peer *peer, const uint8_t *raw, size_t len, const struct credential *cred)
 {
 	if (strcmp(peer->name, cred->node) != 0) {
 		char *copy = strdup(cred->node);
@@ -910,6 +939,8 @@ static int set_cred(const struct channel *ch, struct channel_peer *peer, const u
 			free(peer->name);
 		peer->name = copy;
 	}
+	if (domain_index(ch, cred, &peer->domain) < 0)
+		return -ENOMEM;
 	digest(ch, raw, len, peer->digest);
 	peer->until_s = cred->until_s < UINT32_MAX ? (uint32_t)cred->until_s : UINT32_MAX; /* 2106 */
 	peer->is_ama = cred->role == CREDENTIAL_AMA;
@@ -929,8 +960,7 @@ static int peer_new(struct channel *ch, const uint8_t *raw, size_t len, const st
 	peer->name = peer->own_name;
 	memcpy(peer->name, cred->node, strlen(cred->node) + 1);
 	memcpy(peer->key, cred->key, 32);
-	(void)set_cred(ch, peer, raw, len, cred); /* cannot fail with this name */
-	if (table_add(&ch->peers, &peer->in_table) < 0) {
+	if (set_cred(ch, peer, raw, len, cred) < 0 || table_add(&ch->peers, &peer->in_table) < 0) {
 		free(peer);
 		return -ENOMEM;
 	}
@@ -1004,6 +1034,11 @@ enum credential_role channel_peer_role(const struct channel_peer *peer)
 	return peer->is_ama ? CREDENTIAL_AMA : CREDENTIAL_MN;
 }
 
+const struct domain *channel_peer_domain(const struct channel *ch, const struct channel_peer *peer)
+{
+	return &ch->domains[peer->domain];
+}
+
 void channel_peer_info(const struct channel_peer *peer, struct channel_peer_info *ret)
 {
 	const struct session *s = peer->cur ? peer->cur : peer->next;
@@ -1016,6 +1051,8 @@ void channel_peer_info(const struct channel_peer *peer, struct channel_peer_info
 		.spi_remote = s ? s->spi_remote : 0,
 		.born_us = s ? s->born_us : 0,
 		.heard_us = peer->heard_us,
+		.rx_bytes = peer->rx_bytes,
+		.tx_bytes = peer->tx_bytes,
 	};
 	for (const struct chunk *c = peer->queue; c; c = c->next)
 		ret->queued += c->len;
@@ -1068,6 +1105,7 @@ static enum channel_why input_transport(
 	peer = slot->peer;
 	session_heard(ch, s);
 	peer->heard_us = now_us;
+	peer->rx_bytes += len;
 	if (newest)
 		follow(peer, &rx->ep);
 	ch->counters.rx_transport++;
@@ -1198,6 +1236,7 @@ static enum channel_why accept_initiation(struct channel *ch, const struct chann
 	peer->trust = ch->trust;
 	peer->timestamp = timestamp;
 	peer->heard_us = now_us;
+	peer->rx_bytes += INIT_HEADER_LEN + NOISE1_OVERHEAD + len + 2 * MAC_LEN;
 	follow(peer, &rx->ep);
 	mark_dirty(ch, peer);
 	ch->counters.rx_initiation++;
@@ -1296,6 +1335,7 @@ static enum channel_why input_response(
 	link_slot(ch, &s->slot);
 	ch->counters.sessions++;
 	peer->completed_us = peer->heard_us = now_us;
+	peer->rx_bytes += len;
 	follow(peer, &rx->ep);
 	if (peer->queue || peer->confirm)
 		mark_dirty(ch, peer);
@@ -1619,6 +1659,7 @@ void channel_free(struct channel *ch)
 		free(c);
 	}
 	free(ch->trusted);
+	free(ch->domains);
 	free(ch->by_spi);
 	secret_unlock(ch, sizeof(*ch));
 	free(ch);

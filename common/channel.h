@@ -158,6 +158,7 @@ void channel_peer_set_endpoint(struct channel_peer *peer, const struct channel_e
 const uint8_t *channel_peer_key(const struct channel_peer *peer); /* 32 bytes, its X25519 static public key */
 const char *channel_peer_name(const struct channel_peer *peer);	  /* in its credential */
 enum credential_role channel_peer_role(const struct channel_peer *peer);
+const struct domain *channel_peer_domain(const struct channel *ch, const struct channel_peer *peer); /* that signed it */
 
 /* For display. */
 struct channel_peer_info {
@@ -168,6 +169,7 @@ struct channel_peer_info {
 	uint64_t born_us;		/* of that session */
 	uint64_t heard_us;		/* last authentic datagram in any session, 0 = never */
 	size_t queued;			/* bytes waiting */
+	uint64_t rx_bytes, tx_bytes;	/* of datagrams: authentic ones, and what was sent */
 };
 void channel_peer_info(const struct channel_peer *peer, struct channel_peer_info *ret);
 

@@ -356,6 +356,16 @@ static void on_proxy_answer(struct mnd *m, struct anchor *ama, const struct mh_m
 
 	if (!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix))
 		return;
+	if (msg->ba.status == MH_STATUS_SEQUENCE) { /* it knows us from before: go on from its number (RFC 6275 11.7.3) */
+		if ((int16_t)(msg->ba.sequence - ama->sequence) > 0)
+			ama->sequence = msg->ba.sequence;
+		for (unsigned i = 0; i < HOMES; i++)
+			if (m->homes[i].used && m->homes[i].bu.kind == LU_BIND && m->homes[i].bu.proxied &&
+				IN6_ARE_ADDR_EQUAL(&m->homes[i].bu.regional, &ama->address))
+				m->homes[i].bu.next_us = loop_clock_us();
+		mnd_touch(m);
+		return;
+	}
 	has_way = refused && dmmopt_regional(msg, &regional) && !IN6_ARE_ADDR_EQUAL(&regional, &ama->address);
 	if (has_way)
 		ama->regional = regional; /* that is how it passes them on */

@@ -89,4 +89,15 @@ for i in (2, 3, 4, 5):
     lab.check(net.ar[i].ip("-6 route show table 7790") == "" and net.ar[i].ip("-6 route show " + prefix1 + " proto 108") == "", "nothing of it is left at AMA%d" % i)
 drops = {i: net.amactl(i, "status")["counters"] for i in net.ar}
 lab.check(all(d["decap-unbound"] == 0 and d["decap-wrong-source"] == 0 for d in drops.values()), "no AMA dropped a packet at the end of a tunnel")
+
+# the node's daemon is started again: it has forgotten what it said last to AMA2, which takes only what is newer
+down = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9003, 10000)
+up = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9004, 10000)
+lab.wait(lambda: len(up.packets()) > 10, "a session")
+go(3)
+net.mnd.kill(9)
+net.start_mnd()
+lab.wait(lambda: net.home(1)["state"] == "bound", "mnd")
+go(4)
+lab.check(visit(2)["through"] == "2001:db8:a4::1", "mnd killed and started again: AMA2 takes its word")
 lab.finish()

@@ -13,6 +13,7 @@
 
 #define loop_now_us test_now_us
 #include "amad/amad.c"
+#include "amad/peers.c"
 #include "amad/updates.c"
 
 #define SELF "2001:db8:f::1"
@@ -42,6 +43,7 @@ struct node {
 	bool has_lease;
 	unsigned n_ba, n_heartbeat, n_revoked;
 	uint16_t asked; /* as an AMA: sequence number of the last PBU */
+	uint32_t ping;	/* and of the last heartbeat */
 	size_t probe_len;
 	size_t sealed_len; /* what it sent to go through an AMA; as an AMA, what it got to hand on */
 	uint32_t cookie;
@@ -93,7 +95,8 @@ static void node_recv(void *ctx, struct channel_peer *peer, const struct channel
 		assert_int_equal(mh_read(&c, &m, &why), 0);
 		if (m.type == MH_HEARTBEAT) {
 			n->n_heartbeat++;
-			assert_true(m.heartbeat.flags & MH_HEARTBEAT_R);
+			assert_true(n->id.role == CREDENTIAL_AMA || (m.heartbeat.flags & MH_HEARTBEAT_R));
+			n->ping = m.heartbeat.sequence;
 			continue;
 		}
 		if (mh_is_relay(&m)) {
@@ -117,6 +120,7 @@ static void node_recv(void *ctx, struct channel_peer *peer, const struct channel
 
 static uint8_t hoplimit;
 static uint32_t ifindex;
+static enum channel_why may_fail; /* for this reason what a node sends may be refused by the channel */
 
 /* What a node sends arrives at once, from where the node is. */
 static void node_send(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
@@ -124,6 +128,7 @@ static void node_send(void *ctx, const struct channel_endpoint *ep, const uint8_
 	struct node *n = ctx;
 	struct channel_rx rx = {.ep = {.remote = n->at, .local = ep->remote, .ifindex = ifindex, .port = CHANNEL_PORT},
 		.hoplimit = hoplimit};
+	enum channel_why why;
 
 	(void)flags;
 	if (ep->relay) {
@@ -132,8 +137,10 @@ static void node_send(void *ctx, const struct channel_endpoint *ep, const uint8_
 		n->sealed_len = len;
 		return;
 	}
-	assert_int_equal(channel_input(a->channel, &rx, buf, len, now_us), CHANNEL_OK);
-	read_inner(a);
+	why = channel_input(a->channel, &rx, buf, len, now_us);
+	assert_true(why == CHANNEL_OK || why == may_fail);
+	if (!a->reading) /* an answer to what is sent while that is read is read here, but by the daemon later */
+		read_inner(a);
 }
 
 /* What the anchor sends goes to the node with that address. */
@@ -252,7 +259,10 @@ static void start_anchor(void)
 					 .max_visits = 16,
 					 .tunnel_device = "amad0",
 					 .answer_via = updates_answer_behind,
+					 .doubt = peers_doubt,
 					 .tell_left = updates_tell_previous,
+					 .keep = keep_visit,
+					 .forget = forget_visit,
 					 .event = on_visit,
 					 .ctx = a},
 		now_us);
@@ -297,13 +307,23 @@ static void start_node(struct node *n, const char *name, const char *at)
 	channel_peer_set_endpoint(n->peer, &ep);
 }
 
-static void silent(void *ctx, enum log_level level, const char *token, const char *text)
+static char said[1024]; /* what was logged about who is not believed, or refused */
+
+static void catch_log(void *ctx, enum log_level level, const char *token, const char *text)
 {
 	(void)ctx;
 	(void)level;
-	(void)token;
-	(void)text;
+	if (!strcmp(token, "trust") || strstr(text, "refused update"))
+		(void)snprintf(said, sizeof(said), "%s", text);
 }
+
+/* It was counted, to that number, and the last line of the log says so. */
+#define COUNTED(counter, n, words) \
+	do { \
+		assert_int_equal(counter, n); \
+		assert_non_null(strstr(said, words)); \
+		said[0] = '\0'; \
+	} while (0)
 
 static int setup(void **state)
 {
@@ -313,7 +333,8 @@ static int setup(void **state)
 	(void)snprintf(dir, sizeof(dir), "/tmp/test_amad.XXXXXX");
 	if (!mkdtemp(dir) || secret_start() < 0 || domain_key_generate("test", &domain, err) < 0)
 		return -1;
-	log_register_handler(silent, NULL);
+	log_register_handler(catch_log, NULL);
+	said[0] = '\0';
 	memset(nodes, 0, sizeof(nodes));
 	memset(&kernel, 0, sizeof(kernel));
 	a = calloc(1, sizeof(*a));
@@ -993,6 +1014,9 @@ static void hand_over(const struct node *ama, struct node *n)
 	assert_int_equal(channel_input(n->channel, &rx, ama->sealed, ama->sealed_len, now_us), CHANNEL_OK);
 }
 
+static void ask_through(struct node *n, const struct in6_addr *anchor, const char *prefix_text, const char *link_local_text);
+static void say(struct node *ama, uint16_t sequence, uint8_t status, const char *prefix_text);
+
 static void is_at(const char *prefix_text, const char *care_of, bool proxied)
 {
 	struct prefix6 p = prefix(prefix_text);
@@ -1041,7 +1065,82 @@ static void through_an_ama(void **state)
 	is_at(P0, AMA2, true);
 }
 
-/* Whatever an AMA makes up changes nothing, and is counted. */
+/* What 'amactl peers' shows of an AMA. */
+static json_t *listed(const char *name, const char *field)
+{
+	static json_t *rows;
+	json_t *row;
+	size_t i;
+
+	json_decref(rows);
+	rows = peers_json(a);
+	json_array_foreach(rows, i, row)
+	{
+		if (json_string_value(json_object_get(row, "name")) && !strcmp(json_string_value(json_object_get(row, "name")), name))
+			return json_object_get(row, field);
+	}
+	fail_msg("no peer %s", name);
+	return NULL;
+}
+
+static void is_listed(const char *name, const char *field, int value)
+{
+	assert_int_equal(json_integer_value(listed(name, field)), value);
+}
+
+/* Both sides of 'amactl peers': an AMA that passes on to us, and that we pass on to. */
+static void peers_of_both_sides(void **state)
+{
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2);
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m;
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	seal(n, P0, AMA2, 0);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 0);
+	assert_string_equal(json_string_value(listed("ama2", "state")), "connected");
+	assert_string_equal(json_string_value(listed("ama2", "domain")), "test");
+	assert_string_equal(json_string_value(listed("ama2", "address")), AMA2);
+	is_listed("ama2", "received_accepted", 1);
+	assert_true(json_is_null(listed("ama2", "last_error")));
+	assert_true(json_integer_value(listed("ama2", "rx_bytes")) > 200 && json_integer_value(listed("ama2", "tx_bytes")) > 50);
+	/* the round trip is measured by a heartbeat; without an answer the peer is silent */
+	assert_int_equal(ama->n_heartbeat, 1);
+	assert_true(json_is_null(listed("ama2", "rtt_ms")));
+	now_us += 4 * SEC;
+	assert_string_equal(json_string_value(listed("ama2", "state")), "silent");
+	now_us += 2 * SEC;
+	(void)listed("ama2", "state"); /* asks again */
+	channel_flush(a->channel, now_us);
+	assert_int_equal(ama->n_heartbeat, 2);
+	for (int right = 0; right < 2; right++) {
+		w = wcur_make(buf, sizeof(buf));
+		m = mh_begin_heartbeat(&w, &(struct mh_heartbeat){.flags = MH_HEARTBEAT_R, .sequence = ama->ping + !right});
+		mh_end(&m);
+		now_us += 7000;
+		assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
+		channel_flush(ama->channel, now_us);
+		assert_int_equal((int)json_real_value(listed("ama2", "rtt_ms")), right ? 14 : 0);
+	}
+	assert_string_equal(json_string_value(listed("ama2", "state")), "connected");
+	/* the same AMA as anchor of somebody here: one row */
+	ask_through(n, &anchor, "2001:db8:102:5::/64", "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(ama, ama->asked, MH_STATUS_NOT_AUTHORISED_HNP, "2001:db8:102:5::/64");
+	is_listed("ama2", "sent", 1);
+	is_listed("ama2", "refused", 1);
+	is_listed("ama2", "received", 1);
+	assert_non_null(strstr(json_string_value(listed("ama2", "last_error")), "155"));
+	assert_int_equal(json_array_size(peers_json(a)), 1);
+}
+
+/* Whatever an AMA makes up changes nothing, is counted and logged. */
 static void an_ama_that_lies(void **state)
 {
 	struct node *n = &nodes[0], *ama = &nodes[2], *other = &nodes[1];
@@ -1058,19 +1157,20 @@ static void an_ama_that_lies(void **state)
 
 	/* a PBU that nobody's update is in: for a prefix that nobody gave it */
 	assert_int_equal(pass_on_sealed(ama, P0, NULL, 0, 1), MH_STATUS_NOT_AUTHORISED_HNP);
-	assert_int_equal(a->count_unsealed, 1);
+	COUNTED(a->count_unsealed, 1, "AMA ama2 about " P0 ": passed on no update of a node");
 	/* forged */
 	assert_int_equal(pass_on_sealed(ama, P0, forged, sizeof(forged), 1), MH_STATUS_NOT_AUTHORISED_HNP);
-	assert_int_equal(a->count_sealed_bad, 1);
+	COUNTED(a->count_sealed_bad, 1, "AMA ama2 about " P0 ": what it passed on is not a node's update: unknown-spi");
 	is_at(P0, AWAY, false);
 	/* redirected: sealed for ama2, passed on by ama3, which would get the traffic */
 	seal(n, P0, AMA2, 0);
 	memcpy(first, n->sealed, first_len = n->sealed_len);
 	assert_int_equal(pass_on_sealed(other, P0, first, first_len, 1), MH_STATUS_INVALID_COA);
+	COUNTED(a->count_status[MH_STATUS_INVALID_COA], 1, "refused update of laptop for " P0 " from " AMA3 ": 174");
 	is_at(P0, AWAY, false);
 	/* and now it is known: a replay */
 	assert_int_equal(pass_on_sealed(ama, P0, first, first_len, 1), MH_STATUS_NOT_AUTHORISED_HNP);
-	assert_int_equal(a->count_sealed_bad, 2);
+	COUNTED(a->count_sealed_bad, 2, "not a node's update: replay");
 	is_at(P0, AWAY, false);
 	/* re-ordered: the older one is kept back and comes last */
 	seal(n, P0, AMA2, 0);
@@ -1080,20 +1180,28 @@ static void an_ama_that_lies(void **state)
 	assert_int_equal(pass_on_sealed(other, P0, second, second_len, 1), 0);
 	is_at(P0, AMA3, true);
 	assert_int_equal(pass_on_sealed(ama, P0, first, first_len, 1), MH_STATUS_SEQUENCE);
+	COUNTED(a->count_status[MH_STATUS_SEQUENCE], 1, "refused update of laptop for " P0 " from " AMA2 ": 135");
 	is_at(P0, AMA3, true);
 	/* replayed after it was taken */
 	assert_int_equal(pass_on_sealed(other, P0, second, second_len, 1), MH_STATUS_NOT_AUTHORISED_HNP);
-	assert_int_equal(a->count_sealed_bad, 3);
+	COUNTED(a->count_sealed_bad, 3, "AMA ama3 about " P0 ": what it passed on is not a node's update: replay");
 	/* one byte of it is another */
 	seal(n, P0, AMA2, 0);
 	n->sealed[n->sealed_len - 20] ^= 1;
 	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), MH_STATUS_NOT_AUTHORISED_HNP);
+	COUNTED(a->count_sealed_bad, 4, "not a node's update: auth");
 	is_at(P0, AMA3, true);
 	/* not asked to: switched off */
 	a->config.accept_proxies = false;
 	seal(n, P0, AMA2, 0);
 	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), MH_STATUS_PROHIBITED);
+	assert_int_equal(a->count_status[MH_STATUS_PROHIBITED], 1);
 	is_at(P0, AMA3, true);
+	is_listed("ama2", "received", 6);
+	is_listed("ama2", "received_refused", 6);
+	is_listed("ama3", "received", 3);
+	is_listed("ama3", "received_accepted", 1);
+	assert_non_null(strstr(json_string_value(listed("ama2", "last_error")), "129"));
 }
 
 /* A node asks us, its serving AMA, to pass something on to its anchor. */
@@ -1183,6 +1291,7 @@ static void an_anchor_that_lies(void **state)
 		if (!covered)
 			assert_int_equal(n->ba.status, MH_STATUS_NOT_AUTHORISED_HNP);
 		assert_int_equal(counters->not_covered, 1);
+		assert_true(covered || strstr(said, "AMA ama2 about 2001:db8:999:5::/64: named as anchor of a prefix that its credential does not cover"));
 		assert_int_equal(counters->passed, covered);
 		/* nothing is forwarded before the anchor has said yes, but what it has put in the tunnel itself by then
 		 */
@@ -1193,7 +1302,7 @@ static void an_anchor_that_lies(void **state)
 	/* an AMA that was not asked says yes */
 	for (uint16_t sequence = 0; sequence < 4; sequence++) {
 		say(ama, sequence, 0, "2001:db8:999:5::/64");
-		assert_int_equal(counters->unmatched, sequence + 1);
+		COUNTED(counters->unmatched, sequence + 1, "AMA ama2 about 2001:db8:999:5::/64: answered ");
 		assert_int_equal(serving_count(a->serving), 0);
 		assert_int_equal(kernel.n, 0);
 	}
@@ -1259,6 +1368,276 @@ static void ahead_of_the_word(void **state)
 	assert_string_equal(told(other), "254:11 ");
 }
 
+/* --- in the middle (regional AMA, RFC 5380) ----------------------------------------------------------------------- */
+
+#define ANCHOR "2001:db8:102::1"
+#define HNP    "2001:db8:102:5::/64"
+
+/* What the node seals for us, the regional AMA, to go through the AMA at below: pass something on to its anchor, or only that it is there now. */
+static void seal_regional(struct node *n, const char *anchor_text, const char *prefix_text, const char *below, uint16_t sequence)
+{
+	struct channel_endpoint through = {.remote = address(SELF), .port = CHANNEL_PORT, .relay = 1};
+	uint8_t buf[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_bu bu = {.sequence = sequence, .flags = MH_BU_A | MH_BU_P, .lifetime_s = 300};
+	struct mh_writer m = mh_begin_bu(&w, &bu);
+	struct prefix6 p = prefix(prefix_text);
+	struct in6_addr x;
+
+	if (anchor_text) {
+		x = address(anchor_text);
+		mh_put_anchor(&m, &x);
+	}
+	mh_put_prefix(&m, MHOPT_HNP, &p);
+	x = address(below);
+	mh_put_address(&m, MHOPT_ALT_COA, &x);
+	if (anchor_text)
+		mh_put_sealed(&m, 7, (const uint8_t *)"for the anchor alone", 20);
+	mh_end(&m);
+	channel_peer_set_endpoint(n->peer, &through);
+	assert_int_equal(channel_send(n->channel, n->peer, buf, wcur_len(&w)), 0);
+	channel_flush(n->channel, now_us);
+}
+
+/* An AMA below passes that on, and hands over what comes back. */
+static unsigned pass_up(struct node *ama, const char *prefix_text, struct node *n)
+{
+	unsigned status = pass_on_sealed(ama, prefix_text, n->sealed, n->sealed_len, 1);
+
+	if (ama->sealed_len > 0)
+		hand_over(ama, n);
+	return status;
+}
+
+struct below {
+	struct prefix6 prefix;
+	struct in6_addr ama;
+};
+
+static void find_below(void *ctx, const struct serving_visit *v)
+{
+	struct below *b = ctx;
+
+	if (prefix6_equal(&v->prefix, &b->prefix))
+		b->ama = v->through;
+}
+
+static struct in6_addr below_us(const char *prefix_text)
+{
+	struct below b = {.prefix = prefix(prefix_text), .ama = address("2001:db8:dead::")};
+
+	serving_each(a->serving, find_below, &b);
+	return b.ama;
+}
+
+#define IS_BELOW(text) \
+	do { \
+		struct in6_addr is = below_us(HNP), want = address(text); \
+		assert_memory_equal(&is, &want, 16); \
+	} while (0)
+
+/* The node comes to us through ama3, for the first time. */
+static void enter_region(struct node *n, struct node *anchor, struct node *ama)
+{
+	struct in6_addr x = address(ANCHOR);
+
+	seal_regional(n, ANCHOR, HNP, AMA3, 10);
+	assert_int_equal(pass_up(ama, HNP, n), 255); /* its anchor has to be found */
+	serving_discovered(a->serving, &x, &anchor->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(anchor, anchor->asked, 0, HNP);
+	channel_flush(a->channel, now_us);
+	IS_BELOW(AMA3);
+}
+
+/* What AMAs below, and nodes, may try at a regional AMA. */
+static void lies_to_a_regional_ama(void **state)
+{
+	struct node *n = &nodes[0], *anchor = &nodes[1], *ama3 = &nodes[2];
+	const struct serving_counters *counters = serving_counters(a->serving);
+	uint8_t kept[1000], again[1000];
+	size_t kept_len, again_len;
+	struct in6_addr moved = address("2001:db8:a4::1"), back = address(AMA3);
+
+	(void)state;
+	become_ama(anchor, "ama1", "2001:db8:102::/48", ANCHOR);
+	become_ama(ama3, "ama3", "2001:db8:103::/48", AMA3);
+	/* it names another AMA than the one that passes it on */
+	seal_regional(n, ANCHOR, HNP, "2001:db8:a4::1", 5);
+	assert_int_equal(pass_up(ama3, HNP, n), MH_STATUS_INVALID_COA);
+	COUNTED(a->count_status[MH_STATUS_INVALID_COA], 1, "refused update of laptop for " HNP " from " AMA3 ": 174");
+	/* a local move of what is not here */
+	seal_regional(n, NULL, HNP, AMA3, 6);
+	assert_int_equal(pass_up(ama3, HNP, n), MH_STATUS_NOT_HOME_AGENT);
+	COUNTED(a->count_status[MH_STATUS_NOT_HOME_AGENT], 1, "refused update of laptop for " HNP);
+	assert_int_equal(serving_count(a->serving), 0);
+	/* a prefix of ours: nobody else says where that is */
+	seal_regional(n, ANCHOR, P0, AMA3, 7);
+	assert_int_equal(pass_up(ama3, P0, n), MH_STATUS_PROHIBITED);
+	assert_int_equal(counters->requests, 0);
+
+	enter_region(n, anchor, ama3);
+	/* it is kept back until the node has moved on ... */
+	seal_regional(n, NULL, HNP, AMA3, 11);
+	memcpy(kept, n->sealed, kept_len = n->sealed_len);
+	seal_regional(n, ANCHOR, HNP, AMA3, 12);
+	memcpy(again, n->sealed, again_len = n->sealed_len);
+	ama3->at = moved; /* the same AMA at another place does for one more */
+	seal_regional(n, NULL, HNP, "2001:db8:a4::1", 13);
+	assert_int_equal(pass_up(ama3, HNP, n), 0);
+	IS_BELOW("2001:db8:a4::1");
+	/* ... and would bring it back: both are older than what it said since, and its anchor is not asked either */
+	ama3->at = back;
+	assert_int_equal(pass_on_sealed(ama3, HNP, kept, kept_len, 1), MH_STATUS_SEQUENCE);
+	COUNTED(counters->old, 1, "refused update of laptop for " HNP " from " AMA3 ": 135");
+	anchor->asked = 0;
+	assert_int_equal(pass_on_sealed(ama3, HNP, again, again_len, 1), MH_STATUS_SEQUENCE);
+	COUNTED(counters->old, 2, ": 135");
+	assert_int_equal(anchor->asked, 0);
+	assert_string_equal(told(HNP), "");
+	IS_BELOW("2001:db8:a4::1");
+	/* replayed: the channel knows it */
+	assert_int_equal(pass_on_sealed(ama3, HNP, kept, kept_len, 1), MH_STATUS_NOT_AUTHORISED_HNP);
+	COUNTED(a->count_sealed_bad, 1, "AMA ama3 about " HNP ": what it passed on is not a node's update: replay");
+	IS_BELOW("2001:db8:a4::1");
+	/* forged */
+	n->sealed[n->sealed_len - 20] ^= 1;
+	assert_int_equal(pass_up(ama3, HNP, n), MH_STATUS_NOT_AUTHORISED_HNP);
+	COUNTED(a->count_sealed_bad, 2, "not a node's update");
+	/* the node tells us on our own link; what was kept back meanwhile is old as well */
+	seal_regional(n, NULL, HNP, AMA3, 20);
+	memcpy(kept, n->sealed, kept_len = n->sealed_len);
+	channel_peer_set_endpoint(n->peer, &(struct channel_endpoint){.remote = address(SELF), .port = CHANNEL_PORT});
+	assert_int_equal(ASK(n, ATTACH, .sequence = 21), 0);
+	IS_BELOW("::");
+	assert_int_equal(pass_on_sealed(ama3, HNP, kept, kept_len, 1), MH_STATUS_SEQUENCE);
+	IS_BELOW("::");
+}
+
+/* Another node asks for a prefix that is below us, in both ways. */
+static void a_node_that_lies_to_a_regional_ama(void **state)
+{
+	struct node *n = &nodes[0], *anchor = &nodes[1], *ama3 = &nodes[2], thief = {0};
+
+	(void)state;
+	become_ama(anchor, "ama1", "2001:db8:102::/48", ANCHOR);
+	become_ama(ama3, "ama3", "2001:db8:103::/48", AMA3);
+	enter_region(n, anchor, ama3);
+	start_node(&thief, "thief", "2001:db8:a::66");
+	ama3->at = address("2001:db8:a4::1");
+	seal_regional(&thief, NULL, HNP, "2001:db8:a4::1", 100);
+	assert_int_equal(pass_up(ama3, HNP, &thief), MH_STATUS_NOT_HOME_AGENT);
+	COUNTED(a->count_status[MH_STATUS_NOT_HOME_AGENT], 1, "refused update of thief for " HNP);
+	seal_regional(&thief, ANCHOR, HNP, "2001:db8:a4::1", 101);
+	assert_int_equal(pass_up(ama3, HNP, &thief), 255);
+	assert_string_equal(told(HNP), ""); /* nothing of what comes early is its */
+	say(anchor, anchor->asked, MH_STATUS_NOT_AUTHORISED_HNP, HNP);
+	assert_int_equal(ama3->ba.status, MH_STATUS_NOT_AUTHORISED_HNP); /* the AMA below hears it too */
+	IS_BELOW(AMA3);
+	channel_free(thief.channel);
+	identity_done(&thief.id);
+}
+
+/* Two AMAs that are each other's regional one, and others that would make a circle. */
+static void loops(void **state)
+{
+	struct node *n = &nodes[0], *anchor = &nodes[1], *ama3 = &nodes[2];
+	struct in6_addr x = address(AMA3), self = address(SELF);
+
+	(void)state;
+	become_ama(anchor, "ama1", "2001:db8:102::/48", ANCHOR);
+	become_ama(ama3, "ama3", "2001:db8:103::/48", AMA3);
+	a->config.through = x;
+	serving_set_through(a->serving, &x);
+	/* through us, back to where it came from */
+	seal_regional(n, AMA3, HNP, AMA3, 1);
+	assert_int_equal(pass_up(ama3, HNP, n), MH_STATUS_PROHIBITED);
+	COUNTED(a->count_status[MH_STATUS_PROHIBITED], 1, "refused update of laptop for " HNP " from " AMA3 ": 129");
+	/* to ourselves */
+	seal_regional(n, SELF, HNP, AMA3, 2);
+	assert_int_equal(pass_up(ama3, HNP, n), MH_STATUS_PROHIBITED);
+	/* to another address of ours: who is asked there has our key */
+	seal_regional(n, "2001:db8:f::99", HNP, AMA3, 3);
+	assert_int_equal(pass_up(ama3, HNP, n), 255);
+	self = address("2001:db8:f::99");
+	serving_discovered(a->serving, &self, &a->identity.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	assert_int_equal(ama3->ba.status, MH_STATUS_PROHIBITED);
+	/* its anchor is AMA3 (we are below it), and then it says that it is behind AMA3 */
+	channel_peer_set_endpoint(n->peer, &(struct channel_endpoint){.remote = address(SELF), .port = CHANNEL_PORT});
+	ask_through(n, &x, HNP, "fe80::11");
+	serving_discovered(a->serving, &x, &ama3->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(ama3, ama3->asked, 0, HNP);
+	assert_int_equal(serving_count(a->serving), 1);
+	seal_regional(n, NULL, HNP, AMA3, 10);
+	assert_int_equal(pass_up(ama3, HNP, n), MH_STATUS_NOT_HOME_AGENT);
+	IS_BELOW("::");
+}
+
+/* The regional AMA that is set is of nobody whom we trust: no credential of it is taken, so nothing goes there. */
+static void a_regional_ama_that_is_not_trusted(void **state)
+{
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr x = address(AMA2);
+	struct domain_key ours = domain, other;
+	char err[CREDENTIAL_ERR];
+	struct mh_ba before;
+
+	(void)state;
+	assert_int_equal(domain_key_generate("other", &other, err), 0);
+	domain = other;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	domain = ours;
+	a->config.through = x;
+	serving_set_through(a->serving, &x);
+	before = n->ba;
+	may_fail = CHANNEL_UNTRUSTED;
+	ask_through(n, &x, HNP, "fe80::11");
+	assert_memory_equal(&before, &n->ba, sizeof(before));
+	assert_int_equal(serving_counters(a->serving)->passed, 0);
+	/* and what it says itself is not heard */
+	assert_int_equal(channel_counters(a->channel)->why[CHANNEL_UNTRUSTED], 1);
+	assert_int_equal(pass_on_sealed(ama, HNP, (const uint8_t *)"forged", 6, 1), 255);
+	may_fail = CHANNEL_OK;
+	assert_int_equal(channel_counters(a->channel)->why[CHANNEL_UNTRUSTED], 2);
+	assert_int_equal(a->n_relays, 0);
+	/* a node that asks to go past it is told the way */
+	x = address(ANCHOR);
+	ask_through(n, &x, HNP, "fe80::11");
+	assert_int_equal(n->ba.status, MH_STATUS_PROHIBITED);
+	domain_key_done(&other);
+}
+
+/* The regional AMA is started again: it knows who is below it, by which AMA, and what it has said. */
+static void a_regional_ama_restarts(void **state)
+{
+	struct node *n = &nodes[0], *anchor = &nodes[1], *ama3 = &nodes[2];
+
+	(void)state;
+	become_ama(anchor, "ama1", "2001:db8:102::/48", ANCHOR);
+	become_ama(ama3, "ama3", "2001:db8:103::/48", AMA3);
+	enter_region(n, anchor, ama3);
+	kill_anchor();
+	start_anchor();
+	assert_int_equal(store_load_visits(a->store, load_visit, a), 0);
+	turn();
+	IS_BELOW(AMA3);
+	become_ama(anchor, "ama1", "2001:db8:102::/48", ANCHOR);
+	become_ama(ama3, "ama3", "2001:db8:103::/48", "2001:db8:a4::1");
+	channel_free(n->channel);
+	start_node(n, "laptop", HERE);
+	seal_regional(n, NULL, HNP, "2001:db8:a4::1", 10); /* the one that it had said last */
+	assert_int_equal(pass_up(ama3, HNP, n), MH_STATUS_SEQUENCE);
+	IS_BELOW(AMA3);
+	seal_regional(n, NULL, HNP, "2001:db8:a4::1", 11);
+	assert_int_equal(pass_up(ama3, HNP, n), 0);
+	IS_BELOW("2001:db8:a4::1");
+}
+
 static void count_peer(void *ctx, const struct serving_peer *p)
 {
 	(void)p;
@@ -1311,7 +1690,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {TEST(life), TEST(statuses), TEST(pool_full), TEST(lost_acknowledgement),
 		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
 		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats), TEST(through_an_ama),
-		TEST(an_ama_that_lies), TEST(an_anchor_that_lies), TEST(ahead_of_the_word),
+		TEST(peers_of_both_sides), TEST(an_ama_that_lies), TEST(an_anchor_that_lies),
+		TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops), TEST(a_regional_ama_that_is_not_trusted),
+		TEST(a_regional_ama_restarts), TEST(ahead_of_the_word),
 		TEST(a_node_that_names_strangers)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -408,7 +408,7 @@ static void another_version(void **state)
 	for (off_t at = 8192, versions = 0; at < size && versions < 20; at++) {
 		if (memcmp(image + at, "node", 4) != 0)
 			continue;
-		at -= 1 + 32 + 8 + 1 + 2 + 16 + 16 + 6;
+		at -= 1 + 32 + 8 + 1 + 2 + 16 + 16 + 6 + 8;
 		versions++;
 		image[at] ^= 0x40;
 		assert_int_equal(pwrite(fd, image + at, 1, at), 1);
@@ -422,7 +422,7 @@ static void another_version(void **state)
 		}
 		image[at] ^= 0x40;
 		assert_int_equal(pwrite(fd, image + at, 1, at), 1);
-		at += 1 + 32 + 8 + 1 + 2 + 16 + 16 + 6 + 64;
+		at += 1 + 32 + 8 + 1 + 2 + 16 + 16 + 6 + 8 + 64;
 	}
 	assert_true(refused > 0);
 	assert_int_equal(store_open(dir, &s, err), 0);
