@@ -301,15 +301,15 @@ static int domain_init(int argc, char **argv)
 	(void)domain_to_text(&key.domain, text);
 	domain_key_done(&key);
 	(void)printf("%s\n", text);
-	(void)fprintf(stderr, "domain %s: its signing key is %s, keep it safe; the token above goes to /etc/dmm/trusted-domains of other domains' anchors\n",
-		argv[0], path);
+	(void)fprintf(stderr, "domain %s: its signing key is %s, keep it safe; domains that shall trust it run 'amactl domain trust' with the token above\n",
+		argv[0], in_dir("domain.key", ""));
 	return CTL_OK;
 }
 
 static int domain_add(enum credential_role role, int argc, char **argv)
 {
 	char err[CREDENTIAL_ERR], text[CREDENTIAL_TEXT];
-	const char *role_name = role == CREDENTIAL_AMA ? "add-ama" : "add-mn";
+	const char *role_name = role == CREDENTIAL_AMA ? "add-ama" : "add-mn", *final;
 	struct credential cred = {.role = role, .from_s = (uint64_t)time(NULL) - 3600, .n_prefixes = n_prefixes};
 	struct domain_key key;
 	struct identity id = {0};
@@ -363,8 +363,9 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 	if (identity_set_credential(&id, &cred, err) < 0 || identity_store(out_path, &id, err) < 0)
 		goto out;
 	(void)printf("%s\n", out_path);
-	(void)fprintf(stderr, "copy it to the %s as /etc/dmm/%s.identity; it holds a private key\n", role == CREDENTIAL_AMA ? "router" : "node",
-		role == CREDENTIAL_AMA ? "amad" : "mnd");
+	final = role == CREDENTIAL_AMA ? SYSCONFDIR "/dmm/amad.identity" : SYSCONFDIR "/dmm/mnd.identity";
+	if (strcmp(out_path, final) != 0)
+		(void)fprintf(stderr, "copy it to the %s as %s, mode 0600; it holds a private key\n", role == CREDENTIAL_AMA ? "router" : "node", final);
 	status = CTL_OK;
 out:
 	domain_key_done(&key);

@@ -7,10 +7,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "credential.h"
@@ -327,6 +329,27 @@ static int cmd_keygen(int argc, char **argv)
 	return CTL_OK;
 }
 
+/* A node that has joined wants mnd, now and after each boot. Only where the key is that mnd reads, and systemd runs it. */
+static int start_daemon(const struct credential *cred)
+{
+	char name[] = "systemctl", enable[] = "enable", now[] = "--now", unit[] = "mnd", *const command[] = {name, enable, now, unit, NULL};
+	pid_t pid;
+	int status, r;
+
+	if (strcmp(identity_path, SYSCONFDIR "/dmm/mnd.identity") != 0 || access("/run/systemd/system", F_OK) < 0) {
+		(void)printf("%s is a node of domain %s now; start mnd\n", cred->node, cred->domain);
+		return CTL_OK;
+	}
+	r = posix_spawnp(&pid, command[0], NULL, NULL, command, environ);
+	if (r == 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		(void)printf("%s is a node of domain %s now; mnd runs: 'mnctl status' shows what it does\n", cred->node, cred->domain);
+		return CTL_OK;
+	}
+	(void)fprintf(stderr, "mnctl: %s is a node of domain %s now, but 'systemctl enable --now mnd' failed%s%s; 'journalctl -u mnd' has the reason\n", cred->node,
+		cred->domain, r ? ": " : "", r ? strerror(r) : "");
+	return CTL_FAILED;
+}
+
 static int cmd_join(int argc, char **argv)
 {
 	char err[CREDENTIAL_ERR];
@@ -350,8 +373,7 @@ static int cmd_join(int argc, char **argv)
 		(void)fprintf(stderr, "mnctl: %s\n", err);
 		return CTL_FAILED;
 	}
-	(void)printf("%s is now a node of domain %s; 'systemctl enable --now mnd' starts the daemon\n", cred.node, cred.domain);
-	return CTL_OK;
+	return start_daemon(&cred);
 }
 
 static const struct command {
