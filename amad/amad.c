@@ -297,14 +297,16 @@ static void tick(void *ctx)
 
 	while ((b = lm_expired(a->lm, now_us))) {
 		l = anchoring_find(a->anchoring, &b->prefix);
-		log_info("lm", "binding of %s (%s) to %s expired", prefix6_text(&b->prefix), l ? l->node : "?",
+		log_about(LOG_LEVEL_INFO, "lm", l ? l->node : NULL, prefix6_text(&b->prefix), NULL,
+			"binding of %s (%s) to %s expired", prefix6_text(&b->prefix), l ? l->node : "?",
 			in6_text(mr_care_of(b->locator)));
 		if (l)
 			amad_emit(a, "binding_expired", l, mr_care_of(b->locator));
 		amad_end_binding(a, b, false, 0);
 	}
 	while ((l = anchoring_expired(a->anchoring, now_us))) {
-		log_notice("anchoring", "lease of %s to %s expired", prefix6_text(&l->prefix), l->node);
+		log_about(LOG_LEVEL_NOTICE, "anchoring", l->node, prefix6_text(&l->prefix), NULL,
+			"lease of %s to %s expired", prefix6_text(&l->prefix), l->node);
 		amad_emit(a, "lease_expired", l, NULL);
 		amad_end_lease(a, l, 0);
 	}
@@ -428,6 +430,17 @@ static void tell_if_moved(struct amad *a, const struct pending *p)
 		amad_tell_previous(a, &p->before.care_of, &p->prefix);
 }
 
+/* Ready is who has looked at the kernel once and has everything there: at the end of a turn that failed in nothing. */
+static void say_ready(struct amad *a)
+{
+	a->ready = true;
+	log_info("main", "amad %s is ready: %s of domain %s, %zu leases, %zu bindings", PACKAGE_VERSION,
+		a->identity.name, a->identity.credential.domain, anchoring_count(a->anchoring), lm_count(a->lm));
+#ifdef HAVE_SYSTEMD
+	(void)sd_notify(0, "READY=1");
+#endif
+}
+
 void amad_answer(void *ctx)
 {
 	struct amad *a = ctx;
@@ -467,6 +480,8 @@ void amad_answer(void *ctx)
 	a->n_pending = 0;
 	channel_flush(a->channel, loop_now_us(a->loop));
 	transport_flush(a->transport);
+	if (!a->ready && !a->resync && !a->tunnel_lost)
+		say_ready(a);
 }
 
 /* --- the kernel's news ----------------------------------------------------------------------------------------- */
@@ -955,13 +970,15 @@ static int open_all(struct amad *a, char *reterr)
 		.methods = amad_methods,
 		.ctx = a};
 	uint64_t now_us;
+	char path[512];
 	int r = secret_start(), n, forwarding;
 
 	if (r < 0) {
 		(void)snprintf(reterr, AMAD_ERR, "libsodium does not start");
 		return r;
 	}
-	if (identity_load(a->config.identity, &a->identity, reterr) < 0)
+	if (identity_load(identity_find(a->config.identity, SYSCONFDIR "/dmm/amad.identity", path, sizeof(path)),
+		    &a->identity, reterr) < 0)
 		return -ENOENT;
 	if (!a->identity.has_credential || a->identity.role != CREDENTIAL_AMA) {
 		(void)snprintf(reterr, AMAD_ERR,
@@ -1117,11 +1134,6 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 
 int amad_run(struct amad *a)
 {
-	log_info("main", "amad %s is ready: %s of domain %s, %zu leases, %zu bindings", PACKAGE_VERSION,
-		a->identity.name, a->identity.credential.domain, anchoring_count(a->anchoring), lm_count(a->lm));
-#ifdef HAVE_SYSTEMD
-	(void)sd_notify(0, "READY=1");
-#endif
 	on_watchdog(a);
 	loop_run(a->loop);
 	a->meta.boot_id[0] = '\0'; /* all is on disk: nothing can have been lost */

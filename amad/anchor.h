@@ -144,7 +144,7 @@ struct amad {
 	struct pending pending[PENDING];
 	unsigned n_pending;
 	uint64_t cookie; /* of the kernel's answer: that of pending[0] is cookie + 1; never used twice */
-	bool resync, tunnel_lost, syncing, draining;
+	bool ready, resync, tunnel_lost, syncing, draining;
 	struct revocation *told_once, *told_twice; /* in order of due_us */
 	uint16_t revocations;			   /* ever */
 	uint64_t started_us;

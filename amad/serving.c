@@ -572,7 +572,8 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 		srccheck_visit(s->env.srccheck, prefix, &r->anchor->address, 0);
 	keep(s, v);
 	if (is_new)
-		log_info("lu", "serving %s of %s, anchored at %s", prefix6_text(prefix), r->node, r->anchor->credential.node);
+		log_about(LOG_LEVEL_INFO, "lu", r->node, prefix6_text(prefix), r->anchor->credential.node,
+			"serving %s of %s, anchored at %s", prefix6_text(prefix), r->node, r->anchor->credential.node);
 	tell(s, is_new ? "visit_began" : "visit_refreshed", v);
 }
 

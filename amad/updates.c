@@ -223,7 +223,8 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 	l->sequence = bu->sequence;
 	l->has_sequence = true;
 	if (u->with_lease && u->lease.lifetime_s == 0) {
-		log_notice("anchoring", "%s released %s", l->node, prefix6_text(&l->prefix));
+		log_about(LOG_LEVEL_NOTICE, "anchoring", l->node, prefix6_text(&l->prefix), NULL, "%s released %s",
+			l->node, prefix6_text(&l->prefix));
 		amad_emit(a, "lease_released", l, NULL);
 		amad_end_lease(a, l, cookie);
 		return MH_STATUS_OK;
@@ -241,8 +242,9 @@ static void log_refused(struct amad *a, const char *node, const struct prefix6 *
 	unsigned left_out;
 
 	if (log_bucket_take(&a->refused_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out))
-		log_info("lm", "refused update of %s for %s from %s: %u (%s)%s", node, prefix6_text(prefix), in6_text(from), status,
-			mh_status_name(status), left_out ? "; more were left out" : "");
+		log_about(LOG_LEVEL_INFO, "lm", node, prefix6_text(prefix), NULL,
+			"refused update of %s for %s from %s: %u (%s)%s", node, prefix6_text(prefix), in6_text(from),
+			status, mh_status_name(status), left_out ? "; more were left out" : "");
 }
 
 void updates_send_pba(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
@@ -504,7 +506,8 @@ void updates_revoke(struct amad *a, struct lease *l)
 	l->revoked = true;
 	amad_write_lease(a, l, true, true);
 	amad_stored(a, store_delete_binding(a->store, &l->prefix));
-	log_notice("anchoring", "revoking the lease of %s to %s", prefix6_text(&l->prefix), l->node);
+	log_about(LOG_LEVEL_NOTICE, "anchoring", l->node, prefix6_text(&l->prefix), NULL,
+		"revoking the lease of %s to %s", prefix6_text(&l->prefix), l->node);
 	amad_emit(a, "lease_revoked", l, NULL);
 	r = channel_find_peer(a->channel, l->key) ? calloc(1, sizeof(*r)) : NULL;
 	if (!r) { /* it was not heard since we started, or no memory: it hears when it speaks */
@@ -530,8 +533,8 @@ void updates_revoke_due(void *ctx)
 
 		DL_DELETE(a->told_twice, r);
 		if (l && l->revoked) {
-			log_info("anchoring", "%s did not answer: %s is revoked without it", l->node,
-				prefix6_text(&l->prefix));
+			log_about(LOG_LEVEL_INFO, "anchoring", l->node, prefix6_text(&l->prefix), NULL,
+				"%s did not answer: %s is revoked without it", l->node, prefix6_text(&l->prefix));
 			amad_end_lease(a, l, 0);
 		}
 		free(r);
@@ -568,7 +571,8 @@ static void on_revocation(struct amad *a, struct channel_peer *peer, const struc
 	l = anchoring_find(a->anchoring, &prefix);
 	if (!l || !l->revoked || memcmp(l->key, channel_peer_key(peer), sizeof(l->key)) != 0)
 		return;
-	log_info("anchoring", "%s knows that %s is revoked", l->node, prefix6_text(&prefix));
+	log_about(LOG_LEVEL_INFO, "anchoring", l->node, prefix6_text(&prefix), NULL, "%s knows that %s is revoked",
+		l->node, prefix6_text(&prefix));
 	amad_end_lease(a, l, 0);
 }
 

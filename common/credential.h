@@ -108,6 +108,10 @@ int key_request_to_text(const struct key_request *req, char *buf);
 int domain_from_text(const char *text, struct domain *ret, char *reterr);
 int domain_to_text(const struct domain *domain, char *buf);
 
+/* Where to read an identity: path, or, if path is the standard one, the copy that the service manager has handed over
+ * to a daemon that cannot read root's files (LoadCredential= of systemd.exec(5), by the file's name); then its name in
+ * buf. */
+const char *identity_find(const char *path, const char *standard, char *buf, size_t size);
 /* Node identities. generate makes a new key. store writes a temporary file (0600) beside path, syncs it and renames it
  * over path. load refuses a file that others can read or that belongs neither to us nor to root. All return 0 or -errno
  * with a sentence in reterr (CREDENTIAL_ERR bytes), which names the file and never a key. */

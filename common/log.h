@@ -24,6 +24,9 @@ struct log_fields {
 #define log_warning(token, ...) log_write(LOG_LEVEL_WARNING, token, NULL, __VA_ARGS__)
 #define log_notice(token, ...)  log_write(LOG_LEVEL_NOTICE, token, NULL, __VA_ARGS__)
 #define log_info(token, ...)    log_write(LOG_LEVEL_INFO, token, NULL, __VA_ARGS__)
+/* With fields: mn, hnp, anchor. */
+#define log_about(level, token, m, h, a, ...)                                                                          \
+	log_write(level, token, &(struct log_fields){.mn = m, .hnp = h, .anchor = a}, __VA_ARGS__)
 #define log_debug(token, ...)                                                                                          \
 	do {                                                                                                           \
 		if (log_debugs(token))                                                                                 \

@@ -31,7 +31,15 @@ int priv_drop(const char *user, bool raw, bool cgroups, const char *const *own, 
 			(void)snprintf(reterr, PRIV_ERR, "there is no user '%.60s': make it (useradd --system %.60s) or leave 'user' out", user, user);
 			return -ENOENT;
 		}
-		for (; own && *own; own++)
+		if (geteuid() != 0 && geteuid() != pw->pw_uid) {
+			(void)snprintf(reterr, PRIV_ERR,
+				"this was not started by root, so it cannot become user '%.60s': leave 'user' out",
+				user);
+			return -EPERM;
+		}
+		if (geteuid() == pw->pw_uid)
+			pw = NULL; /* the service manager was there before us */
+		for (; pw && own && *own; own++)
 			if (chown(*own, pw->pw_uid, pw->pw_gid) < 0 && errno != ENOENT)
 				return fail(reterr, *own, errno);
 	}

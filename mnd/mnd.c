@@ -445,15 +445,20 @@ static void read_session_news(void *ctx)
 	}
 }
 
+static void stop_watch(struct mnd *m)
+{
+	loop_io_stop(&m->watch_io);
+	session_watch_end(m->watch_tunnel, m->watch_fd);
+	m->watch_fd = -1;
+}
+
 /* A packet left from an address that had no session: somebody may have begun one. If not (an answer to a ping, a late segment), the next packet
  * is looked for after a while only. */
 static void read_watch(void *ctx)
 {
 	struct mnd *m = ctx;
 
-	loop_io_stop(&m->watch_io);
-	(void)close(m->watch_fd);
-	m->watch_fd = -1;
+	stop_watch(m);
 	m->session_due_us = loop_now_us(m->loop);
 	m->watch_hold_us = m->session_due_us + WATCH_HOLD_US;
 	mnd_touch(m);
@@ -474,11 +479,8 @@ static void watch_unused(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 		unused |= 1ULL << i;
 		addresses[n++] = x->h.address;
 	}
-	if (m->watch_fd >= 0 && (unused != m->watched || m->tunnel != m->watch_tunnel)) {
-		loop_io_stop(&m->watch_io);
-		(void)close(m->watch_fd);
-		m->watch_fd = -1;
-	}
+	if (m->watch_fd >= 0 && (unused != m->watched || m->tunnel != m->watch_tunnel))
+		stop_watch(m);
 	if (n == 0 || m->watch_fd >= 0)
 		return;
 	if (now_us < m->watch_hold_us) {
@@ -672,7 +674,8 @@ static void ask_heartbeat(struct mnd *m, struct anchor *a, uint64_t now_us, uint
 		(void)channel_send_flags(m->channel, a->peer, buf, wcur_len(&w), a->unheard ? CHANNEL_FORCE_HANDSHAKE : 0);
 		a->heartbeat_us = now_us + (SEC << (a->unheard < 5 ? a->unheard : 5));
 		if (++a->unheard == HEARTBEATS_MISSED) {
-			log_notice("lu", "%s does not answer: its home addresses wait for it", a->credential.node);
+			log_about(LOG_LEVEL_NOTICE, "lu", NULL, NULL, a->credential.node,
+				"%s does not answer: its home addresses wait for it", a->credential.node);
 			mnd_emit(m, "anchor_silent", json_pack("{s:s}", "anchor", a->credential.node));
 		}
 	}
@@ -892,12 +895,25 @@ void mnd_apply(void *ctx)
 	learn_source(m);
 }
 
+/* Ready is who has looked at the kernel once and has everything there: at the end of a turn that failed in nothing. */
+static void say_ready(struct mnd *m)
+{
+	m->ready = true;
+	log_info("main", "mnd %s is ready: node %s of domain %s", PACKAGE_VERSION, m->identity.name,
+		m->identity.credential.domain);
+#ifdef HAVE_SYSTEMD
+	(void)sd_notify(0, "READY=1");
+#endif
+}
+
 static void flush(void *ctx)
 {
 	struct mnd *m = ctx;
 
 	channel_flush(m->channel, loop_clock_us());
 	transport_flush(m->transport);
+	if (!m->ready && !m->resync && !m->tunnel_lost)
+		say_ready(m);
 }
 
 static void on_timer(void *ctx)
@@ -940,6 +956,9 @@ static void on_signal(void *ctx, int signum)
 	struct mnd *m = ctx;
 
 	log_info("main", "stopping: %s", strsignal(signum));
+#ifdef HAVE_SYSTEMD
+	(void)sd_notify(0, "STOPPING=1");
+#endif
 	loop_stop(m->loop);
 }
 
@@ -1004,7 +1023,13 @@ static void on_hup(void *ctx, int signum)
 	char err[MND_ERR];
 
 	(void)signum;
+#ifdef HAVE_SYSTEMD
+	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_clock_us());
+#endif
 	(void)mnd_reload(ctx, err, sizeof(err));
+#ifdef HAVE_SYSTEMD
+	(void)sd_notify(0, "READY=1");
+#endif
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
@@ -1035,13 +1060,15 @@ static int open_all(struct mnd *m, char *reterr)
 		.version = PACKAGE_VERSION,
 		.methods = mnd_methods,
 		.ctx = m};
+	char path[512];
 	int r = secret_start();
 
 	if (r < 0) {
 		(void)snprintf(reterr, MND_ERR, "libsodium does not start");
 		return r;
 	}
-	if (identity_load(m->config.identity, &m->identity, reterr) < 0)
+	if (identity_load(identity_find(m->config.identity, SYSCONFDIR "/dmm/mnd.identity", path, sizeof(path)),
+		    &m->identity, reterr) < 0)
 		return -ENOENT;
 	if (!m->identity.has_credential) {
 		(void)snprintf(reterr, MND_ERR, "%s has no credential yet: have the domain sign the token of 'mnctl keygen' and run 'mnctl join'",
@@ -1209,10 +1236,6 @@ static void flush_everything(struct mnd *m)
 
 int mnd_run(struct mnd *m)
 {
-	log_info("main", "mnd %s is ready: node %s of domain %s", PACKAGE_VERSION, m->identity.name, m->identity.credential.domain);
-#ifdef HAVE_SYSTEMD
-	(void)sd_notify(0, "READY=1");
-#endif
 	on_watchdog(m);
 	loop_run(m->loop);
 	m->stopping = true;
@@ -1243,7 +1266,7 @@ void mnd_free(struct mnd *m)
 	transport_free(m->transport);
 	session_free(m->session);
 	if (m->watch_fd >= 0)
-		(void)close(m->watch_fd);
+		session_watch_end(m->watch_tunnel, m->watch_fd);
 	if (m->pin_fd >= 0)
 		(void)close(m->pin_fd);
 	if (m->ra_fd >= 0)

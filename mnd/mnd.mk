@@ -18,15 +18,21 @@ libmndcore_a_SOURCES = \
 
 DAEMON_LIBS = libcommon.a $(EV_LIBS) $(SODIUM_LIBS) $(MNL_LIBS) $(INIH_LIBS) $(JANSSON_LIBS) $(BPF_LIBS) $(CAPNG_LIBS) $(SYSTEMD_LIBS)
 
-EXTRA_DIST += mnd/pin.bpf.c
-BUILT_SOURCES += mnd/pin.bpf.inc
-CLEANFILES += mnd/pin.bpf.inc mnd/pin.bpf.o
+# BPF programs are compiled by clang and embedded as bytes.
+EXTRA_DIST += mnd/pin.bpf.c mnd/session.bpf.c
+BUILT_SOURCES += mnd/pin.bpf.inc mnd/session.bpf.inc
+CLEANFILES += mnd/pin.bpf.inc mnd/pin.bpf.o mnd/session.bpf.inc mnd/session.bpf.o
 mnd/pin.$(OBJEXT): mnd/pin.bpf.inc
+mnd/session.$(OBJEXT): mnd/session.bpf.inc
 mnd/pin.bpf.o: $(srcdir)/mnd/pin.bpf.c
-	$(AM_V_GEN)$(MKDIR_P) mnd && $(BPF_CLANG) -O2 -g -target bpf $(BPF_CPPFLAGS) -c $< -o $@
+	$(AM_V_GEN)$(MKDIR_P) mnd && $(BPF_CLANG) -O2 -g -target bpf $(BPF_CPPFLAGS) -c $(srcdir)/mnd/pin.bpf.c -o $@
+mnd/session.bpf.o: $(srcdir)/mnd/session.bpf.c
+	$(AM_V_GEN)$(MKDIR_P) mnd && $(BPF_CLANG) -O2 -g -target bpf $(BPF_CPPFLAGS) -c $(srcdir)/mnd/session.bpf.c -o $@
+bpf_bytes = od -An -v -tx1 | $(SED) 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '};'
 mnd/pin.bpf.inc: mnd/pin.bpf.o
-	$(AM_V_GEN)$(MKDIR_P) mnd && { echo 'static const unsigned char pin_object[] __attribute__((aligned(8))) = {'; \
-		od -An -v -tx1 $< | $(SED) 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; echo '};'; } > $@.tmp && mv $@.tmp $@
+	$(AM_V_GEN){ echo 'static const unsigned char pin_object[] __attribute__((aligned(8))) = {'; $(bpf_bytes); } < mnd/pin.bpf.o > $@.tmp && mv $@.tmp $@
+mnd/session.bpf.inc: mnd/session.bpf.o
+	$(AM_V_GEN){ echo 'static const unsigned char session_object[] __attribute__((aligned(8))) = {'; $(bpf_bytes); } < mnd/session.bpf.o > $@.tmp && mv $@.tmp $@
 
 sbin_PROGRAMS += mnd/mnd
 mnd_mnd_SOURCES = mnd/main.c

@@ -164,7 +164,7 @@ struct mnd {
 	struct pin pins[PINS];
 	int pin_fd; /* inotify: a pinned cgroup is empty */
 	struct pin_request pin_requests[PIN_REQUESTS];
-	bool dirty, resync, tunnel_lost, need_source, source_known, stopping;
+	bool ready, dirty, resync, tunnel_lost, need_source, source_known, stopping;
 	uint64_t started_us, sysctl_off;
 	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device, counter_anchor_restarts;
 	struct histogram handover_time; /* usable -> acknowledged */

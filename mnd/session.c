@@ -12,11 +12,11 @@
 #include "session.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libmnl/libmnl.h>
-#include <linux/filter.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -25,6 +25,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "mnd/session.bpf.inc" /* the object file as bytes: session_object[] */
 
 #ifndef IPPROTO_SCTP
 #define IPPROTO_SCTP 132
@@ -325,39 +327,48 @@ int session_remember(struct session *s, const struct session_seen *seen, unsigne
 
 /* --- sessions that begin --------------------------------------------------------------------------------------- */
 
-/* A classic filter: of the packets that leave, those whose source has one of the prefixes (a home network prefix has 64 bits and one node).
- * Jumps are eight bits wide, so every prefix has its own way out. */
+/* Of a filter of ours among others, if anybody has any on this device. */
+#define HANDLE	 7872
+#define PRIORITY 7872
+
 int session_watch(uint32_t ifindex, const struct in6_addr *addresses, unsigned n)
 {
-	struct sock_filter code[4 + 5 * SESSION_WATCH_MAX];
-	struct sock_fprog program = {.filter = code};
-	struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)ifindex};
-	unsigned short k = 0;
-	int fd, r;
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = PRIORITY, .flags = BPF_TC_F_REPLACE);
+	struct bpf_object *object = bpf_object__open_mem(session_object, sizeof(session_object), NULL);
+	int watched, r = object ? bpf_object__load(object) : -ENOMEM;
 
-	code[k++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE));
-	code[k++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 1, 0);
-	code[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
-	for (unsigned i = 0; i < n && i < SESSION_WATCH_MAX; i++) {
-		uint32_t word[2];
+	if (r == 0) {
+		opts.prog_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "on_leaving"));
+		watched = bpf_map__fd(bpf_object__find_map_by_name(object, "watched"));
+		for (unsigned i = 0; r == 0 && i < n && i < SESSION_WATCH_MAX; i++) {
+			uint64_t prefix;
+			uint8_t one = 1;
 
-		memcpy(word, &addresses[i], sizeof(word));
-		code[k++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 8);
-		code[k++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(word[0]), 0, 3);
-		code[k++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 12);
-		code[k++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(word[1]), 0, 1);
-		code[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 40);
+			memcpy(&prefix, &addresses[i], sizeof(prefix));
+			r = bpf_map_update_elem(watched, &prefix, &one, BPF_ANY);
+		}
 	}
-	code[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
-	program.len = k;
-	/* protocol 0: nothing comes before filter and device are set */
-	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
-		r = -errno;
-		(void)close(fd);
-		return r;
+	if (r == 0) {
+		r = bpf_tc_hook_create(&hook);
+		if (r == 0 || r == -EEXIST)
+			r = bpf_tc_attach(&hook, &opts);
 	}
-	return fd;
+	if (r == 0) {
+		/* readable as soon as something is in it, as nobody takes anything out */
+		r = fcntl(bpf_map__fd(bpf_object__find_map_by_name(object, "seen")), F_DUPFD_CLOEXEC, 0);
+		if (r < 0)
+			r = -errno;
+	}
+	bpf_object__close(object);
+	return r;
+}
+
+void session_watch_end(uint32_t ifindex, int fd)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = PRIORITY);
+
+	(void)bpf_tc_detach(&hook, &opts); /* the device may be gone */
+	(void)close(fd);
 }

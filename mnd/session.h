@@ -46,7 +46,10 @@ unsigned session_seen(const struct session *s, const struct session_seen **ret);
 /* Take over what an earlier run remembered; copied. Returns 0 or -ENOMEM. */
 int session_remember(struct session *s, const struct session_seen *seen, unsigned n);
 
-/* Open a packet socket that receives the start of each packet that leaves through device ifindex from one of n home addresses: it tells
- * of a session that begins, which sock_diag does not. Returns a descriptor (the caller closes it) or -errno. */
+/* Put a BPF program on device ifindex, in place of an earlier one, that notices the first packet of each of n home
+ * addresses that leaves there: it tells of a session that begins, which sock_diag does not. Returns a descriptor that
+ * becomes readable then, or -errno. */
 int session_watch(uint32_t ifindex, const struct in6_addr *addresses, unsigned n);
 #define SESSION_WATCH_MAX 64
+/* Take it off again, and close the descriptor. */
+void session_watch_end(uint32_t ifindex, int fd);

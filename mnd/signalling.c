@@ -246,7 +246,8 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 	bool proxied = x->bu.proxied;
 
 	if (!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix) || prefix.len != 64) {
-		log_warning("lu", "%s acknowledged without a /64 home network prefix: ignoring it", x->anchor->credential.node);
+		log_about(LOG_LEVEL_WARNING, "lu", NULL, NULL, x->anchor->credential.node,
+			"%s acknowledged without a /64 home network prefix: ignoring it", x->anchor->credential.node);
 		return;
 	}
 	if (!credential_covers(&x->anchor->credential, &prefix)) {
@@ -269,7 +270,8 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 	}
 	address = x->h.known && prefix6_equal(&x->h.prefix, &prefix) ? x->h.address : mnd_form_address(m, &prefix);
 	if (x->h.known && !prefix6_equal(&x->h.prefix, &prefix))
-		log_notice("home", "%s gave %s in place of %s: sessions on the old home address end", x->anchor->credential.node,
+		log_about(LOG_LEVEL_NOTICE, "home", NULL, NULL, x->anchor->credential.node,
+			"%s gave %s in place of %s: sessions on the old home address end", x->anchor->credential.node,
 			prefix6_text(&prefix), in6_text(&x->h.address));
 	homeaddr_acked(&x->h, x->bu.sent_us, &prefix, &address, msg->ba.lifetime_s, advice * 4u, lease.lifetime_s);
 	if (kind == LU_BIND || kind == LU_ATTACH)
@@ -370,7 +372,8 @@ static void on_proxy_answer(struct mnd *m, struct anchor *ama, const struct mh_m
 	if (has_way)
 		ama->regional = regional; /* that is how it passes them on */
 	else if (refused)
-		log_info("lu", "%s does not pass updates for %s on: %u (%s)", ama->credential.node, prefix6_text(&prefix),
+		log_about(LOG_LEVEL_INFO, "lu", NULL, prefix6_text(&prefix), ama->credential.node,
+			"%s does not pass updates for %s on: %u (%s)", ama->credential.node, prefix6_text(&prefix),
 			msg->ba.status, mh_status_name(msg->ba.status));
 	if (msg->ba.status == MH_STATUS_PROHIBITED && !has_way)
 		ama->refused_generation = m->attach.generation + 1;
@@ -424,8 +427,10 @@ static void on_ba(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 			on_acknowledged(m, x, msg);
 			return;
 		}
-		log_notice("lu", "%s refused %s of %s: %u (%s)", a->credential.node, lu_kind_name(x->bu.kind),
-			x->h.known ? prefix6_text(&x->h.prefix) : "a new prefix", msg->ba.status, mh_status_name(msg->ba.status));
+		log_about(LOG_LEVEL_NOTICE, "lu", NULL, x->h.known ? prefix6_text(&x->h.prefix) : NULL,
+			a->credential.node, "%s refused %s of %s: %u (%s)", a->credential.node,
+			lu_kind_name(x->bu.kind), x->h.known ? prefix6_text(&x->h.prefix) : "a new prefix",
+			msg->ba.status, mh_status_name(msg->ba.status));
 		mnd_emit(m, "location_update",
 			json_pack("{s:s, s:s, s:i, s:s}", "kind", lu_kind_name(x->bu.kind), "anchor", a->credential.node, "status",
 				msg->ba.status, "reason", mh_status_name(msg->ba.status)));
@@ -453,7 +458,8 @@ static void on_heartbeat(struct mnd *m, struct anchor *a, const struct mh_msg *m
 	if (a->restart_known && a->restart_counter != counter) {
 		a->restarts++;
 		m->counter_anchor_restarts++;
-		log_notice("lu", "%s restarted and may have lost bindings: registering again", a->credential.node);
+		log_about(LOG_LEVEL_NOTICE, "lu", NULL, NULL, a->credential.node,
+			"%s restarted and may have lost bindings: registering again", a->credential.node);
 		mnd_emit(m, "anchor_restarted", json_pack("{s:s, s:I}", "anchor", a->credential.node, "restart_counter", (json_int_t)counter));
 	}
 	a->restart_known = true;
@@ -497,7 +503,8 @@ static void on_revocation(struct mnd *m, struct anchor *a, const struct mh_msg *
 		(void)channel_send(m->channel, a->peer, buf, wcur_len(&w));
 	if (!x)
 		return;
-	log_notice("home", "%s revoked %s: %u sessions on %s end", a->credential.node, prefix6_text(&prefix), x->sessions,
+	log_about(LOG_LEVEL_NOTICE, "home", NULL, prefix6_text(&prefix), a->credential.node,
+		"%s revoked %s: %u sessions on %s end", a->credential.node, prefix6_text(&prefix), x->sessions,
 		in6_text(&x->h.address));
 	mnd_emit(m, "revoked",
 		json_pack("{s:s, s:s, s:i}", "prefix", prefix6_text(&prefix), "anchor", a->credential.node, "sessions", (int)x->sessions));
@@ -524,7 +531,8 @@ static void channel_recv(void *ctx, struct channel_peer *peer, const struct chan
 
 	(void)rx;
 	if (a && a->unheard >= HEARTBEATS_MISSED) {
-		log_notice("lu", "%s is heard again", a->credential.node);
+		log_about(LOG_LEVEL_NOTICE, "lu", NULL, NULL, a->credential.node, "%s is heard again",
+			a->credential.node);
 		mnd_emit(m, "anchor_heard", json_pack("{s:s}", "anchor", a->credential.node));
 	}
 	if (a && a->heartbeat_us) { /* whatever it says, it lives */

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 systemdsystemunit_DATA = systemd/mnd.service systemd/amad.service
+sysusersdir = $(prefix)/lib/sysusers.d
+sysusers_DATA = systemd/sysusers.d/dmm.conf
+tmpfilesdir = $(prefix)/lib/tmpfiles.d
+tmpfiles_DATA = systemd/tmpfiles.d/dmm.conf
 docexampledir = $(docdir)/examples
 dist_docexample_DATA = systemd/dmm.networkd.conf systemd/dmm.NetworkManager.conf
-EXTRA_DIST += systemd/mnd.service.in systemd/amad.service.in
-CLEANFILES += $(systemdsystemunit_DATA)
+EXTRA_DIST += systemd/mnd.service.in systemd/amad.service.in systemd/sysusers.conf.in systemd/tmpfiles.conf.in
+CLEANFILES += $(systemdsystemunit_DATA) $(sysusers_DATA) $(tmpfiles_DATA)
 
-make_unit = $(AM_V_GEN)$(MKDIR_P) systemd && $(SED) -e 's,@sbindir@,$(sbindir),g'
-systemd/mnd.service: $(srcdir)/systemd/mnd.service.in
-	$(make_unit) $(srcdir)/systemd/mnd.service.in > $@.tmp && mv $@.tmp $@
-systemd/amad.service: $(srcdir)/systemd/amad.service.in
-	$(make_unit) $(srcdir)/systemd/amad.service.in > $@.tmp && mv $@.tmp $@
+# [@]: what configure would replace here as well
+make_fragment = $(AM_V_GEN)$(MKDIR_P) $(@D) && $(SED) -e 's,[@]sbindir@,$(sbindir),g' -e 's,[@]sysconfdir@,$(sysconfdir),g' \
+	-e 's,[@]runstatedir@,$(runstatedir),g' -e 's,[@]user@,$(daemon_user),g'
+systemd/mnd.service: $(srcdir)/systemd/mnd.service.in Makefile
+	$(make_fragment) $(srcdir)/systemd/mnd.service.in > $@.tmp && mv $@.tmp $@
+systemd/amad.service: $(srcdir)/systemd/amad.service.in Makefile
+	$(make_fragment) $(srcdir)/systemd/amad.service.in > $@.tmp && mv $@.tmp $@
+systemd/sysusers.d/dmm.conf: $(srcdir)/systemd/sysusers.conf.in Makefile
+	$(make_fragment) $(srcdir)/systemd/sysusers.conf.in > $@.tmp && mv $@.tmp $@
+systemd/tmpfiles.d/dmm.conf: $(srcdir)/systemd/tmpfiles.conf.in Makefile
+	$(make_fragment) $(srcdir)/systemd/tmpfiles.conf.in > $@.tmp && mv $@.tmp $@

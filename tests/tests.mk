@@ -37,7 +37,7 @@ tests_unit_test_pmtu_SOURCES = tests/unit/test_pmtu.c mnd/pmtu.c
 tests_unit_test_pmtu_LDADD = $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test_session
 tests_unit_test_session_SOURCES = tests/unit/test_session.c mnd/session.c
-tests_unit_test_session_LDADD = $(MNL_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_session_LDADD = $(MNL_LIBS) $(BPF_LIBS) $(CMOCKA_LIBS)
 TESTS += tests/unit/test_attach tests/unit/test_homeaddr tests/unit/test_lu tests/unit/test_pmtu tests/unit/test_session
 endif
 
@@ -138,6 +138,10 @@ EXTRA_DIST += tests/fuzz/seeds/mh tests/fuzz/seeds/mhjson
 # --- manuals -----------------------------------------------------------------
 dist_check_SCRIPTS = tests/unit/test_manuals.sh
 TESTS += tests/unit/test_manuals.sh
+
+# --- the system around -------------------------------------------------------
+dist_check_SCRIPTS += tests/unit/test_units.sh
+TESTS += tests/unit/test_units.sh
 
 # --- the door to the kernel --------------------------------------------------
 # test_nl includes nl.c: its readers and writers of messages are not offered by nl.h.
