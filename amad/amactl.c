@@ -88,14 +88,14 @@ static int cmd_leases(int argc, char **argv)
 	return list("ListLeases", "leases", lease_columns, "no lease");
 }
 
+static const struct ctl_column binding_columns[] = {{"hnp", "HOME PREFIX"}, {"mn", "NODE"}, {"care_of", "CARE-OF ADDRESS"},
+	{"type", "TYPE"}, {"sequence", "SEQUENCE"}, {"remaining_s", "REMAINING"}, {"since_s", "SINCE"}, {"mtu", "MTU"}, {0}};
+
 static int cmd_bindings(int argc, char **argv)
 {
-	static const struct ctl_column columns[] = {{"hnp", "HOME PREFIX"}, {"mn", "NODE"}, {"care_of", "CARE-OF ADDRESS"},
-		{"type", "TYPE"}, {"sequence", "SEQUENCE"}, {"remaining_s", "REMAINING"}, {"since_s", "SINCE"}, {"mtu", "MTU"}, {0}};
-
 	(void)argc;
 	(void)argv;
-	return list("ListBindings", "bindings", columns, "no binding");
+	return list("ListBindings", "bindings", binding_columns, "no binding");
 }
 
 static int cmd_visits(int argc, char **argv)
@@ -108,15 +108,120 @@ static int cmd_visits(int argc, char **argv)
 	return list("ListVisits", "visits", columns, "no prefix of another anchor is served");
 }
 
+static const struct ctl_column peer_columns[] = {{"name", "AMA"}, {"domain", "DOMAIN"}, {"address", "ADDRESS"}, {"state", "STATE"},
+	{"rtt_ms", "RTT ms"}, {"heard_s", "HEARD"}, {"sent", "SENT"}, {"refused", "REFUSED"}, {"received", "RECEIVED"},
+	{"received_refused", "REFUSED"}, {"tx_bytes", "OUT B"}, {"rx_bytes", "IN B"}, {"last_error", "LAST ERROR"}, {0}};
+static const char no_peer[] = "no update was passed on to another AMA, or by one";
+
 static int cmd_peers(int argc, char **argv)
 {
-	static const struct ctl_column columns[] = {{"name", "AMA"}, {"domain", "DOMAIN"}, {"address", "ADDRESS"}, {"state", "STATE"},
-		{"rtt_ms", "RTT ms"}, {"heard_s", "HEARD"}, {"sent", "SENT"}, {"refused", "REFUSED"}, {"received", "RECEIVED"},
-		{"received_refused", "REFUSED"}, {"tx_bytes", "OUT B"}, {"rx_bytes", "IN B"}, {"last_error", "LAST ERROR"}, {0}};
+	(void)argc;
+	(void)argv;
+	return list("ListPeers", "peers", peer_columns, no_peer);
+}
+
+/* --- top ------------------------------------------------------------------------------------------------------- */
+
+#define TOP_BINDINGS 1000 /* of more there is only the number: a list of them every second is work for the daemon */
+
+struct top {
+	json_t *counters; /* of the last time */
+	double at_s;	  /* the daemon's uptime then */
+};
+
+/* What was counted under names that begin so, but for those that go on with but (NULL = none), a second since the last time. */
+static double rate(const struct top *t, const json_t *now, double at_s, const char *begin, const char *but)
+{
+	const json_t *v;
+	const char *key;
+	size_t n = strlen(begin);
+	double sum = 0;
+
+	if (!t->counters || at_s <= t->at_s) /* the first time, or another daemon */
+		return 0;
+	json_object_foreach((json_t *)now, key, v) if (!strncmp(key, begin, n) && !(but && !strncmp(key + n, but, strlen(but))))
+		sum += json_number_value(v) - json_number_value(json_object_get(t->counters, key));
+	return sum / (at_s - t->at_s);
+}
+
+static int by_since(const void *a, const void *b)
+{
+	double x = json_number_value(json_object_get(*(json_t *const *)a, "since_s")),
+	       y = json_number_value(json_object_get(*(json_t *const *)b, "since_s"));
+
+	return x < y ? -1 : x > y;
+}
+
+/* The last that came or moved first. */
+static json_t *newest_first(const json_t *all)
+{
+	size_t n = json_array_size(all);
+	json_t **sorted = calloc(n ? n : 1, sizeof(*sorted)), *ret = json_array();
+
+	for (size_t i = 0; sorted && i < n; i++)
+		sorted[i] = json_array_get(all, i);
+	if (sorted)
+		qsort(sorted, n, sizeof(*sorted), by_since);
+	for (size_t i = 0; sorted && i < n; i++)
+		(void)json_array_append(ret, sorted[i]);
+	free(sorted);
+	return ret;
+}
+
+static int draw_top(void *ctx, unsigned rows)
+{
+	static const struct ctl_column rates[] = {{"updates", "ANSWERS/s"}, {"refused", "REFUSALS/s"}, {"handshakes", "HANDSHAKES/s"},
+		{"received", "RECEIVED/s"}, {"dropped", "DROPPED/s"}, {"kernel", "KERNEL CHANGES/s"}, {0}};
+	struct top *t = ctx;
+	int status;
+	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *counters = json_object_get(reply, "counters"), *other, *sorted;
+	double at_s = json_number_value(json_object_get(reply, "uptime_s"));
+
+	(void)rows;
+	if (!reply)
+		return status;
+	(void)fprintf(ctl_out(), "%s of %s, up %s%s: %s leases, %s bindings, %s locators, %s nodes\n\n", ctl_text("node", json_object_get(reply, "node")),
+		ctl_text("domain", json_object_get(reply, "domain")), ctl_text("uptime_s", json_object_get(reply, "uptime_s")),
+		json_is_true(json_object_get(reply, "draining")) ? ", draining" : "", ctl_text("leases", json_object_get(reply, "leases")),
+		ctl_text("bindings", json_object_get(reply, "bindings")), ctl_text("locators", json_object_get(reply, "locators")),
+		ctl_text("nodes", json_object_get(reply, "nodes")));
+	other = json_pack("[{s:f, s:f, s:f, s:f, s:f, s:f}]", "updates", rate(t, counters, at_s, "ba-status-", NULL), "refused",
+		rate(t, counters, at_s, "ba-status-1", NULL), "handshakes", rate(t, counters, at_s, "handshakes", NULL), "received",
+		rate(t, counters, at_s, "udp-rx", NULL), "dropped",
+		rate(t, counters, at_s, "decap-", "passed") + rate(t, counters, at_s, "access-", NULL), "kernel",
+		rate(t, counters, at_s, "kernel-requests", NULL));
+	ctl_table(other, rates, "");
+	json_decref(other);
+	json_decref(t->counters);
+	t->counters = json_incref(counters);
+	t->at_s = at_s;
+	(void)fprintf(ctl_out(), "\n");
+	other = ctl_call(&ctl, "ListPeers", &status);
+	ctl_table(json_object_get(other, "peers"), peer_columns, no_peer);
+	json_decref(other);
+	(void)fprintf(ctl_out(), "\n");
+	if (json_integer_value(json_object_get(reply, "bindings")) <= TOP_BINDINGS) {
+		other = ctl_call(&ctl, "ListBindings", &status);
+		sorted = newest_first(json_object_get(other, "bindings"));
+		ctl_table(sorted, binding_columns, "no binding");
+		json_decref(sorted);
+		json_decref(other);
+	} else {
+		(void)fprintf(ctl_out(), "more than %d bindings: 'amactl bindings' lists them\n", TOP_BINDINGS);
+	}
+	json_decref(reply);
+	return CTL_OK;
+}
+
+static int cmd_top(int argc, char **argv)
+{
+	struct top t = {0};
+	int status = ctl_live(&ctl, draw_top, &t);
 
 	(void)argc;
 	(void)argv;
-	return list("ListPeers", "peers", columns, "no update was passed on to another AMA, or by one");
+	json_decref(t.counters);
+	return status;
 }
 
 static int cmd_monitor(int argc, char **argv)
@@ -422,6 +527,7 @@ static const struct command {
 	{"bindings", "", "the binding cache", cmd_bindings},
 	{"visits", "", "prefixes of other anchors whose nodes are on our links", cmd_visits},
 	{"peers", "", "AMAs that we passed updates on to, or that did so to us", cmd_peers},
+	{"top", "", "rates, peers and bindings, live; q ends it", cmd_top},
 	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
 	{"revoke", "WHAT", "take leases back: those in a PREFIX, of a NODE, or all", cmd_revoke},
 	{"drain", "[off]", "no new leases, let sessions run out, tell what is left", cmd_drain},
@@ -438,20 +544,22 @@ static const struct command {
 
 static void usage(FILE *f)
 {
-	(void)fprintf(f, "usage: amactl [--json] [--socket PATH] COMMAND\n\n");
+	(void)fprintf(f, "usage: amactl [--json] [--color[=WHEN]] [--socket PATH] COMMAND\n\n");
 	for (const struct command *c = commands; c->name; c++)
 		(void)fprintf(f, "  %-14s %-6s %s\n", c->name, c->args, c->help);
 	(void)fprintf(f, "\n  --dir DIR (" SYSCONFDIR "/dmm), --prefix PREFIX, --key TOKEN, --out FILE, --days N (%d), --force: of domain\n"
 			 "  --state-dir DIR (" LOCALSTATEDIR "/lib/dmm/amad), --force: of store\n"
-			 "  --yes: do not ask\n\n"
+			 "  --yes: do not ask\n"
+			 "  --color=WHEN: " CTL_COLOUR_HELP "\n"
+			 "  --help, --version\n\n"
 			 "Exit status: 0 done, 1 failed, 2 wrong usage, 3 amad cannot be reached. See amactl(1).\n",
 		DEFAULT_DAYS);
 }
 
 int main(int argc, char **argv)
 {
-	enum { SHOW_VERSION = 256, DIR_OPTION, STATE_DIR, PREFIX, KEY, OUT, DAYS };
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"socket", required_argument, NULL, 's'},
+	enum { SHOW_VERSION = 256, COLOUR, DIR_OPTION, STATE_DIR, PREFIX, KEY, OUT, DAYS };
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"color", optional_argument, NULL, COLOUR}, {"socket", required_argument, NULL, 's'},
 		{"dir", required_argument, NULL, DIR_OPTION}, {"state-dir", required_argument, NULL, STATE_DIR}, {"prefix", required_argument, NULL, PREFIX},
 		{"key", required_argument, NULL, KEY}, {"out", required_argument, NULL, OUT}, {"days", required_argument, NULL, DAYS},
 		{"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
@@ -463,6 +571,11 @@ int main(int argc, char **argv)
 		case 'j':
 			ctl.json = true;
 			break;
+		case COLOUR:
+			if (ctl_set_colour(optarg))
+				break;
+			(void)fprintf(stderr, "amactl: --color takes " CTL_COLOUR_HELP "\n");
+			return CTL_USAGE;
 		case 's':
 			ctl.socket = optarg;
 			break;

@@ -3,11 +3,17 @@
 #include "ctl.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,7 +25,8 @@ static int reach(const struct ctl *c)
 	(void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", c->socket);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0)
 		return fd;
-	(void)fprintf(stderr, "%s: cannot reach %s at %s: %s\n%s: is it running? 'systemctl start %s' starts it\n", c->program,
+	if (!c->quiet)
+		(void)fprintf(stderr, "%s: cannot reach %s at %s: %s\n%s: is it running? 'systemctl start %s' starts it\n", c->program,
 		c->daemon, c->socket, strerror(errno), c->program, c->daemon);
 	if (fd >= 0)
 		(void)close(fd);
@@ -79,6 +86,8 @@ static int say_error(const struct ctl *c, const json_t *reply)
 	const char *error = json_string_value(json_object_get(reply, "error"));
 	const char *message = json_string_value(json_object_get(json_object_get(reply, "parameters"), "message"));
 
+	if (c->quiet)
+		return CTL_FAILED;
 	if (!reply)
 		(void)fprintf(stderr, "%s: %s closed the connection\n", c->program, c->daemon);
 	else
@@ -148,54 +157,135 @@ const char *ctl_text(const char *key, const json_t *value)
 	return buf;
 }
 
-static const char *cell(const json_t *object, const char *keys)
+/* Of the first key that is set; NULL = none is. *ret_key: that key, in a static buffer. */
+static const json_t *value_of_key(const json_t *object, const char *keys, const char **ret_key)
 {
-	char key[64];
+	static char key[64];
 
 	while (*keys) {
 		size_t n = strcspn(keys, "|");
 		const json_t *v;
 
 		(void)snprintf(key, sizeof(key), "%.*s", (int)n, keys);
+		*ret_key = key;
 		v = json_object_get(object, key);
 		if (v && !json_is_null(v))
-			return ctl_text(key, v);
+			return v;
 		keys += n + (keys[n] == '|');
 	}
-	return "-";
+	return NULL;
+}
+
+static const json_t *value_of(const json_t *object, const char *keys)
+{
+	const char *key;
+
+	return value_of_key(object, keys, &key);
+}
+
+static const char *cell(const json_t *object, const char *keys)
+{
+	const char *key = "";
+	const json_t *v = value_of_key(object, keys, &key);
+
+	return v ? ctl_text(key, v) : "-";
+}
+
+static FILE *out; /* NULL = standard output */
+static enum { COLOUR_AUTO, COLOUR_ALWAYS, COLOUR_NEVER } colour;
+
+FILE *ctl_out(void)
+{
+	return out ? out : stdout;
+}
+
+bool ctl_set_colour(const char *when)
+{
+	static const char *const words[] = {[COLOUR_AUTO] = "auto", [COLOUR_ALWAYS] = "always", [COLOUR_NEVER] = "never"};
+
+	for (int i = COLOUR_AUTO; i <= COLOUR_NEVER; i++) {
+		if (when && strcmp(when, words[i]) != 0)
+			continue;
+		colour = when ? i : COLOUR_ALWAYS;
+		return true;
+	}
+	return false;
+}
+
+static bool in_colour(void)
+{
+	const char *no = getenv("NO_COLOR"); /* no-color.org: set and not empty */
+
+	return colour == COLOUR_ALWAYS || (colour == COLOUR_AUTO && isatty(STDOUT_FILENO) && !(no && *no));
+}
+
+/* Words that people look for: green = as it should be, yellow = on its way, red = look here. */
+static const char *colour_of(const char *key, const char *text)
+{
+	static const struct {
+		const char *word, *colour;
+	} words[] = {{"native", "32"}, {"bound", "32"}, {"connected", "32"}, {"allocating", "33"}, {"binding", "33"}, {"returning", "33"},
+		{"releasing", "33"}, {"lost", "31"}};
+
+	if (strcmp(key, "state") != 0)
+		return NULL;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(text, words[i].word))
+			return words[i].colour;
+	return NULL;
+}
+
+/* Left with its width, right with minus its width; the last of a line without blanks behind it. */
+static void put_cell(const char *text, int width, bool last, const char *code)
+{
+	if (code)
+		(void)fprintf(ctl_out(), "\033[%sm", code);
+	if (width < 0)
+		(void)fprintf(ctl_out(), "%*s", -width, text);
+	else
+		(void)fprintf(ctl_out(), "%-*s", last ? 0 : width, text);
+	if (code)
+		(void)fprintf(ctl_out(), "\033[0m");
+	(void)fputs(last ? "\n" : "  ", ctl_out());
 }
 
 void ctl_table(const json_t *list, const struct ctl_column *columns, const char *empty)
 {
-	size_t width[16] = {0}, i;
+	int width[16] = {0};
+	bool left[16] = {false};
+	size_t i;
 	const json_t *row;
-	bool colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
 
 	if (json_array_size(list) == 0) {
-		(void)printf("%s\n", empty);
+		(void)fprintf(ctl_out(), "%s\n", empty);
 		return;
 	}
 	for (unsigned c = 0; columns[c].key; c++) {
-		width[c] = strlen(columns[c].heading);
+		bool number = false;
+
+		width[c] = (int)strlen(columns[c].heading);
 		json_array_foreach(list, i, row)
 		{
-			size_t n = strlen(cell(row, columns[c].key));
+			const json_t *v = value_of(row, columns[c].key);
+			int n = (int)strlen(cell(row, columns[c].key));
 
 			if (n > width[c])
 				width[c] = n;
+			left[c] |= v && !json_is_number(v);
+			number |= json_is_number(v);
 		}
+		if (number && !left[c])
+			width[c] = -width[c];
 	}
-	if (colour)
-		(void)printf("\033[1m");
 	for (unsigned c = 0; columns[c].key; c++)
-		(void)printf("%-*s%s", columns[c + 1].key ? (int)width[c] : 0, columns[c].heading, columns[c + 1].key ? "  " : "\n");
-	if (colour)
-		(void)printf("\033[0m");
+		put_cell(columns[c].heading, width[c], !columns[c + 1].key, in_colour() ? "1" : NULL);
 	json_array_foreach(list, i, row)
 	{
-		for (unsigned c = 0; columns[c].key; c++)
-			(void)printf("%-*s%s", columns[c + 1].key ? (int)width[c] : 0, cell(row, columns[c].key),
-				columns[c + 1].key ? "  " : "\n");
+		for (unsigned c = 0; columns[c].key; c++) {
+			const char *text = cell(row, columns[c].key);
+
+			put_cell(text, width[c], !columns[c + 1].key, in_colour() ? colour_of(columns[c].key, text) : NULL);
+		}
 	}
 }
 
@@ -256,6 +346,141 @@ int ctl_monitor(const struct ctl *c)
 	free(buf);
 	(void)close(fd);
 	return status;
+}
+
+/* --- a live view ----------------------------------------------------------------------------------------------- */
+
+#define REDRAW_MS 100 /* no more often than that, however many events there are */
+
+/* At most rows lines of at most columns characters; what is longer is cut. */
+static void show_screen(const char *text, unsigned rows, unsigned columns)
+{
+	unsigned row = 1, column = 0;
+
+	(void)printf("\033[H");
+	for (const char *p = text; *p; p++) {
+		if (*p == '\n') {
+			(void)printf("\033[K");
+			if (row++ == rows)
+				break;
+			(void)printf("\r\n");
+			column = 0;
+		} else if (*p == '\033') { /* one of ours: it takes no room, and is never left out, so that colours end */
+			do
+				(void)putchar(*p);
+			while (*p != 'm' && p[1] && p++);
+		} else if (column < columns) {
+			(void)putchar(*p);
+			column += (*p & 0xc0) != 0x80; /* the first byte of a character */
+		}
+	}
+	(void)printf("\033[J");
+	(void)fflush(stdout);
+}
+
+static void draw_screen(const struct ctl *c, int (*draw)(void *ctx, unsigned rows), void *ctx)
+{
+	struct winsize ws = {0};
+	char *text = NULL;
+	size_t len = 0;
+	int status;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) < 0 || ws.ws_row == 0 || ws.ws_col == 0)
+		ws = (struct winsize){.ws_row = 24, .ws_col = 80};
+	out = open_memstream(&text, &len);
+	if (!out)
+		return;
+	status = draw(ctx, ws.ws_row);
+	if (status == CTL_UNREACHABLE)
+		(void)fprintf(out, "%s cannot be reached at %s; trying again\n", c->daemon, c->socket);
+	(void)fclose(out);
+	out = NULL;
+	show_screen(text, ws.ws_row, ws.ws_col);
+	free(text);
+}
+
+/* All that waits to be read. False: the other end is gone. */
+static bool swallow(int fd, bool *ret_quit)
+{
+	char buf[4096];
+	ssize_t n = read(fd, buf, sizeof(buf));
+
+	for (ssize_t i = 0; ret_quit && i < n; i++)
+		*ret_quit |= buf[i] == 'q' || buf[i] == 3;
+	return n > 0 || (n < 0 && errno == EINTR);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int ctl_live(struct ctl *c, int (*draw)(void *ctx, unsigned rows), void *ctx)
+{
+	struct pollfd fds[3] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.events = POLLIN}, {.fd = -1, .events = POLLIN}};
+	struct termios before, raw;
+	struct signalfd_siginfo si;
+	int64_t due_ms = 0, drawn_ms = 0;
+	bool quit = false;
+	sigset_t set;
+
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &before) < 0)
+		return draw(ctx, 0);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGWINCH);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	fds[1].fd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (fds[1].fd < 0)
+		return CTL_FAILED;
+	raw = before;
+	raw.c_lflag &= (tcflag_t)~(ICANON | ECHO);
+	(void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+	(void)printf("\033[?1049h\033[?25l"); /* a screen of its own, without the cursor */
+	c->quiet = true;
+	while (!quit) {
+		int64_t now = now_ms();
+
+		if (now >= due_ms) {
+			if (fds[2].fd < 0) {
+				fds[2].fd = reach(c);
+				if (fds[2].fd >= 0)
+					(void)send_call(fds[2].fd, c, "Monitor", NULL, true);
+			}
+			draw_screen(c, draw, ctx);
+			drawn_ms = now_ms();
+			due_ms = drawn_ms + 1000;
+			continue;
+		}
+		if (poll(fds, 3, (int)(due_ms - now)) < 0 && errno != EINTR)
+			break;
+		if (fds[0].revents && !swallow(STDIN_FILENO, &quit))
+			break;
+		if (fds[1].revents && read(fds[1].fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+			quit |= si.ssi_signo != SIGWINCH;
+			due_ms = 0;
+		}
+		if (fds[2].fd >= 0 && fds[2].revents) {
+			if (!swallow(fds[2].fd, NULL)) {
+				(void)close(fds[2].fd);
+				fds[2].fd = -1; /* the next second tries again */
+			}
+			if (due_ms > drawn_ms + REDRAW_MS)
+				due_ms = drawn_ms + REDRAW_MS;
+		}
+	}
+	(void)printf("\033[?25h\033[?1049l");
+	(void)fflush(stdout);
+	(void)tcsetattr(STDIN_FILENO, TCSANOW, &before);
+	if (fds[2].fd >= 0)
+		(void)close(fds[2].fd);
+	(void)close(fds[1].fd);
+	return CTL_OK;
 }
 
 bool ctl_confirm(const struct ctl *c, const char *question, bool yes)

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 /* Exit statuses of both tools. */
 enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
@@ -14,6 +15,7 @@ struct ctl {
 	const char *interface; /* org.dmm.mnd */
 	const char *socket;
 	bool json;
+	bool quiet; /* do not say why a call failed */
 };
 
 /* Call a method. Returns its reply's parameters (a new reference), or NULL after saying why on standard error, with the exit status in
@@ -26,11 +28,23 @@ bool ctl_confirm(const struct ctl *c, const char *question, bool yes);
 /* Print events until the daemon ends or standard output closes: one line each. Returns an exit status. */
 int ctl_monitor(const struct ctl *c);
 
+/* --color=WHEN: auto (on a terminal, unless NO_COLOR is set: the default), always or never; NULL = always. False: none of these. */
+bool ctl_set_colour(const char *when);
+#define CTL_COLOUR_HELP "auto, always or never in colour; auto is only on a terminal and without NO_COLOR"
+
+/* Where tables go: standard output, or what ctl_live shows. Whatever stands between tables belongs there, too. */
+FILE *ctl_out(void);
+
+/* Show what draw writes to ctl_out(), again whenever the daemon tells of an event and every second, until q or an interrupt. draw returns
+ * an exit status; when it is CTL_UNREACHABLE, that is shown and tried again. Without a terminal draw is called once. rows: how many lines
+ * there are. Returns an exit status. */
+int ctl_live(struct ctl *c, int (*draw)(void *ctx, unsigned rows), void *ctx);
+
 /* A column: key of the objects, or several separated by '|' of which the first that is set counts; heading. */
 struct ctl_column {
 	const char *key, *heading;
 };
-/* Print an array of objects as an aligned table, or say what says the empty sentence. columns end with key NULL. */
+/* Print an array of objects as an aligned table, numbers to the right, or say what says the empty sentence. columns end with key NULL. */
 void ctl_table(const json_t *list, const struct ctl_column *columns, const char *empty);
 /* Text of a value for people; seconds in keys that end in _s become "1h2m". In one of eight static buffers. */
 const char *ctl_text(const char *key, const json_t *value);

@@ -92,6 +92,12 @@ static json_t *ms_between(uint64_t from_us, uint64_t to_us)
 	return from_us && to_us >= from_us ? json_real((double)(to_us - from_us) / 1000) : json_null();
 }
 
+/* What is known when the update is acknowledged. */
+static json_t *with_ack(const struct handover *ho, uint64_t n)
+{
+	return ho->acked_us ? json_integer((json_int_t)n) : json_null();
+}
+
 static json_t *history_json(struct mnd *m)
 {
 	json_t *list = json_array();
@@ -101,11 +107,12 @@ static json_t *history_json(struct mnd *m)
 		const struct handover *ho = &m->history[i % HISTORY];
 
 		(void)json_array_append_new(list,
-			json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "at", (json_int_t)ho->at_wall_s,
+			json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "at", (json_int_t)ho->at_wall_s,
 				"link_up_at_us", (json_int_t)ho->link_up_us, "usable_at_us", (json_int_t)ho->usable_us, "from", ho->from, "to",
-				ho->to, "care_of", in6_text(&ho->care_of), "router_ms", ms_between(ho->link_up_us, ho->heard_us),
+				ho->to, "care_of", in6_text(&ho->care_of), "ama", ho->ama[0] ? ho->ama : NULL, "router_ms", ms_between(ho->link_up_us, ho->heard_us),
 				"address_ms", ms_between(ho->heard_us, ho->usable_us), "registration_ms",
-				ms_between(ho->sent_us, ho->acked_us), "total_ms", ms_between(ho->link_up_us, ho->acked_us)));
+				ms_between(ho->sent_us, ho->acked_us), "total_ms", ms_between(ho->link_up_us, ho->acked_us), "datagrams_sent", with_ack(ho, ho->tx), "datagrams_received",
+				with_ack(ho, ho->rx), "tries", with_ack(ho, ho->tries), "sessions", with_ack(ho, ho->sessions)));
 	}
 	return list;
 }

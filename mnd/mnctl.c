@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "credential.h"
@@ -45,16 +46,37 @@ static int list(const char *method, const char *key, const struct ctl_column *co
 static const struct ctl_column home_columns[] = {{"address", "HOME ADDRESS"}, {"anchor_name", "ANCHOR"}, {"state", "STATE"},
 	{"path", "PATH"}, {"care_of", "CARE-OF ADDRESS"}, {"sessions", "SESSIONS"}, {"lease_remaining_s", "LEASE"}, {0}};
 
+/* Of the last handovers, at most n: from, to, and what each part took. */
+static void show_handovers(const json_t *all, size_t n)
+{
+	static const struct ctl_column columns[] = {{"when", "WHEN"}, {"from", "FROM"}, {"to", "TO"}, {"ama", "AMA"}, {"router_ms", "LINK ms"},
+		{"address_ms", "ADDRESS ms"}, {"registration_ms", "REGISTRATION ms"}, {"total_ms", "TOTAL ms"}, {"sessions", "SESSIONS"},
+		{"tries", "TRIES"}, {"datagrams_sent", "SENT"}, {"datagrams_received", "RECEIVED"}, {0}};
+	size_t size = json_array_size(all);
+	json_t *last = json_array();
+
+	for (size_t i = size > n ? size - n : 0; i < size; i++) {
+		json_t *h = json_copy(json_array_get(all, i));
+		time_t at = (time_t)json_integer_value(json_object_get(h, "at"));
+		char when[32];
+
+		(void)strftime(when, sizeof(when), time(NULL) - at < 86400 ? "%H:%M:%S" : "%b %d %H:%M", localtime(&at));
+		(void)json_object_set_new(h, "when", json_string(when));
+		if (!*json_string_value(json_object_get(h, "from")))
+			(void)json_object_set_new(h, "from", json_null());
+		(void)json_array_append_new(last, h);
+	}
+	ctl_table(last, columns, "no handover yet");
+	json_decref(last);
+}
+
 static int cmd_status(int argc, char **argv)
 {
 	static const struct ctl_column attachments[] = {{"interface", "INTERFACE"}, {"carrier", "CARRIER"}, {"selected", "IN USE"},
 		{"care_of", "CARE-OF ADDRESS"}, {"router", "ROUTER"}, {"ama_name|ama", "AMA"}, {0}};
-	static const struct ctl_column handovers[] = {{"from", "FROM"}, {"to", "TO"}, {"care_of", "CARE-OF ADDRESS"},
-		{"router_ms", "ROUTER ms"}, {"address_ms", "ADDRESS ms"}, {"registration_ms", "REGISTRATION ms"}, {"total_ms", "TOTAL ms"}, {0}};
 	static const char *const alarming[] = {"channel-", "mh-", "restored-", "kernel-refused-", "decap-wrong", "decap-unbound", "netlink-overruns"};
 	int status;
-	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *last = json_array(), *v;
-	const json_t *all;
+	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *v;
 	const char *key;
 
 	(void)argc;
@@ -71,11 +93,8 @@ static int cmd_status(int argc, char **argv)
 	ctl_table(json_object_get(reply, "attachments"), attachments, "no interface to use");
 	(void)printf("\n");
 	ctl_table(json_object_get(reply, "home_addresses"), home_columns, "no home address");
-	all = json_object_get(reply, "handovers");
-	for (size_t i = json_array_size(all) > 5 ? json_array_size(all) - 5 : 0; i < json_array_size(all); i++)
-		(void)json_array_append(last, json_array_get(all, i));
 	(void)printf("\n");
-	ctl_table(last, handovers, "no handover yet");
+	show_handovers(json_object_get(reply, "handovers"), 5);
 	(void)printf("\n");
 	json_object_foreach(json_object_get(reply, "counters"), key, v)
 	{
@@ -84,7 +103,6 @@ static int cmd_status(int argc, char **argv)
 				strncmp(key, "channel-tx", 10))
 				(void)printf("%-32s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(v));
 	}
-	json_decref(last);
 	json_decref(reply);
 	return CTL_OK;
 }
@@ -197,26 +215,35 @@ static void add_texts(json_t *sessions)
 	}
 }
 
-static int cmd_sessions(int argc, char **argv)
+/* Takes from the reply of ListSessions what people read. */
+static void show_sessions(json_t *reply)
 {
 	static const struct ctl_column columns[] = {{"process", "PROCESS"}, {"protocol", "PROTOCOL"}, {"peer", "PEER"},
 		{"home_address", "HOME ADDRESS"}, {"port", "PORT"}, {"anchor", "ANCHOR"}, {"tunnelled", "TUNNELLED"}, {"since_s", "SINCE"}, {0}};
+	json_t *sessions = json_object_get(reply, "sessions");
+
+	add_processes(sessions);
+	add_texts(sessions);
+	ctl_table(sessions, columns, "no session on a home address");
+	if (json_integer_value(json_object_get(reply, "left_out")) > 0)
+		(void)fprintf(ctl_out(), "and %s more\n", ctl_text("left_out", json_object_get(reply, "left_out")));
+}
+
+static int cmd_sessions(int argc, char **argv)
+{
 	int status;
-	json_t *reply = ctl_call(&ctl, "ListSessions", &status), *sessions = json_object_get(reply, "sessions");
+	json_t *reply = ctl_call(&ctl, "ListSessions", &status);
 
 	(void)argc;
 	(void)argv;
 	if (!reply)
 		return status;
-	add_processes(sessions);
 	if (ctl.json) {
+		add_processes(json_object_get(reply, "sessions"));
 		ctl_print_json(reply);
 		return CTL_OK;
 	}
-	add_texts(sessions);
-	ctl_table(sessions, columns, "no session on a home address");
-	if (json_integer_value(json_object_get(reply, "left_out")) > 0)
-		(void)printf("and %s more\n", ctl_text("left_out", json_object_get(reply, "left_out")));
+	show_sessions(reply);
 	json_decref(reply);
 	return CTL_OK;
 }
@@ -239,6 +266,56 @@ static int cmd_pins(int argc, char **argv)
 	ctl_table(json_object_get(j, "pins"), columns, "no program is pinned: 'hoa-exec COMMAND' pins one");
 	json_decref(j);
 	return status;
+}
+
+static int cmd_history(int argc, char **argv)
+{
+	int status;
+	json_t *reply = ctl_call(&ctl, "GetStatus", &status);
+
+	(void)argc;
+	(void)argv;
+	if (!reply)
+		return status;
+	if (ctl.json)
+		ctl_print_json(json_pack("{s:O}", "handovers", json_object_get(reply, "handovers")));
+	else
+		show_handovers(json_object_get(reply, "handovers"), json_array_size(json_object_get(reply, "handovers")));
+	json_decref(reply);
+	return CTL_OK;
+}
+
+static int draw_top(void *ctx, unsigned rows)
+{
+	int status;
+	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *sessions, *v;
+	const char *network = "no network";
+	size_t i;
+
+	(void)ctx;
+	if (!reply)
+		return status;
+	sessions = ctl_call(&ctl, "ListSessions", &status);
+	json_array_foreach(json_object_get(reply, "attachments"), i, v) if (json_is_true(json_object_get(v, "selected")))
+		network = ctl_text("interface", json_object_get(v, "interface"));
+	(void)fprintf(ctl_out(), "%s of %s, up %s, on %s, %zu sessions\n\n", ctl_text("node", json_object_get(reply, "node")),
+		ctl_text("domain", json_object_get(reply, "domain")), ctl_text("uptime_s", json_object_get(reply, "uptime_s")), network,
+		json_array_size(json_object_get(sessions, "sessions")));
+	ctl_table(json_object_get(reply, "home_addresses"), home_columns, "no home address");
+	(void)fprintf(ctl_out(), "\n");
+	show_handovers(json_object_get(reply, "handovers"), rows > 40 ? 10 : 5);
+	(void)fprintf(ctl_out(), "\n");
+	show_sessions(sessions);
+	json_decref(sessions);
+	json_decref(reply);
+	return CTL_OK;
+}
+
+static int cmd_top(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return ctl_live(&ctl, draw_top, NULL);
 }
 
 static int cmd_monitor(int argc, char **argv)
@@ -385,6 +462,8 @@ static const struct command {
 	{"bindings", "", "the binding update list", cmd_bindings},
 	{"sessions", "", "sockets that use a home address", cmd_sessions},
 	{"pins", "", "programs that hoa-exec has pinned to a home address", cmd_pins},
+	{"history", "", "the last handovers, their parts and what they cost", cmd_history},
+	{"top", "", "home addresses, handovers and sessions, live; q ends it", cmd_top},
 	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
 	{"release", "ADDRESS", "give a home address back, sessions or not", cmd_release},
 	{"reload", "", "read the configuration again", cmd_reload},
@@ -395,16 +474,17 @@ static const struct command {
 
 static void usage(FILE *f)
 {
-	(void)fprintf(f, "usage: mnctl [--json] [--socket PATH] [--identity PATH] [--force] [--yes] COMMAND\n\n");
+	(void)fprintf(f, "usage: mnctl [--json] [--color[=WHEN]] [--socket PATH] [--identity PATH] [--force] [--yes] COMMAND\n\n");
 	for (const struct command *c = commands; c->name; c++)
 		(void)fprintf(f, "  %-9s %-7s %s\n", c->name, c->args, c->help);
-	(void)fprintf(f, "\nExit status: 0 done, 1 failed, 2 wrong usage, 3 mnd cannot be reached. See mnctl(1).\n");
+	(void)fprintf(f, "\n  --color=WHEN: " CTL_COLOUR_HELP "\n  --help, --version\n"
+			 "\nExit status: 0 done, 1 failed, 2 wrong usage, 3 mnd cannot be reached. See mnctl(1).\n");
 }
 
 int main(int argc, char **argv)
 {
-	enum { SHOW_VERSION = 256 };
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"socket", required_argument, NULL, 's'},
+	enum { SHOW_VERSION = 256, COLOUR };
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"color", optional_argument, NULL, COLOUR}, {"socket", required_argument, NULL, 's'},
 		{"identity", required_argument, NULL, 'i'}, {"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	int o;
@@ -416,6 +496,11 @@ int main(int argc, char **argv)
 		case 'j':
 			ctl.json = true;
 			break;
+		case COLOUR:
+			if (ctl_set_colour(optarg))
+				break;
+			(void)fprintf(stderr, "mnctl: --color takes " CTL_COLOUR_HELP "\n");
+			return CTL_USAGE;
 		case 's':
 			ctl.socket = optarg;
 			break;

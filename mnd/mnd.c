@@ -529,6 +529,8 @@ static void moved(struct mnd *m, uint64_t now_us)
 	ho->link_up_us = at->link_up_us;
 	ho->heard_us = at->heard_us;
 	ho->usable_us = at->usable_us;
+	ho->rx = transport_counters(m->transport)->rx;
+	ho->tx = transport_counters(m->transport)->tx;
 	log_notice("attach", "attached on %s: router %s, care-of address %s, %s%s", at->name, in6_text(&at->router->link_local),
 		in6_text(&at->care_of), ama ? "AMA " : "no AMA here", ama ? in6_text(ama) : "");
 	mnd_emit(m, "attached",

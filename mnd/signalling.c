@@ -223,6 +223,8 @@ static void channel_discovered(void *ctx, const struct in6_addr *from, const str
 static void handover_acked(struct mnd *m, const struct home *x, uint64_t now_us)
 {
 	struct handover *ho = m->n_history ? &m->history[(m->n_history - 1) % HISTORY] : NULL;
+	const struct in6_addr *ama;
+	const struct anchor *serving;
 
 	/* the update that sessions wait for, if there is one, is what the move cost */
 	for (unsigned i = 0; i < HOMES; i++)
@@ -233,6 +235,16 @@ static void handover_acked(struct mnd *m, const struct home *x, uint64_t now_us)
 	ho->sent_us = x->bu.begun_us;
 	ho->acked_us = now_us;
 	histogram_add(&m->handover_time, now_us - ho->usable_us);
+	/* what is queued in this turn leaves after it: the update itself left before its answer came */
+	ho->rx = transport_counters(m->transport)->rx - ho->rx;
+	ho->tx = transport_counters(m->transport)->tx - ho->tx;
+	ho->tries = x->bu.tries;
+	ama = attach_ama(m->attach.selected);
+	serving = ama ? mnd_anchor_by_address(m, ama) : NULL;
+	(void)snprintf(ho->ama, sizeof(ho->ama), "%s", serving ? serving->credential.node : "");
+	for (unsigned i = 0; i < HOMES; i++)
+		if (m->homes[i].used && homeaddr_is_tunnelled(&m->homes[i].h))
+			ho->sessions += m->homes[i].sessions;
 }
 
 static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *msg)
