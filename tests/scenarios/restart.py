@@ -9,6 +9,7 @@ net = lab.roaming(networks=3)
 net.web(64)
 hoa1 = net.attach(1)
 curl = net.download(hoa1, 64, rate="4M")
+hold = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9002, 200000)  # on a busy machine the download is over before the last move
 net.attach(2)
 lab.wait(lambda: net.home(1)["state"] == "bound", "the binding")
 stream = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9001, 10000)
