@@ -79,7 +79,8 @@
 #define LAST_SEQUENCE	    (UINT64_C(0xffffffff))
 #define WINDOW_BITS	    256
 #define WINDOW_WORDS	    (WINDOW_BITS / 64)
-#define QUEUE_CHUNKS	    16 /* datagrams that may wait for one peer */
+#define QUEUE_CHUNKS	    16 /* datagrams that may wait for one peer's handshake */
+#define TURN_CHUNKS	    1024 /* ... that leave in a session when the turn ends: more than what is read in one can cause */
 #define POOL_CHUNKS	    1024
 #define DISCOVERY_SLOTS	    1024
 #define DOMAINS		    255 /* that ever signed for a peer, over all reloads */
@@ -146,7 +147,7 @@ struct channel_peer {
 	struct pending *pending;
 	struct reply *reply;
 	struct cookie *cookie;
-	struct chunk *queue; /* a few */
+	struct chunk *queue; /* a ring: the last one, whose next is the first */
 	struct channel_peer *dirty_next;
 	uint64_t timestamp;		 /* of its last initiation */
 	uint64_t heard_us, completed_us; /* last authentic datagram; last handshake of ours that was answered */
@@ -155,7 +156,7 @@ struct channel_peer {
 	uint32_t until_s;		 /* its credential's end */
 	uint32_t trust; /* generation of channel.trusted that its credential was verified under; 0: by the owner */
 	uint64_t rx_bytes, tx_bytes;
-	uint8_t n_chunks;
+	uint16_t n_chunks;
 	uint8_t domain; /* index of channel.domains */
 	bool added : 1, pinned : 1, has_ep : 1, force : 1, confirm : 1, is_ama : 1, dirty : 1;
 	char own_name[]; /* the first that it had */
@@ -578,12 +579,20 @@ static struct chunk *chunk_new(struct channel *ch)
 	return c;
 }
 
+static struct chunk *chunk_first(const struct channel_peer *peer)
+{
+	return peer->queue ? peer->queue->next : NULL;
+}
+
 /* Take the first chunk out of the queue. */
 static void chunk_drop(struct channel *ch, struct channel_peer *peer)
 {
-	struct chunk *c = peer->queue;
+	struct chunk *c = chunk_first(peer);
 
-	peer->queue = c->next;
+	if (c == peer->queue)
+		peer->queue = NULL;
+	else
+		peer->queue->next = c->next;
 	peer->n_chunks--;
 	if (ch->n_pool < POOL_CHUNKS) {
 		c->next = ch->pool;
@@ -598,7 +607,9 @@ static void chunk_drop(struct channel *ch, struct channel_peer *peer)
 static void queue_drop(struct channel *ch, struct channel_peer *peer)
 {
 	while (peer->queue) {
-		for (size_t at = 0; at < peer->queue->len; at += first_mh_len(peer->queue->data + at))
+		const struct chunk *c = chunk_first(peer);
+
+		for (size_t at = 0; at < c->len; at += first_mh_len(c->data + at))
 			ch->counters.tx_dropped++;
 		chunk_drop(ch, peer);
 	}
@@ -608,7 +619,7 @@ static void queue_drop(struct channel *ch, struct channel_peer *peer)
 static void queue_take(struct channel *ch, struct channel_peer *peer, struct wcur *w, size_t room)
 {
 	while (peer->queue) {
-		struct chunk *c = peer->queue;
+		struct chunk *c = chunk_first(peer);
 		size_t take = 0, len;
 
 		while (take < c->len && (len = first_mh_len(c->data + take)) <= room) {
@@ -632,7 +643,7 @@ int channel_send(struct channel *ch, struct channel_peer *peer, const uint8_t *m
 
 int channel_send_flags(struct channel *ch, struct channel_peer *peer, const uint8_t *mh, size_t len, unsigned int flags)
 {
-	struct chunk **at = &peer->queue, *c;
+	struct chunk *c = peer->queue;
 
 	if (!len || !is_mh_run(mh, len))
 		return -EINVAL;
@@ -640,16 +651,18 @@ int channel_send_flags(struct channel *ch, struct channel_peer *peer, const uint
 		return -EMSGSIZE;
 	if (!peer->has_ep)
 		return -EDESTADDRREQ;
-	while (*at && (*at)->next)
-		at = &(*at)->next;
-	c = *at;
 	if (!c || c->len + len > CHANNEL_MESSAGE_MAX) {
-		if (peer->n_chunks == QUEUE_CHUNKS)
+		if (peer->n_chunks >= (peer->cur && !peer->pending ? TURN_CHUNKS : QUEUE_CHUNKS)) {
+			ch->counters.tx_dropped++;
 			return -ENOBUFS;
+		}
 		c = chunk_new(ch);
 		if (!c)
 			return -ENOMEM;
-		*(*at ? &(*at)->next : at) = c;
+		c->next = peer->queue ? peer->queue->next : c;
+		if (peer->queue)
+			peer->queue->next = c;
+		peer->queue = c;
 		peer->n_chunks++;
 	}
 	memcpy(c->data + c->len, mh, len);
@@ -860,7 +873,9 @@ static void flush_peer(struct channel *ch, struct channel_peer *peer, uint64_t n
 	peer->confirm = false;
 	while (peer->queue && s->send_next <= LAST_SEQUENCE) {
 		/* pad to a multiple of 4 (RFC 4303 2.4); mobility headers are multiples of 8 */
-		send_transport(ch, s, peer->queue->data, peer->queue->len, 2, 0);
+		const struct chunk *c = chunk_first(peer);
+
+		send_transport(ch, s, c->data, c->len, 2, 0);
 		chunk_drop(ch, peer);
 	}
 }
@@ -1054,7 +1069,7 @@ void channel_peer_info(const struct channel_peer *peer, struct channel_peer_info
 		.rx_bytes = peer->rx_bytes,
 		.tx_bytes = peer->tx_bytes,
 	};
-	for (const struct chunk *c = peer->queue; c; c = c->next)
+	for (const struct chunk *c = peer->queue; c; c = c->next == peer->queue ? NULL : c->next)
 		ret->queued += c->len;
 }
 

@@ -113,7 +113,7 @@ struct channel_counters {
 	uint64_t rx_response, tx_response;
 	uint64_t rx_cookie, tx_cookie;
 	uint64_t rx_discovery, tx_discovery; /* requests and replies alike */
-	uint64_t tx_dropped;	  /* messages that channel_send() took but that never left (peer ended or silent) */
+	uint64_t tx_dropped;	  /* messages that never left: too many waited for the peer, or it ended or was silent */
 	uint64_t rx_type[CHANNEL_TYPES], tx_type[CHANNEL_TYPES]; /* mobility messages by MH type: delivered, and taken by channel_send() */
 	uint32_t peers, sessions; /* now */
 };

@@ -459,6 +459,26 @@ static void a_large_message_follows_the_handshake(void **state)
 	assert_int_equal(ama->in_len[0], 1200);
 }
 
+/* A thousand nodes behind one AMA are answered in one turn: what leaves at its end is not bounded as what waits for a handshake. */
+static void a_turn_is_more_than_a_handshake_may_keep(void **state)
+{
+	struct channel_peer *peer = connect_mn();
+	const int n = QUEUE_CHUNKS + 10;
+	uint8_t buf[1200];
+	size_t len = message(buf, 149, 0);
+
+	(void)state;
+	for (int i = 0; i < n; i++)
+		assert_int_equal(channel_send(mn->ch, peer, buf, message(buf, 149, (uint8_t)i)), 0);
+	assert_int_equal(carry(mn, ama), n);
+	for (int i = 0; i < n; i++) /* in the order in which they were given */
+		assert_int_equal(ama->in[i][2], i);
+	for (int i = 0; i < TURN_CHUNKS; i++)
+		assert_int_equal(channel_send(mn->ch, peer, buf, len), 0);
+	assert_int_equal(channel_send(mn->ch, peer, buf, len), -ENOBUFS);
+	assert_int_equal(channel_counters(mn->ch)->tx_dropped, 1);
+}
+
 static void too_much_waiting_is_refused(void **state)
 {
 	struct channel_peer *peer = add_peer(mn, ama);
@@ -474,7 +494,7 @@ static void too_much_waiting_is_refused(void **state)
 	channel_flush(mn->ch, now_us);
 	now_us += ANSWER_US;
 	channel_expire(mn->ch, now_us); /* no answer came */
-	assert_int_equal(channel_counters(mn->ch)->tx_dropped, QUEUE_CHUNKS);
+	assert_int_equal(channel_counters(mn->ch)->tx_dropped, QUEUE_CHUNKS + 2);
 	assert_int_equal(channel_send(mn->ch, peer, buf, len), 0);
 }
 
@@ -1695,6 +1715,7 @@ int main(void)
 		TEST(empty_message_2_is_sent),
 		TEST(queue_goes_in_few_datagrams),
 		TEST(a_large_message_follows_the_handshake),
+		TEST(a_turn_is_more_than_a_handshake_may_keep),
 		TEST(too_much_waiting_is_refused),
 		TEST(no_endpoint_no_send),
 		TEST(spoiled_datagrams_change_nothing),
