@@ -13,8 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "checks.h"
 #include "credential.h"
 #include "ctl.h"
+#include "facts.h"
+#include "settings.h"
 #include "storectl.h"
 
 #ifndef PACKAGE_VERSION
@@ -28,7 +31,8 @@ static struct ctl ctl = {
 static const char *dir = SYSCONFDIR "/dmm", *key_token, *out_path, *state_dir = LOCALSTATEDIR "/lib/dmm/amad";
 static struct prefix6 prefixes[CREDENTIAL_PREFIXES_MAX];
 static unsigned n_prefixes, days = DEFAULT_DAYS;
-static bool force, yes;
+static const char *config_path = SYSCONFDIR "/dmm/amad.conf";
+static bool force, yes, renew, socket_given;
 
 static int list(const char *method, const char *key, const struct ctl_column *columns, const char *empty)
 {
@@ -441,8 +445,15 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 			goto out;
 		}
 	} else {
-		if (identity_generate(role, argv[0], &id, err) < 0)
+		if (!out_path)
+			out_path = in_dir(argv[0], ".identity");
+		if ((renew ? identity_load(out_path, &id, err) : identity_generate(role, argv[0], &id, err)) < 0)
 			goto out;
+		if (id.role != role || strcmp(id.name, argv[0]) != 0) {
+			(void)snprintf(err, sizeof(err), "%.200s is the identity of the %s %s: nothing to renew for %.60s", out_path, credential_role_name(id.role),
+				id.name, argv[0]);
+			goto out;
+		}
 		identity_request(&id, &request);
 	}
 	(void)snprintf(cred.node, sizeof(cred.node), "%s", argv[0]);
@@ -459,17 +470,15 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 		status = CTL_OK;
 		goto out;
 	}
-	if (!out_path)
-		out_path = in_dir(argv[0], ".identity");
-	if (access(out_path, F_OK) == 0 && !force) {
-		(void)snprintf(err, sizeof(err), "%.300s exists (--force replaces it)", out_path);
+	if (access(out_path, F_OK) == 0 && !force && !renew) {
+		(void)snprintf(err, sizeof(err), "%.300s exists (--renew gives its key a new credential, --force replaces it)", out_path);
 		goto out;
 	}
 	if (identity_set_credential(&id, &cred, err) < 0 || identity_store(out_path, &id, err) < 0)
 		goto out;
 	(void)printf("%s\n", out_path);
 	final = role == CREDENTIAL_AMA ? SYSCONFDIR "/dmm/amad.identity" : SYSCONFDIR "/dmm/mnd.identity";
-	if (strcmp(out_path, final) != 0)
+	if (strcmp(out_path, final) != 0 && !renew)
 		(void)fprintf(stderr, "copy it to the %s as %s, mode 0600; it holds a private key\n", role == CREDENTIAL_AMA ? "router" : "node", final);
 	status = CTL_OK;
 out:
@@ -518,6 +527,54 @@ static int cmd_store(int argc, char **argv)
 	return CTL_USAGE;
 }
 
+/* --- help when it does not work --------------------------------------------------------------------------------- */
+
+static void add_fault(void *ctx, const char *text)
+{
+	(void)json_array_append_new(ctx, json_string(text));
+}
+
+/* Everything that doctor judges. */
+static json_t *gather(void)
+{
+	static struct amad_config config;
+	struct facts_request q = {.ctl = &ctl, .config = config_path};
+	json_t *faults = json_array(), *facts, *pool = json_array(), *access_list = json_array(), *peers;
+	char err[CTL_ERR];
+	int status, pid;
+
+	(void)amad_config_read(config_path, true, &config, add_fault, faults);
+	if (!socket_given)
+		ctl.socket = config.control_socket;
+	q.identity = config.identity;
+	q.trusted = config.trusted_domains;
+	q.state = config.state_dir;
+	q.user = config.user;
+	q.tunnel = config.tunnel_device;
+	q.port = config.port;
+	q.faults = faults;
+	facts = facts_gather(&q);
+	json_decref(faults);
+	for (unsigned i = 0; i < config.pool.n; i++)
+		(void)json_array_append_new(pool, json_string(prefix6_text(&config.pool.prefix[i])));
+	for (unsigned i = 0; i < config.access.n; i++)
+		(void)json_array_append_new(access_list, json_string(config.access.word[i]));
+	(void)json_object_set_new(facts, "pool", pool);
+	(void)json_object_set_new(facts, "access", access_list);
+	(void)json_object_set_new(facts, "socket", json_string(ctl.socket));
+	peers = ctl_try(&ctl, "ListPeers", NULL, &status, err, &pid);
+	(void)json_object_set(facts, "peers", json_object_get(peers, "peers"));
+	json_decref(peers);
+	return facts;
+}
+
+static int cmd_doctor(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return doctor_command(&ctl, amad_checks, gather());
+}
+
 static const struct command {
 	const char *name, *args, *help;
 	int (*run)(int argc, char **argv);
@@ -532,6 +589,7 @@ static const struct command {
 	{"revoke", "WHAT", "take leases back: those in a PREFIX, of a NODE, or all", cmd_revoke},
 	{"drain", "[off]", "no new leases, let sessions run out, tell what is left", cmd_drain},
 	{"reload", "", "read the configuration again", cmd_reload},
+	{"doctor", "", "what is wrong here, and the command that mends it", cmd_doctor},
 	{"store check", "", "is the store of a stopped amad whole?", NULL},
 	{"store export", "", "write it as JSON", NULL},
 	{"store import", "FILE", "make one of that", NULL},
@@ -544,10 +602,10 @@ static const struct command {
 
 static void usage(FILE *f)
 {
-	(void)fprintf(f, "usage: amactl [--json] [--color[=WHEN]] [--socket PATH] COMMAND\n\n");
+	(void)fprintf(f, "usage: amactl [--json] [--color[=WHEN]] [--socket PATH] [--config FILE] COMMAND\n\n");
 	for (const struct command *c = commands; c->name; c++)
 		(void)fprintf(f, "  %-14s %-6s %s\n", c->name, c->args, c->help);
-	(void)fprintf(f, "\n  --dir DIR (" SYSCONFDIR "/dmm), --prefix PREFIX, --key TOKEN, --out FILE, --days N (%d), --force: of domain\n"
+	(void)fprintf(f, "\n  --dir DIR (" SYSCONFDIR "/dmm), --prefix PREFIX, --key TOKEN, --out FILE, --days N (%d), --force, --renew: of domain\n"
 			 "  --state-dir DIR (" LOCALSTATEDIR "/lib/dmm/amad), --force: of store\n"
 			 "  --yes: do not ask\n"
 			 "  --color=WHEN: " CTL_COLOUR_HELP "\n"
@@ -558,15 +616,16 @@ static void usage(FILE *f)
 
 int main(int argc, char **argv)
 {
-	enum { SHOW_VERSION = 256, COLOUR, DIR_OPTION, STATE_DIR, PREFIX, KEY, OUT, DAYS };
+	enum { SHOW_VERSION = 256, COLOUR, RENEW, DIR_OPTION, STATE_DIR, PREFIX, KEY, OUT, DAYS };
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"color", optional_argument, NULL, COLOUR}, {"socket", required_argument, NULL, 's'},
+		{"config", required_argument, NULL, 'c'}, {"renew", no_argument, NULL, RENEW},
 		{"dir", required_argument, NULL, DIR_OPTION}, {"state-dir", required_argument, NULL, STATE_DIR}, {"prefix", required_argument, NULL, PREFIX},
 		{"key", required_argument, NULL, KEY}, {"out", required_argument, NULL, OUT}, {"days", required_argument, NULL, DAYS},
 		{"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	int o;
 
 	(void)secret_start();
-	while ((o = getopt_long(argc, argv, "js:fyh", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "js:c:fyh", options, NULL)) != -1) {
 		switch (o) {
 		case 'j':
 			ctl.json = true;
@@ -578,6 +637,13 @@ int main(int argc, char **argv)
 			return CTL_USAGE;
 		case 's':
 			ctl.socket = optarg;
+			socket_given = true;
+			break;
+		case 'c':
+			config_path = optarg;
+			break;
+		case RENEW:
+			renew = true;
 			break;
 		case DIR_OPTION:
 			dir = optarg;

@@ -18,5 +18,5 @@ amad_amad_SOURCES = amad/main.c
 amad_amad_LDADD = libamadcore.a $(DAEMON_LIBS) $(LMDB_LIBS)
 
 sbin_PROGRAMS += amad/amactl
-amad_amactl_SOURCES = amad/amactl.c amad/storectl.c amad/storectl.h
-amad_amactl_LDADD = libamadcore.a libcommon.a $(SODIUM_LIBS) $(JANSSON_LIBS) $(LMDB_LIBS)
+amad_amactl_SOURCES = amad/amactl.c amad/checks.c amad/checks.h amad/storectl.c amad/storectl.h
+amad_amactl_LDADD = libamadcore.a $(DAEMON_LIBS) $(LMDB_LIBS)

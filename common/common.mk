@@ -7,6 +7,9 @@ libcommon_a_SOURCES = \
 	common/counters.c common/counters.h \
 	common/credential.c common/credential.h \
 	common/ctl.c common/ctl.h \
+	common/doctor.c common/doctor.h \
+	common/facts.c common/facts.h \
+	common/firewall.c common/firewall.h \
 	common/fwd.c common/fwd.h \
 	common/log.c common/log.h \
 	common/loop.c common/loop.h \
@@ -15,6 +18,7 @@ libcommon_a_SOURCES = \
 	common/mhjson.c common/mhjson.h \
 	common/nl.c common/nl.h \
 	common/noise.c common/noise.h \
+	common/ping.c common/ping.h \
 	common/prefix6.c common/prefix6.h \
 	common/priv.c common/priv.h \
 	common/secret.c common/secret.h \

@@ -17,20 +17,29 @@
 #include <time.h>
 #include <unistd.h>
 
-static int reach(const struct ctl *c)
+/* A connection, or -errno. */
+static int connect_to(const struct ctl *c)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
 
 	(void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", c->socket);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0)
 		return fd;
-	if (!c->quiet)
-		(void)fprintf(stderr, "%s: cannot reach %s at %s: %s\n%s: is it running? 'systemctl start %s' starts it\n", c->program,
-		c->daemon, c->socket, strerror(errno), c->program, c->daemon);
+	r = -errno;
 	if (fd >= 0)
 		(void)close(fd);
-	return -1;
+	return r;
+}
+
+static int reach(const struct ctl *c)
+{
+	int fd = connect_to(c);
+
+	if (fd < 0 && !c->quiet)
+		(void)fprintf(stderr, "%s: cannot reach %s at %s: %s\n%s: is it running? 'systemctl start %s' starts it, '%s doctor' looks for what is wrong\n",
+			c->program, c->daemon, c->socket, strerror(-fd), c->program, c->daemon, c->program);
+	return fd;
 }
 
 /* Takes the reference to parameters, which may be NULL. */
@@ -50,9 +59,11 @@ static bool send_call(int fd, const struct ctl *c, const char *method, json_t *p
 	return ok;
 }
 
-/* The next message, up to its NUL; NULL when the daemon is gone. Bytes behind it stay for the next call. */
-static json_t *receive(int fd, char **buf, size_t *len, size_t *size)
+/* The next message, up to its NUL; NULL when the daemon is gone or says nothing for timeout_ms. Bytes behind it stay for the next call. */
+static json_t *receive(int fd, char **buf, size_t *len, size_t *size, int timeout_ms)
 {
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
 	for (;;) {
 		char *end = *len ? memchr(*buf, '\0', *len) : NULL;
 		ssize_t n;
@@ -74,6 +85,8 @@ static json_t *receive(int fd, char **buf, size_t *len, size_t *size)
 			*buf = more;
 			*size += 131072;
 		}
+		if (timeout_ms >= 0 && poll(&p, 1, timeout_ms) != 1)
+			return NULL;
 		n = recv(fd, *buf + *len, *size - *len, 0);
 		if (n <= 0)
 			return NULL;
@@ -81,17 +94,24 @@ static json_t *receive(int fd, char **buf, size_t *len, size_t *size)
 	}
 }
 
-static int say_error(const struct ctl *c, const json_t *reply)
+static void error_text(const struct ctl *c, const json_t *reply, char *ret)
 {
 	const char *error = json_string_value(json_object_get(reply, "error"));
 	const char *message = json_string_value(json_object_get(json_object_get(reply, "parameters"), "message"));
 
-	if (c->quiet)
-		return CTL_FAILED;
 	if (!reply)
-		(void)fprintf(stderr, "%s: %s closed the connection\n", c->program, c->daemon);
+		(void)snprintf(ret, CTL_ERR, "%s closed the connection", c->daemon);
 	else
-		(void)fprintf(stderr, "%s: %s\n", c->program, message ? message : error);
+		(void)snprintf(ret, CTL_ERR, "%s", message ? message : error);
+}
+
+static int say_error(const struct ctl *c, const json_t *reply)
+{
+	char text[CTL_ERR];
+
+	error_text(c, reply, text);
+	if (!c->quiet)
+		(void)fprintf(stderr, "%s: %s\n", c->program, text);
 	return CTL_FAILED;
 }
 
@@ -100,28 +120,60 @@ json_t *ctl_call(const struct ctl *c, const char *method, int *ret_status)
 	return ctl_call_with(c, method, NULL, ret_status);
 }
 
-json_t *ctl_call_with(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status)
+/* Call a method over a connection, which is closed. NULL with why in reterr. */
+static json_t *call_over(int fd, const struct ctl *c, const char *method, json_t *call_parameters, char *reterr)
 {
-	int fd = reach(c);
 	size_t len = 0, size = 0;
 	json_t *reply, *parameters = NULL;
 	char *buf = NULL;
+
+	reply = send_call(fd, c, method, call_parameters, false) ? receive(fd, &buf, &len, &size, -1) : NULL;
+	if (!reply || json_object_get(reply, "error"))
+		error_text(c, reply, reterr);
+	else
+		parameters = json_incref(json_object_get(reply, "parameters"));
+	json_decref(reply);
+	free(buf);
+	(void)close(fd);
+	return parameters;
+}
+
+json_t *ctl_try(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status, char *reterr, int *ret_pid)
+{
+	int fd = connect_to(c);
+	struct ucred peer = {0};
+	socklen_t len = sizeof(peer);
+	json_t *parameters;
+
+	*ret_pid = 0;
+	*ret_status = CTL_UNREACHABLE;
+	if (fd < 0) {
+		(void)snprintf(reterr, CTL_ERR, "%s: %s", c->socket, strerror(-fd));
+		json_decref(call_parameters);
+		return NULL;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+		*ret_pid = (int)peer.pid;
+	parameters = call_over(fd, c, method, call_parameters, reterr);
+	*ret_status = parameters ? CTL_OK : CTL_FAILED;
+	return parameters;
+}
+
+json_t *ctl_call_with(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status)
+{
+	int fd = reach(c);
+	char text[CTL_ERR];
+	json_t *parameters;
 
 	*ret_status = CTL_UNREACHABLE;
 	if (fd < 0) {
 		json_decref(call_parameters);
 		return NULL;
 	}
-	reply = send_call(fd, c, method, call_parameters, false) ? receive(fd, &buf, &len, &size) : NULL;
-	if (!reply || json_object_get(reply, "error")) {
-		*ret_status = say_error(c, reply);
-	} else {
-		parameters = json_incref(json_object_get(reply, "parameters"));
-		*ret_status = CTL_OK;
-	}
-	json_decref(reply);
-	free(buf);
-	(void)close(fd);
+	parameters = call_over(fd, c, method, call_parameters, text);
+	*ret_status = parameters ? CTL_OK : CTL_FAILED;
+	if (!parameters && !c->quiet)
+		(void)fprintf(stderr, "%s: %s\n", c->program, text);
 	return parameters;
 }
 
@@ -212,7 +264,7 @@ bool ctl_set_colour(const char *when)
 	return false;
 }
 
-static bool in_colour(void)
+bool ctl_in_colour(void)
 {
 	const char *no = getenv("NO_COLOR"); /* no-color.org: set and not empty */
 
@@ -278,13 +330,13 @@ void ctl_table(const json_t *list, const struct ctl_column *columns, const char 
 			width[c] = -width[c];
 	}
 	for (unsigned c = 0; columns[c].key; c++)
-		put_cell(columns[c].heading, width[c], !columns[c + 1].key, in_colour() ? "1" : NULL);
+		put_cell(columns[c].heading, width[c], !columns[c + 1].key, ctl_in_colour() ? "1" : NULL);
 	json_array_foreach(list, i, row)
 	{
 		for (unsigned c = 0; columns[c].key; c++) {
 			const char *text = cell(row, columns[c].key);
 
-			put_cell(text, width[c], !columns[c + 1].key, in_colour() ? colour_of(columns[c].key, text) : NULL);
+			put_cell(text, width[c], !columns[c + 1].key, ctl_in_colour() ? colour_of(columns[c].key, text) : NULL);
 		}
 	}
 }
@@ -314,6 +366,34 @@ static void print_event(const json_t *parameters)
 	(void)fflush(stdout);
 }
 
+int ctl_events_open(const struct ctl *c, struct ctl_events *ret)
+{
+	int fd = connect_to(c);
+
+	memset(ret, 0, sizeof(*ret));
+	ret->fd = fd;
+	if (fd < 0)
+		return fd;
+	if (send_call(fd, c, "Monitor", NULL, true))
+		return 0;
+	(void)close(fd);
+	return -EPIPE;
+}
+
+json_t *ctl_events_next(struct ctl_events *e, int timeout_ms)
+{
+	json_t *message = receive(e->fd, &e->buf, &e->len, &e->size, timeout_ms), *event = json_incref(json_object_get(message, "parameters"));
+
+	json_decref(message);
+	return event;
+}
+
+void ctl_events_close(struct ctl_events *e)
+{
+	(void)close(e->fd);
+	free(e->buf);
+}
+
 int ctl_monitor(const struct ctl *c)
 {
 	int fd = reach(c), status = CTL_OK;
@@ -327,7 +407,7 @@ int ctl_monitor(const struct ctl *c)
 		(void)close(fd);
 		return say_error(c, NULL);
 	}
-	while ((reply = receive(fd, &buf, &len, &size))) {
+	while ((reply = receive(fd, &buf, &len, &size, -1))) {
 		json_t *parameters = json_object_get(reply, "parameters");
 
 		if (json_object_get(reply, "error")) {

@@ -23,13 +23,27 @@ struct ctl {
 json_t *ctl_call(const struct ctl *c, const char *method, int *ret_status);
 /* The same with parameters, an object whose reference is taken; NULL = none. */
 json_t *ctl_call_with(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status);
+/* The same, saying nothing: NULL with why in reterr (CTL_ERR bytes). *ret_pid: of who listens at the socket, 0 = nobody. */
+#define CTL_ERR 512
+json_t *ctl_try(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status, char *reterr, int *ret_pid);
 /* Ask on the terminal; true when yes was given or is the answer. Without a terminal and without yes: false, and says so. */
 bool ctl_confirm(const struct ctl *c, const char *question, bool yes);
+/* Events, one after another. open: 0 or -errno. next: the next one, {"event", "data"} (a new reference), or NULL when timeout_ms (-1 = for ever) is over
+ * or the daemon is gone. */
+struct ctl_events {
+	int fd;
+	char *buf;
+	size_t len, size;
+};
+int ctl_events_open(const struct ctl *c, struct ctl_events *ret);
+json_t *ctl_events_next(struct ctl_events *e, int timeout_ms);
+void ctl_events_close(struct ctl_events *e);
 /* Print events until the daemon ends or standard output closes: one line each. Returns an exit status. */
 int ctl_monitor(const struct ctl *c);
 
 /* --color=WHEN: auto (on a terminal, unless NO_COLOR is set: the default), always or never; NULL = always. False: none of these. */
 bool ctl_set_colour(const char *when);
+bool ctl_in_colour(void);
 #define CTL_COLOUR_HELP "auto, always or never in colour; auto is only on a terminal and without NO_COLOR"
 
 /* Where tables go: standard output, or what ctl_live shows. Whatever stands between tables belongs there, too. */

@@ -1083,6 +1083,19 @@ int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_
 	return 0;
 }
 
+int nl_tunnel_find(struct nl *nl, const char *name, uint32_t *ret_ifindex, bool *ret_external, char *ret_other)
+{
+	struct tunnels x;
+	int r = find_tunnels(nl, name, &x);
+
+	if (r < 0)
+		return r;
+	*ret_ifindex = x.ifindex;
+	*ret_external = x.external;
+	memcpy(ret_other, x.other, sizeof(x.other));
+	return 0;
+}
+
 bool nl_link_is_up(uint32_t ifindex)
 {
 	struct ifreq ifr = {0};

@@ -71,6 +71,9 @@ int nl_apply(struct nl *nl, struct fwd_set *set);
 /* Create the ip6tnl device in external mode, or adopt one of that name, set its MTU, bring it up.
  * Returns 0, or -errno with a sentence in reterr that says what to do. */
 int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_ifindex, char *reterr);
+/* Look for it: *ret_ifindex = 0 when there is no such device; *ret_external: it is an ip6tnl in external mode; ret_other (IF_NAMESIZE bytes): an
+ * external ip6tnl under another name, "" = none. 0 or -errno. */
+int nl_tunnel_find(struct nl *nl, const char *name, uint32_t *ret_ifindex, bool *ret_external, char *ret_other);
 /* Is it there and up now? News may be of a time before we brought it up. */
 bool nl_link_is_up(uint32_t ifindex);
 int nl_link_delete(struct nl *nl, uint32_t ifindex);

@@ -305,6 +305,38 @@ static int do_release(void *ctx, const json_t *parameters, json_t **ret, char *r
 	return -ENOENT;
 }
 
+static int do_ping(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct mnd *m = ctx;
+	const char *text = json_string_value(json_object_get(parameters, "anchor"));
+	json_int_t size = json_integer_value(json_object_get(parameters, "size"));
+	struct in6_addr address = in6addr_any;
+	uint32_t id;
+	int r;
+
+	if (!text || size < PMTU_BASE || size > 2000) {
+		(void)snprintf(reterr, CONTROL_ERR, "which anchor, and with how large a packet (1280 to 2000 bytes)?");
+		return -EINVAL;
+	}
+	(void)inet_pton(AF_INET6, text, &address);
+	for (unsigned i = 0; i < ANCHORS; i++) {
+		struct anchor *a = &m->anchors[i];
+
+		if (!a->used || (strcmp(a->credential.node, text) != 0 && !IN6_ARE_ADDR_EQUAL(&a->address, &address)))
+			continue;
+		r = signalling_ping(m, a, (uint16_t)size, &id);
+		if (r < 0) {
+			(void)snprintf(reterr, CONTROL_ERR, "cannot ask %s: %s", a->credential.node, strerror(-r));
+			return r;
+		}
+		mnd_touch(m);
+		*ret = json_pack("{s:I, s:s, s:s}", "id", (json_int_t)id, "anchor", a->credential.node, "address", in6_text(&a->address));
+		return *ret ? 0 : -ENOMEM;
+	}
+	(void)snprintf(reterr, CONTROL_ERR, "no anchor '%.100s' is known: 'mnctl leases' and 'mnctl status' name those that are", text);
+	return -ENOENT;
+}
+
 static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
 	(void)parameters;
@@ -315,7 +347,7 @@ static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *re
 const struct control_method mnd_methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
 	{"ListBindings", list_bindings, false}, {"ListSessions", list_sessions, false}, {"Release", do_release, true},
 	{"Pin", pinning_pin, false}, {"ListPins", pinning_list, false},
-	{"Reload", do_reload, true}, {0}};
+	{"Ping", do_ping, false}, {"Reload", do_reload, true}, {0}};
 
 const char mnd_description[] =
 	"# The mobile node daemon\n"
@@ -332,8 +364,10 @@ const char mnd_description[] =
 	"method Pin(address: ?string, anchor: ?string, pid: ?int, type: ?string, new: ?bool, in_place: ?bool) -> (home_address: string, "
 	"anchor: string, cgroup: string)\n"
 	"method ListPins() -> (pins: []object)\n"
+	"# Sends a packet of this many bytes; the event pong tells when it is back. id 0: a handshake was begun instead, ask again\n"
+	"method Ping(anchor: string, size: int) -> (id: int, anchor: string, address: string)\n"
 	"# Call with more; event is ready, attached, detached, home_address, location_update, anchor_restarted, anchor_silent,\n"
-	"# anchor_heard, revoked, pinned, pin_moved, unpinned or restored\n"
+	"# anchor_heard, revoked, pinned, pin_moved, unpinned, pong or restored\n"
 	"method Monitor() -> (event: string, data: object)\n"
 	"method Reload() -> ()\n"
 	"error Failed (message: string)\n"

@@ -16,16 +16,22 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "checks.h"
 #include "credential.h"
 #include "ctl.h"
+#include "facts.h"
+#include "ping.h"
+#include "settings.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
 
 static struct ctl ctl = {.program = "mnctl", .daemon = "mnd", .interface = "org.dmm.mnd", .socket = RUNSTATEDIR "/dmm/mnd.sock"};
-static const char *identity_path = SYSCONFDIR "/dmm/mnd.identity";
+static const char *identity_path = SYSCONFDIR "/dmm/mnd.identity", *config_path = SYSCONFDIR "/dmm/mnd.conf";
+static bool config_given, socket_given;
 static bool force, yes;
+static unsigned count = 4;
 
 static int list(const char *method, const char *key, const struct ctl_column *columns, const char *empty)
 {
@@ -453,6 +459,74 @@ static int cmd_join(int argc, char **argv)
 	return start_daemon(&cred);
 }
 
+/* --- help when it does not work --------------------------------------------------------------------------------- */
+
+static void add_fault(void *ctx, const char *text)
+{
+	(void)json_array_append_new(ctx, json_string(text));
+}
+
+/* How each anchor of a home address is reached, asked twice. */
+static void add_anchors(json_t *facts)
+{
+	json_t *anchors = json_array(), *home, *a;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(json_object_get(facts, "status"), "home_addresses"), i, home)
+	{
+		const char *address = json_string_value(json_object_get(home, "anchor"));
+		char err[CTL_ERR];
+		bool known = !address;
+
+		json_array_foreach(anchors, k, a) known |= !known && !strcmp(json_string_value(json_object_get(a, "address")), address);
+		a = known ? NULL : ping_anchor(&ctl, address, 2, false, err);
+		if (a)
+			(void)json_array_append_new(anchors, a);
+		else if (!known)
+			(void)json_array_append_new(anchors, json_pack("{s:s, s:s, s:s, s:i}", "anchor", address, "address", address, "error", err, "received", 0));
+	}
+	(void)json_object_set_new(facts, "anchors", anchors);
+}
+
+/* Everything that doctor judges. */
+static json_t *gather(void)
+{
+	static struct mnd_config config;
+	struct facts_request q = {.ctl = &ctl, .config = config_path, .state_is_file = true};
+	json_t *faults = json_array(), *facts;
+
+	(void)mnd_config_read(config_path, config_given, &config, add_fault, faults);
+	if (!socket_given)
+		ctl.socket = config.control_socket;
+	q.identity = config.identity;
+	q.trusted = config.trusted_domains;
+	q.state = config.state;
+	q.user = config.user;
+	q.tunnel = config.tunnel_device;
+	q.port = config.port;
+	q.faults = faults;
+	facts = facts_gather(&q);
+	json_decref(faults);
+	add_anchors(facts);
+	return facts;
+}
+
+static int cmd_ping(int argc, char **argv)
+{
+	if (argc != 1) {
+		(void)fprintf(stderr, "usage: mnctl ping [--count N] ANCHOR   (name or address; 'mnctl leases' lists them)\n");
+		return CTL_USAGE;
+	}
+	return ping_command(&ctl, argv[0], count);
+}
+
+static int cmd_doctor(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return doctor_command(&ctl, mnd_checks, gather());
+}
+
 static const struct command {
 	const char *name, *args, *help;
 	int (*run)(int argc, char **argv);
@@ -467,6 +541,8 @@ static const struct command {
 	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
 	{"release", "ADDRESS", "give a home address back, sessions or not", cmd_release},
 	{"reload", "", "read the configuration again", cmd_reload},
+	{"ping", "ANCHOR", "round trip and path MTU of the channel to an anchor", cmd_ping},
+	{"doctor", "", "what is wrong here, and the command that mends it", cmd_doctor},
 	{"keygen", "[NAME]", "make this node's key and print its token for the domain", cmd_keygen},
 	{"join", "TOKEN", "take the credential that the domain made", cmd_join},
 	{0},
@@ -474,7 +550,7 @@ static const struct command {
 
 static void usage(FILE *f)
 {
-	(void)fprintf(f, "usage: mnctl [--json] [--color[=WHEN]] [--socket PATH] [--identity PATH] [--force] [--yes] COMMAND\n\n");
+	(void)fprintf(f, "usage: mnctl [--json] [--color[=WHEN]] [--socket PATH] [--config FILE] [--identity PATH] [--force] [--yes] [--count N] COMMAND\n\n");
 	for (const struct command *c = commands; c->name; c++)
 		(void)fprintf(f, "  %-9s %-7s %s\n", c->name, c->args, c->help);
 	(void)fprintf(f, "\n  --color=WHEN: " CTL_COLOUR_HELP "\n  --help, --version\n"
@@ -485,13 +561,13 @@ int main(int argc, char **argv)
 {
 	enum { SHOW_VERSION = 256, COLOUR };
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"color", optional_argument, NULL, COLOUR}, {"socket", required_argument, NULL, 's'},
-		{"identity", required_argument, NULL, 'i'}, {"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"help", no_argument, NULL, 'h'},
+		{"config", required_argument, NULL, 'c'}, {"identity", required_argument, NULL, 'i'}, {"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"count", required_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	int o;
 
 	(void)secret_start();
 	(void)umask(077);
-	while ((o = getopt_long(argc, argv, "js:i:fyh", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "js:c:i:n:fyh", options, NULL)) != -1) {
 		switch (o) {
 		case 'j':
 			ctl.json = true;
@@ -503,9 +579,21 @@ int main(int argc, char **argv)
 			return CTL_USAGE;
 		case 's':
 			ctl.socket = optarg;
+			socket_given = true;
+			break;
+		case 'c':
+			config_path = optarg;
+			config_given = true;
 			break;
 		case 'i':
 			identity_path = optarg;
+			break;
+		case 'n':
+			count = (unsigned)strtoul(optarg, NULL, 10);
+			if (count == 0 || count > 100000) {
+				(void)fprintf(stderr, "mnctl: --count takes a number from 1 to 100000\n");
+				return CTL_USAGE;
+			}
 			break;
 		case 'f':
 			force = true;

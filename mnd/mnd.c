@@ -687,20 +687,11 @@ static void ask_heartbeat(struct mnd *m, struct anchor *a, uint64_t now_us, uint
 
 static void probe_mtu(struct mnd *m, struct anchor *a, uint64_t now_us, uint64_t *wake_us)
 {
-	uint8_t buf[2048];
 	uint64_t at_us;
 	bool changed;
 
 	while (a->used && pmtu_step(&a->pmtu, now_us, &at_us, &changed)) {
-		struct wcur w = wcur_make(buf, sizeof(buf));
-		struct mh_heartbeat hb = {.sequence = ++a->heartbeat};
-		struct mh_writer mw = mh_begin_heartbeat(&w, &hb);
-		size_t len = (size_t)(a->pmtu.size - 74) & ~7u; /* the rest is the trailer's padding */
-
-		mh_put_probe(&mw, &(struct dmmopt_probe){.id = a->pmtu.id, .size = a->pmtu.size});
-		mh_pad_to(&mw, len);
-		mh_end(&mw);
-		if (!wcur_ok(&w) || channel_send_probe(m->channel, a->peer, buf, wcur_len(&w), a->pmtu.size, now_us) < 0)
+		if (signalling_send_probe(m, a, a->pmtu.id, a->pmtu.size, now_us) < 0)
 			break;
 		log_debug("lu", "path MTU probe of %u bytes to %s", a->pmtu.size, a->credential.node);
 	}

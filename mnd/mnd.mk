@@ -43,5 +43,5 @@ mnd_hoa_exec_SOURCES = mnd/hoa-exec.c
 mnd_hoa_exec_LDADD = libcommon.a $(JANSSON_LIBS)
 
 bin_PROGRAMS += mnd/mnctl
-mnd_mnctl_SOURCES = mnd/mnctl.c
-mnd_mnctl_LDADD = libcommon.a $(SODIUM_LIBS) $(JANSSON_LIBS)
+mnd_mnctl_SOURCES = mnd/mnctl.c mnd/checks.c mnd/checks.h
+mnd_mnctl_LDADD = libmndcore.a $(DAEMON_LIBS)

@@ -42,6 +42,8 @@
 #define LOCAL_IDLE_US	  (5 * SEC) /* a regional AMA that was not heard for so long may have been started again */
 #define INNER		  8	    /* datagrams inside one */
 #define FORWARD_S	  4	    /* how long the AMA that served us until now forwards what still arrives there */
+#define PINGS		  16	    /* of "mnctl ping" without an answer yet */
+#define PING_ID		  0x80000000u /* and above: probes of "mnctl ping", not of the path MTU search */
 #define HEARTBEATS_MISSED 3	    /* RFC 5847 5: MISSING_HEARTBEATS_ALLOWED */
 
 /* An AMA that we know by its credential: the serving one, or one that anchors a home address. */
@@ -172,6 +174,11 @@ struct mnd {
 	struct histogram handover_time; /* usable -> acknowledged */
 	struct handover history[HISTORY];
 	unsigned n_history; /* ever */
+	struct {
+		uint32_t id;
+		uint64_t sent_us; /* 0 = free */
+	} pings[PINGS]; /* by id: the oldest is forgotten */
+	uint32_t n_pings;
 };
 
 /* --- mnd/mnd.c: life, decisions of a turn */
@@ -225,6 +232,11 @@ void signalling_send_update(struct mnd *m, struct home *x, uint64_t now_us);
 /* Ask who is at an AMA's address, until it answers or DISCOVERY_TRIES are over; call it each turn while the answer is
  * missing. *wake_us is lowered to when it has to be called next. */
 void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now_us, uint64_t *wake_us);
+/* Send a heartbeat with this id that fills an IPv6 packet of size bytes (1280 to 2000); the anchor answers with as much. 0 or -errno, -ENOTCONN
+ * without a session. */
+int signalling_send_probe(struct mnd *m, struct anchor *a, uint32_t id, uint16_t size, uint64_t now_us);
+/* The same for `mnctl ping`: the event pong tells of the answer to *ret_id. 0 there = a handshake was begun instead, so that it can be asked again. */
+int signalling_ping(struct mnd *m, struct anchor *a, uint16_t size, uint32_t *ret_id);
 /* A datagram of the secure channel (transport_recv_cb); ctx is the mnd. What was sealed inside one is read after it. */
 void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);
 

@@ -454,6 +454,59 @@ static void on_ba(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 		m->counter_ba_unmatched++;
 }
 
+int signalling_send_probe(struct mnd *m, struct anchor *a, uint32_t id, uint16_t size, uint64_t now_us)
+{
+	uint8_t buf[2048];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_heartbeat hb = {.sequence = ++a->heartbeat};
+	struct mh_writer mw = mh_begin_heartbeat(&w, &hb);
+
+	mh_put_probe(&mw, &(struct dmmopt_probe){.id = id, .size = size});
+	mh_pad_to(&mw, (size_t)(size - 74) & ~7u); /* the rest is the trailer's padding */
+	mh_end(&mw);
+	return wcur_ok(&w) ? channel_send_probe(m->channel, a->peer, buf, wcur_len(&w), size, now_us) : -EMSGSIZE;
+}
+
+int signalling_ping(struct mnd *m, struct anchor *a, uint16_t size, uint32_t *ret_id)
+{
+	uint64_t now_us = loop_clock_us();
+	uint32_t id = PING_ID | ++m->n_pings;
+	int r;
+
+	if (!m->attach.selected)
+		return -ENETUNREACH;
+	if (!signalling_is_proxied(m, a))
+		signalling_go_direct(m, a);
+	*ret_id = 0;
+	r = signalling_send_probe(m, a, id, size, now_us);
+	if (r == -ENOTCONN) {
+		uint8_t buf[64];
+		struct wcur w = wcur_make(buf, sizeof(buf));
+		struct mh_writer mw = mh_begin_heartbeat(&w, &(struct mh_heartbeat){.sequence = ++a->heartbeat});
+
+		mh_end(&mw);
+		return channel_send(m->channel, a->peer, buf, wcur_len(&w));
+	}
+	if (r < 0)
+		return r;
+	*ret_id = id;
+	m->pings[id % PINGS].id = id;
+	m->pings[id % PINGS].sent_us = now_us;
+	return 0;
+}
+
+static void on_pong(struct mnd *m, const struct anchor *a, const struct dmmopt_probe *probe)
+{
+	uint64_t *sent_us = &m->pings[probe->id % PINGS].sent_us;
+
+	if (m->pings[probe->id % PINGS].id != probe->id || !*sent_us)
+		return;
+	mnd_emit(m, "pong",
+		json_pack("{s:s, s:I, s:i, s:f}", "anchor", a->credential.node, "id", (json_int_t)probe->id, "size", probe->size, "ms",
+			(double)(loop_clock_us() - *sent_us) / 1000));
+	*sent_us = 0;
+}
+
 /* RFC 5847: the answer of an anchor, with its restart counter. Another one than before: it may have lost our bindings. */
 static void on_heartbeat(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 {
@@ -463,7 +516,9 @@ static void on_heartbeat(struct mnd *m, struct anchor *a, const struct mh_msg *m
 	mnd_touch(m);
 	if (!(msg->heartbeat.flags & MH_HEARTBEAT_R))
 		return;
-	if (dmmopt_probe(msg, &probe))
+	if (dmmopt_probe(msg, &probe) && probe.id >= PING_ID)
+		on_pong(m, a, &probe);
+	else if (dmmopt_probe(msg, &probe))
 		(void)pmtu_answered(&a->pmtu, probe.id, loop_clock_us());
 	if (!mhopt_u32(mh_find(msg, MHOPT_RESTART_COUNTER, NULL), &counter))
 		return;

@@ -64,7 +64,7 @@ tests_load_mnload_LDADD = libcommon.a $(SODIUM_LIBS)
 dist_noinst_SCRIPTS += tests/lab/check
 TESTS += tests/lab/check
 AM_TESTS_ENVIRONMENT = DMM_BUILDDIR='$(abs_top_builddir)'; export DMM_BUILDDIR;
-EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/newuser tests/lab/run-tests tests/scenarios tests/demo.py \
+EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/lab/healing.py tests/newuser tests/lab/run-tests tests/scenarios tests/demo.py \
 	tests/bench/bench tests/bench/handover.py tests/bench/signalling.py tests/bench/anchor.py tests/bench/throughput.py
 dist-hook:
 	find $(distdir) -name __pycache__ -prune -exec rm -rf {} +
@@ -116,6 +116,14 @@ tests_fuzz_fuzz_metrics_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_metrics_LDADD = libcommon.a $(EV_LIBS) $(JANSSON_LIBS)
 endif
 EXTRA_DIST += tests/fuzz/seeds/metrics
+
+# --- help when it does not work -----------------------------------------------
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_doctor
+tests_unit_test_doctor_SOURCES = tests/unit/test_doctor.c mnd/checks.c amad/checks.c
+tests_unit_test_doctor_LDADD = libcommon.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_doctor
+endif
 
 # --- mobility header ---------------------------------------------------------
 if HAVE_CMOCKA

@@ -44,4 +44,14 @@ names setting amad.conf.5 "$(settings amad/amad)"
 names setting mnd.conf.5 "$(settings mnd/mnd)"
 names command mnctl.1 "$(commands mnd/mnctl)"
 names command amactl.1 "$(commands amad/amactl)"
+
+# checks of doctor
+for daemon in mnd amad; do
+	tool=$(echo $daemon | sed 's/mnd/mnctl/; s/amad/amactl/')
+	checks=$(sed -n 's/^\t{"\([a-z]*\)", ".*judge_.*\|^\t{"\([a-z]*\)", ".*doctor_.*/\1\2/p' "$srcdir/$daemon/checks.c")
+	[ -n "$checks" ] || fail "no checks found in $daemon/checks.c"
+	for check in $checks; do
+		grep -q "^\.It Li $check\$" "$srcdir/man/$tool.1" || fail "$tool.1 lacks the check '$check'"
+	done
+done
 exit $failed
