@@ -2,3 +2,4 @@
 dist_man_MANS += man/mnd.8 man/mnd.conf.5 man/amad.8 man/amad.conf.5
 dist_man_MANS += man/mhtool.1 man/hoa-exec.1
 dist_man_MANS += man/mnctl.1 man/amactl.1
+dist_man_MANS += man/dmm-messages.7

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every error message of the daemons is explained in the DIAGNOSTICS of a manual, or provoked by a test.
 
-A message is the format of log_error and log_warning, and of what becomes such a line or the answer to a command: reterr. It is known by its
+A message is the format of log_error and log_warning, and of what becomes such a line or the answer to a command (reterr, faults of a configuration). It is known by its
 text with "..." for each conversion; the manual lists it so, and a test has its longest piece.
 
     test_messages.py --list      all of them, and where each is found
@@ -12,7 +12,7 @@ import glob, os, re, sys
 SRC = os.environ.get("srcdir", os.path.dirname(os.path.abspath(__file__)) + "/../..")
 # programs of their own, which are no daemons
 NOT_DAEMONS = ("mnctl.c", "amactl.c", "hoa-exec.c", "mhtool.c", "storectl.c", "checks.c", "ctl.c", "doctor.c", "facts.c", "firewall.c", "ping.c", "report.c")
-CALLS = re.compile(r"\b(log_error|log_warning|complain|snprintf)\s*\(")
+CALLS = re.compile(r"\b(log_error|log_warning|complain|fault|snprintf)\s*\(")
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
 LEAST = 8  # letters of a piece that says which message it is
 
@@ -62,12 +62,14 @@ def messages():
         text = re.sub(r"^#define.*(\\\n.*)*", "", text, flags=re.M)
         for m in CALLS.finditer(text):
             args = [a.strip() for a in arguments(text, m.end())]
-            if m.group(1) == "snprintf" and not (args[0].startswith("reterr") and len(args) > 2):
+            if m.group(1) == "snprintf" and not (len(args) > 2 and (args[0].startswith("reterr") or (args[0] == "text" and path.endswith("settings.c")))):
+                continue
+            if m.group(1) == "fault" and args[0] not in ("r", "&r"):
                 continue
             if m.group(1) == "complain" and args[0] != "reterr":
                 continue
             # what is put in for a conversion may be a part of the sentence: that of a choice
-            which = {"log_error": 1, "log_warning": 1, "complain": 2, "snprintf": 2}[m.group(1)]
+            which = {"log_error": 1, "log_warning": 1, "fault": 1, "complain": 2, "snprintf": 2}[m.group(1)]
             if which < len(args):
                 for f in formats(args[which]):
                     if len(re.sub(r"[^A-Za-z]", "", f.replace("...", ""))) >= LEAST:
@@ -117,7 +119,7 @@ def main():
             print("FAIL: no manual explains and no test provokes '%s' (%s)" % (text, where))
         failed += not known
     for text, manual in items.items():
-        if text not in found and manual in ("mnd.8", "amad.8"):
+        if text not in found and manual == "dmm-messages.7":
             print("FAIL: %s explains '%s', which no daemon says" % (manual, text))
             failed += 1
     for text in bare:
