@@ -12,7 +12,7 @@ import glob, os, re, sys
 SRC = os.environ.get("srcdir", os.path.dirname(os.path.abspath(__file__)) + "/../..")
 # programs of their own, which are no daemons
 NOT_DAEMONS = ("mnctl.c", "amactl.c", "hoa-exec.c", "mhtool.c", "storectl.c", "checks.c", "ctl.c", "doctor.c", "facts.c", "firewall.c", "ping.c", "report.c")
-CALLS = re.compile(r"\b(log_error|log_warning|complain|fault|snprintf)\s*\(")
+CALLS = re.compile(r"\b(log_error|log_warning|log_about|log_write|complain|fault|snprintf)\s*\(")
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
 LEAST = 8  # letters of a piece that says which message it is
 
@@ -64,12 +64,14 @@ def messages():
             args = [a.strip() for a in arguments(text, m.end())]
             if m.group(1) == "snprintf" and not (len(args) > 2 and (args[0].startswith("reterr") or (args[0] == "text" and path.endswith("settings.c")))):
                 continue
+            if m.group(1) in ("log_about", "log_write") and not args[0].endswith(("_ERROR", "_WARNING")):
+                continue
             if m.group(1) == "fault" and args[0] not in ("r", "&r"):
                 continue
             if m.group(1) == "complain" and args[0] != "reterr":
                 continue
             # what is put in for a conversion may be a part of the sentence: that of a choice
-            which = {"log_error": 1, "log_warning": 1, "fault": 1, "complain": 2, "snprintf": 2}[m.group(1)]
+            which = {"log_error": 1, "log_warning": 1, "log_about": 5, "log_write": 3, "fault": 1, "complain": 2, "snprintf": 2}[m.group(1)]
             if which < len(args):
                 for f in formats(args[which]):
                     if len(re.sub(r"[^A-Za-z]", "", f.replace("...", ""))) >= LEAST:
