@@ -30,6 +30,7 @@ static void usage(FILE *f)
 			 "  -c, --config FILE   configuration (" SYSCONFDIR "/dmm/mnd.conf; may be missing)\n"
 			 "      --check         check the configuration and exit: 0, or 2 if something is wrong\n"
 			 "  -d, --debug TOKENS  log each message of attach, home, lu, nl, channel (or all)\n"
+			 "  -f, --foreground    nothing: it never goes into the background\n"
 			 "      --help-config   print every setting with its default\n"
 			 "      --version, --help\n"
 			 "\n"

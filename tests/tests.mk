@@ -151,6 +151,10 @@ TESTS += tests/unit/test_manuals.sh tests/unit/test_messages.py
 dist_check_SCRIPTS += tests/unit/test_units.sh
 TESTS += tests/unit/test_units.sh
 
+# --- completion --------------------------------------------------------------
+dist_noinst_SCRIPTS += tests/unit/test_completion.py
+TESTS += tests/unit/test_completion.py
+
 # --- the door to the kernel --------------------------------------------------
 # test_nl includes nl.c: its readers and writers of messages are not offered by nl.h.
 if HAVE_CMOCKA
