@@ -19,6 +19,7 @@
 #include "facts.h"
 #include "settings.h"
 #include "storectl.h"
+#include "trust.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -52,6 +53,9 @@ static int list(const char *method, const char *key, const struct ctl_column *co
 
 static int cmd_status(int argc, char **argv)
 {
+	static const struct ctl_column domain_columns[] = {{"name", "DOMAIN"}, {"trusted", "TRUSTED"}, {"roaming", "ROAMING"}, {"lend", "LEND"},
+		{"proxy", "PROXY"}, {"leases", "LEASES"}, {"max_leases", "MOST"}, {"visits", "VISITS"}, {"max_visits", "MOST"},
+		{"updates", "UPDATES/s"}, {"refusals", "REFUSED"}, {0}};
 	static const char *const keys[] = {"leases", "bindings", "locators", "nodes", "restart_counter", "draining"};
 	int status;
 	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *v;
@@ -72,6 +76,8 @@ static int cmd_status(int argc, char **argv)
 	json_array_foreach(json_object_get(reply, "pools"), i, v) (void)printf("%-16s %s\n", "pool", json_string_value(v));
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		(void)printf("%-16s %s\n", keys[i], ctl_text(keys[i], json_object_get(reply, keys[i])));
+	(void)printf("\n");
+	ctl_table(json_object_get(reply, "domains"), domain_columns, "no domain is trusted");
 	(void)printf("\n");
 	json_object_foreach(json_object_get(reply, "counters"), key, v) if (json_integer_value(v) > 0)
 		(void)printf("%-32s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(v));
@@ -114,7 +120,7 @@ static int cmd_visits(int argc, char **argv)
 
 static const struct ctl_column peer_columns[] = {{"name", "AMA"}, {"domain", "DOMAIN"}, {"address", "ADDRESS"}, {"state", "STATE"},
 	{"rtt_ms", "RTT ms"}, {"heard_s", "HEARD"}, {"sent", "SENT"}, {"refused", "REFUSED"}, {"received", "RECEIVED"},
-	{"received_refused", "REFUSED"}, {"tx_bytes", "OUT B"}, {"rx_bytes", "IN B"}, {"last_error", "LAST ERROR"}, {0}};
+	{"received_refused", "REFUSED"}, {"tx_bytes", "OUT B"}, {"rx_bytes", "IN B"}, {"policy", "POLICY"}, {"last_error", "LAST ERROR"}, {0}};
 static const char no_peer[] = "no update was passed on to another AMA, or by one";
 
 static int cmd_peers(int argc, char **argv)
@@ -361,28 +367,45 @@ static const char *in_dir(const char *name, const char *suffix)
 	return path;
 }
 
-static int append_trusted(const struct domain *domain)
+/* Put this line into trusted-domains, in the place of one with the same key. keep: that one stays as it is. */
+static int put_trusted(const struct domain *domain, const char *policy, bool keep)
 {
-	char text[CREDENTIAL_TEXT], line[CREDENTIAL_TEXT + 2];
+	char text[CREDENTIAL_TEXT], line[2048], temporary[4096], err[CREDENTIAL_ERR];
 	const char *path = in_dir("trusted-domains", "");
-	FILE *f = fopen(path, "a+e");
+	FILE *old = fopen(path, "re"), *f;
+	struct trust_policy p;
+	struct domain d;
+	bool found = false;
 
 	(void)domain_to_text(domain, text);
+	(void)snprintf(temporary, sizeof(temporary), "%s.new", path);
+	f = fopen(temporary, "we");
 	if (!f) {
-		(void)fprintf(stderr, "amactl: cannot write %s: %s\n", path, strerror(errno));
+		(void)fprintf(stderr, "amactl: cannot write %s: %s\n", temporary, strerror(errno));
+		if (old)
+			(void)fclose(old);
 		return CTL_FAILED;
 	}
 	(void)fchmod(fileno(f), 0644);
-	rewind(f);
-	while (fgets(line, sizeof(line), f)) {
+	while (old && fgets(line, sizeof(line), old)) {
 		line[strcspn(line, "\r\n")] = '\0';
-		if (!strcmp(line, text)) {
-			(void)fclose(f);
-			return CTL_OK;
+		if (trust_parse(line, &d, &p, err) == 1 && !memcmp(d.key, domain->key, sizeof(d.key))) {
+			found = true;
+			if (!keep)
+				continue;
 		}
+		(void)fprintf(f, "%s\n", line);
 	}
-	(void)fprintf(f, "%s\n", text);
-	return fclose(f) == 0 ? CTL_OK : CTL_FAILED;
+	if (old)
+		(void)fclose(old);
+	if (!found || !keep)
+		(void)fprintf(f, "%s%s%s\n", text, *policy ? " " : "", policy);
+	if (fflush(f) != 0 || fsync(fileno(f)) < 0 || fclose(f) != 0 || rename(temporary, path) < 0) {
+		(void)fprintf(stderr, "amactl: cannot write %s: %s\n", path, strerror(errno));
+		(void)unlink(temporary);
+		return CTL_FAILED;
+	}
+	return CTL_OK;
 }
 
 static int domain_init(int argc, char **argv)
@@ -406,7 +429,7 @@ static int domain_init(int argc, char **argv)
 		domain_key_done(&key);
 		return fail(err);
 	}
-	(void)append_trusted(&key.domain);
+	(void)put_trusted(&key.domain, "", true);
 	(void)domain_to_text(&key.domain, text);
 	domain_key_done(&key);
 	(void)printf("%s\n", text);
@@ -489,16 +512,20 @@ out:
 
 static int domain_trust(int argc, char **argv)
 {
-	char err[CREDENTIAL_ERR];
+	char err[CREDENTIAL_ERR], line[2048] = "";
+	struct trust_policy policy;
 	struct domain domain;
 
-	if (argc != 1) {
-		(void)fprintf(stderr, "usage: amactl domain trust [--dir DIR] TOKEN\n");
+	if (argc < 1) {
+		(void)fprintf(stderr, "usage: amactl domain trust [--dir DIR] TOKEN [roaming=no] [lend=no] [proxy=no] [max-leases=N] [max-visits=N] [updates=N]\n");
 		return CTL_USAGE;
 	}
-	if (domain_from_text(argv[0], &domain, err) < 0)
-		return fail(err);
-	return append_trusted(&domain);
+	for (int i = 0; i < argc; i++)
+		if (strlen(line) + strlen(argv[i]) + 2 < sizeof(line))
+			(void)snprintf(line + strlen(line), sizeof(line) - strlen(line), "%s ", argv[i]);
+	if (strpbrk(line, "#\r\n") || trust_parse(line, &domain, &policy, err) != 1)
+		return fail(strpbrk(line, "#\r\n") ? "a token and options are words" : err);
+	return put_trusted(&domain, trust_policy_text(&policy), argc == 1);
 }
 
 static int cmd_domain(int argc, char **argv)
@@ -596,7 +623,7 @@ static const struct command {
 	{"domain init", "NAME", "make a domain's signing key", NULL},
 	{"domain add-ama", "NAME", "an anchor's identity, with --prefix PREFIX for each it may anchor", NULL},
 	{"domain add-mn", "NAME", "a node's identity, or with --key TOKEN its credential on one line", NULL},
-	{"domain trust", "TOKEN", "believe another domain", NULL},
+	{"domain trust", "TOKEN", "believe another domain; behind it what its nodes and AMAs may do here, as lend=no", NULL},
 	{0},
 };
 

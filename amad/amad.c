@@ -145,6 +145,7 @@ void amad_write_lease(struct amad *a, const struct lease *l, bool resting, bool 
 	if (!l->revoked)
 		memcpy(s.key, l->key, sizeof(s.key));
 	memcpy(s.link_layer, l->link_layer, sizeof(s.link_layer));
+	s.domain = peers_domain_id(a, l->domain);
 	(void)snprintf(s.node, sizeof(s.node), "%s", l->node);
 	(void)snprintf(s.ifname, sizeof(s.ifname), "%s", amad_lease_ifname(a, l, name));
 	amad_stored(a, store_put_lease(a->store, &s, now));
@@ -228,6 +229,15 @@ void amad_check_sender(struct amad *a, const struct lease *l)
 		log_warning("anchoring", "cannot check who sends from %s", prefix6_text(&l->prefix));
 }
 
+void amad_set_domain(struct amad *a, struct lease *l, uint8_t domain)
+{
+	if (l->domain != NO_DOMAIN)
+		a->domain[l->domain].leases--;
+	if (domain != NO_DOMAIN)
+		a->domain[domain].leases++;
+	l->domain = domain;
+}
+
 void amad_end_lease(struct amad *a, struct lease *l, uint64_t cookie)
 {
 	struct binding *b = lm_find(a->lm, &l->prefix);
@@ -242,6 +252,7 @@ void amad_end_lease(struct amad *a, struct lease *l, uint64_t cookie)
 		amad_write_lease(a, l, true, false);
 	else
 		amad_stored(a, store_delete_lease(a->store, &l->prefix));
+	amad_set_domain(a, l, NO_DOMAIN);
 	anchoring_release(a->anchoring, l, loop_now_us(a->loop) + a->config.quarantine_us);
 }
 
@@ -735,6 +746,7 @@ static void load_lease(void *ctx, const struct store_lease *s)
 	l->has_sequence = s->has_sequence;
 	l->link_local = s->link_local;
 	memcpy(l->link_layer, s->link_layer, sizeof(l->link_layer));
+	amad_set_domain(a, l, peers_domain_of_id(a, s->domain));
 	l->ifindex = s->ifname[0] ? if_nametoindex(s->ifname) : 0;
 	if (s->ifname[0] && !l->ifindex)
 		l->ifindex = absent_index(a, s->ifname);
@@ -786,6 +798,7 @@ static void load_visit(void *ctx, const struct store_visit *s)
 		.ifindex = if_nametoindex(s->ifname),
 		.link_local = s->link_local,
 		.sequence = s->sequence,
+		.domain = peers_domain_of_id(a, s->domain),
 		.until_us = from_wall_s(a, s->until_s)};
 
 	memcpy(v.link_layer, s->link_layer, sizeof(v.link_layer));
@@ -805,6 +818,7 @@ static void keep_visit(void *ctx, const struct serving_visit *v, const uint8_t k
 		.link_local = v->link_local,
 		.until_s = to_wall_s(a, v->until_us),
 		.sequence = v->sequence,
+		.domain = peers_domain_id(a, v->domain),
 		.node_cookie = node_cookie};
 
 	memcpy(s.key, key, sizeof(s.key));
@@ -960,7 +974,7 @@ static int open_all(struct amad *a, char *reterr)
 {
 	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits,
 		.tunnel_device = a->config.tunnel_device, .keep = keep_visit, .forget = forget_visit, .event = on_visit,
-		.answer_via = updates_answer_behind, .doubt = peers_doubt, .tell_left = updates_tell_previous, .ctx = a};
+		.answer_via = updates_answer_behind, .room = peers_room, .may_ask = peers_may_ask, .visits = peers_visit, .doubt = peers_doubt, .tell_left = updates_tell_previous, .ctx = a};
 	struct channel_config channel = {.ops = &updates_channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
 	struct control_config control = {.path = a->config.control_socket,
 		.interface = "org.dmm.amad",
@@ -969,6 +983,8 @@ static int open_all(struct amad *a, char *reterr)
 		.version = PACKAGE_VERSION,
 		.methods = amad_methods,
 		.ctx = a};
+	struct domain trusted[TRUST_MAX];
+	struct trust_policy policy[TRUST_MAX];
 	uint64_t now_us;
 	char path[512];
 	int r = secret_start(), n, forwarding;
@@ -986,7 +1002,7 @@ static int open_all(struct amad *a, char *reterr)
 			a->config.identity);
 		return -ENOENT;
 	}
-	n = trust_load(a->config.trusted_domains, &a->identity, a->trusted, reterr);
+	n = trust_load(a->config.trusted_domains, &a->identity, trusted, policy, reterr);
 	if (n < 0)
 		return n;
 	r = loop_new(&a->loop);
@@ -1024,13 +1040,14 @@ static int open_all(struct amad *a, char *reterr)
 	if (r < 0)
 		return r;
 	channel.identity = &a->identity;
-	channel.trusted = a->trusted;
-	channel.n_trusted = (size_t)n;
 	r = channel_new(&channel, &a->channel);
 	if (r < 0) {
 		(void)snprintf(reterr, AMAD_ERR, "cannot make the secure channel: %s", strerror(-r));
 		return r;
 	}
+	r = peers_set_trusted(a, trusted, policy, (unsigned)n, reterr);
+	if (r < 0)
+		return r;
 	if (a->config.source_check && srccheck_new(SRCCHECK_ANCHOR, a->config.max_nodes, &a->srccheck, reterr) < 0)
 		return -EPERM; /* fail closed: 'source-check = no' goes on without */
 	serving.set = a->set;

@@ -37,6 +37,8 @@
 #define ERRORS	8
 #define RELAYS	1024 /* AMAs that pass updates on to us */
 #define INNER	64   /* sealed datagrams a datagram or so; what is more is sent again */
+#define DOMAINS	(2 * TRUST_MAX) /* those that were trusted before a reload may have leases */
+#define NO_DOMAIN 0xff
 #define PING_US	(5 * SEC)
 #define SILENT_US (3 * SEC) /* without an answer to a heartbeat */
 /* RFC 5846 13: InitMINDelayBRIs, MAX_BRACK_TIMEOUT; BRIMaxRetriesNumber is 1 */
@@ -64,7 +66,20 @@ struct relay {
 	uint32_t ping;			      /* sequence number of the last heartbeat */
 	bool waits;			      /* for its answer */
 	uint64_t pinged_us, rtt_us;	      /* 0 = never */
+	uint64_t whole_us; /* when it may pass on a burst again */
 	char last_error[96];
+};
+
+/* Why something was refused to a node or an AMA of a domain: names of counters, and what to look at in trusted-domains. */
+enum refusal { REFUSAL_UNTRUSTED, REFUSAL_ROAMING, REFUSAL_LEND, REFUSAL_PROXY, REFUSAL_LEASES, REFUSAL_VISITS, REFUSAL_UPDATES, REFUSALS };
+
+/* A domain that is trusted, or was. Leases and visits know it by its index. */
+struct known_domain {
+	struct domain domain;
+	bool trusted;
+	struct trust_policy policy;
+	uint32_t leases, visits; /* of its nodes */
+	uint64_t refused[REFUSALS];
 };
 
 /* What a node sealed for us, out of an AMA's PBU: it is read when that has been. */
@@ -105,7 +120,8 @@ struct amad {
 	char config_path[CONF_TEXT];
 	bool config_required;
 	struct identity identity;
-	struct domain trusted[TRUST_MAX];
+	struct known_domain domain[DOMAINS];
+	unsigned n_domains;
 
 	struct loop *loop;
 	struct nl *nl;
@@ -149,7 +165,8 @@ struct amad {
 	uint16_t revocations;			   /* ever */
 	uint64_t started_us;
 	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device,
-		count_proxied, count_unsealed, count_sealed_bad, count_relays_full;
+		count_proxied, count_unsealed, count_sealed_bad, count_relays_full,
+		count_refusal[REFUSALS];
 	struct log_bucket refused_bucket, kernel_bucket, doubt_bucket;
 	char error[ERRORS][160]; /* the last ones, for status */
 	unsigned n_errors;
@@ -189,6 +206,8 @@ void amad_tell_previous(struct amad *a, const struct in6_addr *address, const st
 void amad_end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie);
 /* Have the kernel let only the lease's node send from its prefix on our links, also while it is elsewhere. */
 void amad_check_sender(struct amad *a, const struct lease *l);
+/* The node's domain has this lease, and the one before has it no more. */
+void amad_set_domain(struct amad *a, struct lease *l, uint8_t domain);
 /* End a lease with its binding; the prefix rests for `quarantine`. l is gone. */
 void amad_end_lease(struct amad *a, struct lease *l, uint64_t cookie);
 /* Everything of an update that was refused is as before it (p->before). What ended something is not undone: the node
@@ -225,6 +244,25 @@ void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, s
 struct channel_peer *peers_relay(struct amad *a, uint16_t relay);
 /* The index of the AMA that passed an update on, which came from there. 0 = no room for more of them, which is counted. */
 uint16_t peers_relay_index(struct amad *a, const struct channel_peer *peer, const struct channel_endpoint *ep);
+/* These are trusted from now on, and no others. Returns 0, or -errno with a sentence in reterr (CREDENTIAL_ERR bytes),
+ * nothing changed. */
+int peers_set_trusted(struct amad *a, const struct domain *domain, const struct trust_policy *policy, unsigned n, char *reterr);
+/* The number of the domain that signed for a peer, and of one that the store knows (store_lease.domain); NO_DOMAIN. */
+const char *peers_refusal_name(enum refusal why); /* of a counter: "max-leases" */
+uint8_t peers_domain(const struct amad *a, const struct channel_peer *peer);
+uint8_t peers_domain_of_id(const struct amad *a, uint64_t id);
+uint64_t peers_domain_id(const struct amad *a, uint8_t domain);
+const char *peers_domain_name(const struct amad *a, uint8_t domain); /* NULL = not known */
+/* Does the policy of a node's or an AMA's domain allow it? If not it is counted and logged; who is its name. */
+bool peers_allow(struct amad *a, uint8_t domain, enum refusal what, const char *who);
+/* May an AMA pass on one update more? */
+bool peers_take_update(struct amad *a, uint16_t relay, const struct channel_peer *peer);
+/* What serving.c needs of us (serving_env). */
+bool peers_room(void *ctx, uint8_t domain, const char *node, unsigned more);
+void peers_visit(void *ctx, uint8_t domain, int change);
+bool peers_may_ask(void *ctx, const struct credential *anchor);
+/* What 'amactl status' shows of domains, an array. */
+json_t *peers_domains_json(struct amad *a);
 /* Send it a heartbeat (RFC 5847), to measure the round trip, unless one was sent just now; and its answer. */
 void peers_ping(struct amad *a, struct relay *r);
 void peers_ponged(struct amad *a, const struct channel_peer *peer, uint32_t sequence);

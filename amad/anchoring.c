@@ -190,6 +190,7 @@ static int lease_new(struct anchoring *a, const struct prefix6 *prefix, const ui
 		return -ENOMEM;
 	l->prefix = *prefix;
 	memcpy(l->key, key, 32);
+	l->domain = 0xff;
 	memcpy(l->node, node, strlen(node) + 1);
 	if (!first && table_add(&a->by_key, &l->by_key) < 0) {
 		free(l);

@@ -22,6 +22,7 @@ struct lease {
 	uint8_t key[32];	    /* static public key of the node: only it may move the binding */
 	struct in6_addr link_local; /* with ifindex: where to route to */
 	uint8_t link_layer[6];	    /* of the node on that link, or zero */
+	uint8_t domain;		    /* of the node: the owner's number, 0xff at first */
 	struct prefix6 prefix;	    /* HNP, /64 */
 	bool has_sequence;
 	bool revoked;	   /* it ends when the node has been told */

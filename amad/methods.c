@@ -36,7 +36,8 @@ static void lease_json(void *ctx, struct lease *l)
 	char name[IF_NAMESIZE];
 
 	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:f}", "mn", l->node, "hnp", prefix6_text(&l->prefix), "state",
+		json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?, s:s?, s:f}", "mn", l->node, "domain",
+			peers_domain_name(c->a, l->domain), "hnp", prefix6_text(&l->prefix), "state",
 			l->ifindex			? "native"
 			: lm_find(c->a->lm, &l->prefix) ? "bound"
 							: "away",
@@ -89,7 +90,8 @@ static void visit_json(void *ctx, const struct serving_visit *v)
 	if (v->ifindex)
 		(void)if_indextoname(v->ifindex, name);
 	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node, "hnp", prefix6_text(&v->prefix),
+		json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node, "domain",
+			peers_domain_name(c->a, v->domain), "hnp", prefix6_text(&v->prefix),
 			"anchor", in6_text(&v->anchor), "anchor_name", v->anchor_name, "self", in6_text(&v->self), "interface",
 			v->ifindex ? name : NULL, "link_local", v->ifindex ? in6_text(&v->link_local) : NULL, "link_layer", v->ifindex ? link_layer_text(v->link_layer) : NULL, "through",
 			through ? in6_text(&v->through) : NULL, "forwarded_to", v->ifindex || through ? NULL : in6_text(&v->care_of), "remaining_s", left_s(c->a, v->until_us), "since_s",
@@ -129,6 +131,7 @@ static const struct metric proxied_bad =
 	COUNTER("amad_proxied_updates_refused_total", "reason", "proxied-", "Of those, the ones without anything authentic inside");
 static const struct metric proxy_requests = COUNTER("amad_proxy_requests_total", NULL, "proxy-requests", "Updates that nodes asked us to pass on");
 static const struct metric proxy_results = COUNTER("amad_proxy_results_total", "result", "proxy-", "What became of requests to pass on, and of answers to them");
+static const struct metric refusals = COUNTER("amad_trust_refusals_total", "reason", "trust-", "What was refused to nodes and AMAs of a domain, by what trusted-domains says of it");
 static const struct metric store_failures = COUNTER("amad_store_failures_total", NULL, "store-failures", "Writes that the store refused");
 static const struct metric leases = GAUGE("amad_leases", NULL, "Leases");
 static const struct metric bindings = GAUGE("amad_bindings", NULL, "Bindings in the cache");
@@ -185,6 +188,8 @@ void methods_collect(void *ctx, struct metrics *w)
 	metrics_put(w, &proxy_results, "not-covered", sv->not_covered);
 	metrics_put(w, &proxy_results, "unmatched", sv->unmatched);
 	metrics_put(w, &proxy_results, "old", sv->old);
+	for (int i = 0; i < REFUSALS; i++)
+		metrics_put(w, &refusals, peers_refusal_name((enum refusal)i), a->count_refusal[i]);
 	metrics_put(w, &store_failures, NULL, a->count_store);
 	metrics_put(w, &leases, NULL, anchoring_count(a->anchoring));
 	metrics_put(w, &bindings, NULL, lm_count(a->lm));
@@ -212,12 +217,12 @@ static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *r
 		(void)json_array_append_new(pools, json_string(prefix6_text(&pool[i])));
 	for (unsigned i = a->n_errors > ERRORS ? a->n_errors - ERRORS : 0; i < a->n_errors; i++)
 		(void)json_array_append_new(errors, json_string(a->error[i % ERRORS]));
-	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:o, s:o}", "version",
+	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:o, s:o, s:o}", "version",
 		PACKAGE_VERSION, "uptime_s", (double)(loop_now_us(a->loop) - a->started_us) / SEC, "node",
 		a->identity.name, "domain", a->identity.credential.domain, "device", a->config.tunnel_device, "pools",
 		pools, "leases", (int)anchoring_count(a->anchoring), "bindings", (int)lm_count(a->lm), "locators",
 		(int)mr_count(a->mr), "nodes", (int)channel_counters(a->channel)->peers, "restart_counter",
-		(int)a->meta.restart_counter, "draining", a->draining, "counters", metrics_json(methods_collect, a), "errors", errors);
+		(int)a->meta.restart_counter, "draining", a->draining, "domains", peers_domains_json(a), "counters", metrics_json(methods_collect, a), "errors", errors);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -333,6 +338,7 @@ int methods_reload(struct amad *a, char *reterr, size_t size)
 	struct amad_config *config = malloc(sizeof(*config));
 	struct faults faults = {reterr, size};
 	struct domain trusted[TRUST_MAX];
+	struct trust_policy policy[TRUST_MAX];
 	char err[CREDENTIAL_ERR];
 	int n;
 
@@ -344,7 +350,9 @@ int methods_reload(struct amad *a, char *reterr, size_t size)
 		log_error("conf", "configuration refused, keeping the old one");
 		return -EINVAL;
 	}
-	n = trust_load(config->trusted_domains, &a->identity, trusted, err);
+	n = trust_load(config->trusted_domains, &a->identity, trusted, policy, err);
+	if (n >= 0 && peers_set_trusted(a, trusted, policy, (unsigned)n, err) < 0)
+		n = -ENOMEM;
 	if (n < 0) {
 		log_error("conf", "%s; keeping the old configuration", err);
 		(void)snprintf(reterr, size, "%s", err);
@@ -363,8 +371,6 @@ int methods_reload(struct amad *a, char *reterr, size_t size)
 	a->config = *config;
 	free(config);
 	serving_set_through(a->serving, &a->config.through);
-	memcpy(a->trusted, trusted, sizeof(trusted));
-	(void)channel_set_trusted(a->channel, a->trusted, (size_t)n);
 	a->resync = true; /* access interfaces */
 	log_info("conf", "configuration read again");
 	return 0;
@@ -386,6 +392,7 @@ const char amad_description[] = "# The access mobility anchor\n"
 				  "method GetStatus() -> (version: string, uptime_s: float, node: string, domain: "
 				  "string, device: string, pools: []string, "
 				  "leases: int, bindings: int, locators: int, nodes: int, restart_counter: int, draining: bool, "
+				  "domains: []object, "
 				  "counters: [string]int, errors: []string)\n"
 				  "method ListLeases() -> (leases: []object)\n"
 				  "method ListBindings() -> (bindings: []object)\n"

@@ -1,17 +1,225 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* peers.c - other AMAs: those that pass updates on to us, and what of theirs is not believed
+/* peers.c - other domains and other AMAs: what they may do here, which AMAs pass updates on to us, what of theirs is not believed
  *
- * Those that we pass updates on to are serving.c's; one AMA is often both. */
+ * A domain's policy (trusted-domains) is looked at whenever something new is asked for: a lease, a visit, an update passed on. What was
+ * given before stays until its time is over. AMAs that we pass updates on to are serving.c's; one AMA is often both. */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
 
 #include "anchor.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+/* --- domains ------------------------------------------------------------------------------------------------------ */
+
+static const char *const refusal_name[REFUSALS] = {"untrusted", "roaming", "lend", "proxy", "max-leases", "max-visits", "updates"};
+
+const char *peers_refusal_name(enum refusal why)
+{
+	return refusal_name[why];
+}
+
+static uint8_t find_domain(const struct amad *a, const uint8_t key[32])
+{
+	for (uint8_t i = 0; i < a->n_domains; i++)
+		if (!memcmp(a->domain[i].domain.key, key, 32))
+			return i;
+	return NO_DOMAIN;
+}
+
+/* A place for one that was not known: behind the others, or of one that nobody trusts or needs any more. */
+static struct known_domain *new_domain(struct amad *a)
+{
+	if (a->n_domains < DOMAINS)
+		return &a->domain[a->n_domains++];
+	for (unsigned i = 0; i < DOMAINS; i++)
+		if (!a->domain[i].trusted && !a->domain[i].leases && !a->domain[i].visits)
+			return &a->domain[i];
+	return NULL;
+}
+
+int peers_set_trusted(struct amad *a, const struct domain *domain, const struct trust_policy *policy, unsigned n, char *reterr)
+{
+	int r = channel_set_trusted(a->channel, domain, n);
+
+	if (r < 0) {
+		(void)snprintf(reterr, CREDENTIAL_ERR, "out of memory");
+		return r;
+	}
+	for (unsigned i = 0; i < a->n_domains; i++)
+		a->domain[i].trusted = false;
+	for (unsigned i = 0; i < n; i++) { /* first those that are known: their places are not for others */
+		uint8_t k = find_domain(a, domain[i].key);
+
+		if (k == NO_DOMAIN)
+			continue;
+		a->domain[k].trusted = true;
+		a->domain[k].policy = policy[i];
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct known_domain *d = find_domain(a, domain[i].key) == NO_DOMAIN ? new_domain(a) : NULL;
+
+		if (d)
+			*d = (struct known_domain){.domain = domain[i], .trusted = true, .policy = policy[i]};
+		else if (find_domain(a, domain[i].key) == NO_DOMAIN)
+			log_error("trust", "no room for domain %s: too many others have leases or visits; it is served after a restart",
+				domain[i].name);
+	}
+	return 0;
+}
+
+uint8_t peers_domain(const struct amad *a, const struct channel_peer *peer)
+{
+	return find_domain(a, channel_peer_domain(a->channel, peer)->key);
+}
+
+static uint64_t id_of(const struct domain *d)
+{
+	uint64_t id = 0;
+
+	for (int i = 0; i < 8; i++)
+		id = id << 8 | d->key[i];
+	return id & INT64_MAX;
+}
+
+uint64_t peers_domain_id(const struct amad *a, uint8_t domain)
+{
+	return domain == NO_DOMAIN ? 0 : id_of(&a->domain[domain].domain);
+}
+
+uint8_t peers_domain_of_id(const struct amad *a, uint64_t id)
+{
+	for (uint8_t i = 0; id && i < a->n_domains; i++)
+		if (id_of(&a->domain[i].domain) == id)
+			return i;
+	return NO_DOMAIN;
+}
+
+const char *peers_domain_name(const struct amad *a, uint8_t domain)
+{
+	return domain == NO_DOMAIN ? NULL : a->domain[domain].domain.name;
+}
+
+static void refuse(struct amad *a, struct known_domain *d, enum refusal why, const char *who)
+{
+	unsigned left_out;
+
+	if (d)
+		d->refused[why]++;
+	a->count_refusal[why]++;
+	if (log_bucket_take(&a->doubt_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out))
+		log_notice("trust", "%s of domain %s is refused: %s%s%s", who, d ? d->domain.name : "?",
+			why == REFUSAL_UNTRUSTED ? "it is trusted no more" : refusal_name[why],
+			why == REFUSAL_UNTRUSTED ? "" : " in trusted-domains", left_out ? "; more were left out" : "");
+}
+
+static bool is_allowed(const struct known_domain *d, enum refusal what)
+{
+	switch (what) {
+	case REFUSAL_ROAMING:
+		return d->policy.roaming;
+	case REFUSAL_LEND:
+		return d->policy.lend;
+	case REFUSAL_PROXY:
+		return d->policy.proxy;
+	case REFUSAL_LEASES:
+		return d->leases < d->policy.max_leases;
+	case REFUSAL_UNTRUSTED:
+	case REFUSAL_VISITS: /* peers_room */
+	case REFUSAL_UPDATES: /* peers_take_update */
+	case REFUSALS:
+		break;
+	}
+	return true;
+}
+
+bool peers_allow(struct amad *a, uint8_t domain, enum refusal what, const char *who)
+{
+	struct known_domain *d = domain == NO_DOMAIN ? NULL : &a->domain[domain];
+
+	if (d && d->trusted && is_allowed(d, what))
+		return true;
+	refuse(a, d, d && d->trusted ? what : REFUSAL_UNTRUSTED, who);
+	return false;
+}
+
+bool peers_take_update(struct amad *a, uint16_t relay, const struct channel_peer *peer)
+{
+	struct relay *r = &a->relay[relay - 1];
+	uint8_t domain = peers_domain(a, peer);
+	uint64_t now_us = loop_now_us(a->loop), each_us;
+
+	if (domain == NO_DOMAIN)
+		return true; /* it is refused for that */
+	each_us = SEC / a->domain[domain].policy.updates;
+	if (r->whole_us < now_us)
+		r->whole_us = now_us;
+	if (r->whole_us + each_us > now_us + SEC) { /* a second's worth at once */
+		refuse(a, &a->domain[domain], REFUSAL_UPDATES, channel_peer_name(peer));
+		return false;
+	}
+	r->whole_us += each_us;
+	return true;
+}
+
+bool peers_room(void *ctx, uint8_t domain, const char *node, unsigned more)
+{
+	struct amad *a = ctx;
+	struct known_domain *d = domain == NO_DOMAIN ? NULL : &a->domain[domain];
+
+	if (!d || d->visits + more <= d->policy.max_visits)
+		return true;
+	refuse(a, d, REFUSAL_VISITS, node);
+	return false;
+}
+
+void peers_visit(void *ctx, uint8_t domain, int change)
+{
+	struct amad *a = ctx;
+
+	if (domain != NO_DOMAIN)
+		a->domain[domain].visits += (uint32_t)change;
+}
+
+bool peers_may_ask(void *ctx, const struct credential *anchor)
+{
+	struct amad *a = ctx;
+
+	return peers_allow(a, find_domain(a, anchor->domain_key), REFUSAL_PROXY, anchor->node);
+}
+
+json_t *peers_domains_json(struct amad *a)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < a->n_domains; i++) {
+		const struct known_domain *d = &a->domain[i];
+		const struct trust_policy *p = &d->policy;
+		json_t *refused = json_object();
+		uint64_t n = 0;
+
+		if (!d->trusted && !d->leases && !d->visits)
+			continue;
+		for (int k = 0; k < REFUSALS; k++) {
+			(void)json_object_set_new(refused, refusal_name[k], json_integer((json_int_t)d->refused[k]));
+			n += d->refused[k];
+		}
+		(void)json_array_append_new(list,
+			json_pack("{s:s, s:b, s:b, s:b, s:b, s:o, s:o, s:i, s:i, s:i, s:I, s:o}", "name", d->domain.name, "trusted", d->trusted,
+				"roaming", p->roaming, "lend", p->lend, "proxy", p->proxy, "max_leases",
+				p->max_leases == UINT32_MAX ? json_null() : json_integer(p->max_leases), "max_visits",
+				p->max_visits == UINT32_MAX ? json_null() : json_integer(p->max_visits), "updates", (int)p->updates,
+				"leases", (int)d->leases, "visits", (int)d->visits, "refusals", (json_int_t)n, "refused", refused));
+	}
+	return list;
+}
+
+/* --- AMAs that pass updates on to us ------------------------------------------------------------------------------- */
 
 static struct relay *find_relay(struct amad *a, const uint8_t key[32])
 {
@@ -134,6 +342,11 @@ static void add_relay(struct amad *a, json_t *row, struct relay *r)
 	peers_ping(a, r);
 }
 
+static const char *policy_text(const struct amad *a, uint8_t domain)
+{
+	return domain == NO_DOMAIN || !a->domain[domain].trusted ? "untrusted" : trust_policy_text(&a->domain[domain].policy);
+}
+
 static json_t *row_of(const struct amad *a, const struct in6_addr *address, const char *name, const char *domain,
 	const struct channel_peer *peer)
 {
@@ -142,14 +355,15 @@ static json_t *row_of(const struct amad *a, const struct in6_addr *address, cons
 
 	if (peer)
 		channel_peer_info(peer, &info);
-	return json_pack("{s:s, s:s?, s:s?, s:s, s:n, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:n}", "address",
+	return json_pack("{s:s, s:s?, s:s?, s:s, s:n, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:n, s:s}", "address",
 		in6_text(address), "name", name, "domain", domain, "state",
 		!name		   ? "unknown"
 		: info.has_session ? "connected"
 				   : "known",
 		"rtt_ms", "heard_s", info.heard_us ? json_real((double)(now_us - info.heard_us) / SEC) : json_null(),
 		"sent", 0, "accepted", 0, "refused", 0, "received", 0, "received_accepted", 0, "received_refused", 0,
-		"rx_bytes", (json_int_t)info.rx_bytes, "tx_bytes", (json_int_t)info.tx_bytes, "last_error");
+		"rx_bytes", (json_int_t)info.rx_bytes, "tx_bytes", (json_int_t)info.tx_bytes, "last_error",
+		"policy", peer ? policy_text(a, peers_domain(a, peer)) : "");
 }
 
 static void serving_row(void *ctx, const struct serving_peer *p)

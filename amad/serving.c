@@ -297,6 +297,7 @@ static void describe(const struct visit *v, struct serving_visit *ret)
 		.ifindex = v->forward ? 0 : v->at.ifindex,
 		.link_local = v->at.link_local,
 		.sequence = v->sequence,
+		.domain = v->request->via.domain,
 		.until_us = v->expiry.at_s * SEC,
 		.since_us = v->since_us};
 	memcpy(ret->link_layer, v->at.link_layer, sizeof(ret->link_layer));
@@ -500,6 +501,12 @@ static int visit_place(struct serving *s, struct visit *v, const struct place *a
 	return rc_forward(s->env.set, s->env.mr, &v->prefix, &at->through, self, s->tunnel, &v->forward);
 }
 
+static void count_visit(struct serving *s, const struct request *r, int change)
+{
+	if (s->env.visits)
+		s->env.visits(s->env.ctx, r->via.domain, change);
+}
+
 static void visit_end(struct serving *s, struct visit *v)
 {
 	const struct expectation *e = expectation_find(s, &v->prefix);
@@ -522,6 +529,7 @@ static void visit_end(struct serving *s, struct visit *v)
 	wheel_drop(&s->visits, &v->expiry);
 	table_remove(&s->by_prefix, &v->by_prefix);
 	table_remove(&s->by_key, &v->by_key);
+	count_visit(s, v->request, -1);
 	request_put(s, v->request);
 	free(v);
 }
@@ -549,8 +557,11 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 		table_remove(&s->by_key, &v->by_key); /* its hash is the request's */
 	}
 	r->refs++;
-	if (!is_new)
+	count_visit(s, r, 1);
+	if (!is_new) {
+		count_visit(s, v->request, -1);
 		request_put(s, v->request);
+	}
 	if (is_new || !is_of(v, r->key) || lm_sequence_ok(v->sequence, r->node_sequence))
 		v->sequence = r->node_sequence;
 	v->request = r;
@@ -558,6 +569,7 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 	if (table_add(&s->by_key, &v->by_key) < 0) { /* only if it is empty: v was not in it, and is the only visit */
 		table_remove(&s->by_prefix, &v->by_prefix);
 		wheel_drop(&s->visits, &v->expiry);
+		count_visit(s, r, -1);
 		request_put(s, r);
 		free(v);
 		return;
@@ -715,6 +727,7 @@ int serving_restore(struct serving *s, const struct serving_visit *d, const uint
 	r->cookie = ++s->cookie;
 	r->node_cookie = node_cookie;
 	r->node_sequence = d->sequence;
+	r->via.domain = d->domain;
 	memcpy(r->key, key, sizeof(r->key));
 	(void)snprintf(r->node, sizeof(r->node), "%s", d->node);
 	r->at = (struct place){.ifindex = d->ifindex, .link_local = d->link_local, .through = d->through};
@@ -845,7 +858,10 @@ static bool has_room(const struct serving *s, const struct request *r)
 		more += !visit_find(s, &r->prefix[i]);
 	for (; e; e = e->next)
 		n += !memcmp(KEY_VISIT(e)->request->key, r->key, 32);
-	return more == 0 || (n + more <= NODE_VISITS && s->by_prefix.n + more <= s->env.max_visits);
+	if (more == 0)
+		return true;
+	return n + more <= NODE_VISITS && s->by_prefix.n + more <= s->env.max_visits &&
+	       (!s->env.room || s->env.room(s->env.ctx, r->via.domain, r->node, more));
 }
 
 /* Ask who is at the anchor's address, for this request. It is an address of the node's choice. */
@@ -874,6 +890,12 @@ static void doubt(struct serving *s, const struct channel_peer *ama, const struc
 {
 	if (s->env.doubt)
 		s->env.doubt(s->env.ctx, ama, prefix, why);
+}
+
+/* Does its domain want to hear from us? */
+static bool may_ask(const struct serving *s, const struct request *r)
+{
+	return !s->env.may_ask || s->env.may_ask(s->env.ctx, &r->anchor->credential);
 }
 
 static void count_not_covered(struct serving *s, const struct request *r)
@@ -964,15 +986,15 @@ uint8_t serving_request(struct serving *s, struct channel_peer *node, const stru
 		r->n_prefixes++;
 	}
 	memcpy(r->key, channel_peer_key(node), sizeof(r->key));
+	(void)snprintf(r->node, sizeof(r->node), "%s", channel_peer_name(node));
+	r->via = *via;
 	r->anchor = r->sealed && has_room(s, r) ? ama_get(s, &anchor) : NULL;
 	r->refs = 1;
 	r->cookie = ++s->cookie;
 	r->sequence = ++s->sequence;
 	r->node_cookie = cookie;
 	r->node_sequence = msg->bu.sequence;
-	(void)snprintf(r->node, sizeof(r->node), "%s", channel_peer_name(node));
 	r->at = at;
-	r->via = *via;
 	r->self = rx->ep.local;
 	r->lifetime_s = msg->bu.lifetime_s;
 	r->len = len;
@@ -992,6 +1014,11 @@ uint8_t serving_request(struct serving *s, struct channel_peer *node, const stru
 	}
 	wheel_set(&s->requests, &r->expiry, now_us + REQUEST_US);
 	covered = r->anchor->known && is_covered(s, r);
+	if (covered && !may_ask(s, r)) {
+		give_up(s, r);
+		s->counters.refused++;
+		return MH_STATUS_PROHIBITED;
+	}
 	if (covered) {
 		if (r->anchor->unheard_us && now_us - r->anchor->unheard_us >= SILENT_US)
 			(void)discover(s, r->anchor, &r->self, rate, now_us); /* it may have another key now */
@@ -1056,16 +1083,19 @@ void serving_discovered(struct serving *s, const struct in6_addr *from, const st
 		a->unheard_us = 0;
 	}
 	while ((r = a->waiting)) {
+		bool covered = error == 0 && is_covered(s, r);
+
 		DL_DELETE(a->waiting, r);
 		r->waiting = false;
-		if (error == 0 && is_covered(s, r)) {
+		if (covered && may_ask(s, r)) {
 			pass_on(s, r, now_us);
 			continue;
 		}
-		if (error == 0)
+		if (error == 0 && !covered)
 			count_not_covered(s, r);
 		answer_node(s, r,
-			error == 0	   ? MH_STATUS_NOT_AUTHORISED_HNP
+			covered		   ? MH_STATUS_PROHIBITED
+			: error == 0	   ? MH_STATUS_NOT_AUTHORISED_HNP
 			: error == -EINVAL ? MH_STATUS_PROHIBITED /* it is us: a loop */
 					   : MH_STATUS_RESOURCES);
 		give_up(s, r);

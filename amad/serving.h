@@ -30,6 +30,7 @@ struct serving_visit {
 	struct in6_addr link_local, care_of;
 	uint8_t link_layer[6]; /* of the node on that link, or zero */
 	uint16_t sequence;     /* last that the node used with us about where it is */
+	uint8_t domain;	       /* of the node */
 	uint64_t until_us, since_us;
 };
 
@@ -43,8 +44,9 @@ struct serving_peer {
 	const char *last_error; /* NULL = none */
 };
 
-/* A request that came through another AMA, which passed it on in a PBU with this sequence number. */
+/* Of whom a request is, and how it came: through another AMA, which passed it on in a PBU with this sequence number? */
 struct serving_via {
+	uint8_t domain; /* of the node: the owner's number */
 	uint16_t relay; /* the owner's name for that AMA, 0 = none: the node is on our link */
 	uint16_t sequence;
 	struct in6_addr address; /* of the AMA */
@@ -65,6 +67,11 @@ struct serving_env {
 	void (*event)(void *ctx, const char *event, const struct serving_visit *v);
 	/* Send a PBA to the AMA that a node is behind, for the request that came with via. */
 	void (*answer_via)(void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix);
+	/* May a node of this domain have so many visits more? May an update be passed on to this anchor? NULL = yes. */
+	bool (*room)(void *ctx, uint8_t domain, const char *node, unsigned more);
+	bool (*may_ask)(void *ctx, const struct credential *anchor);
+	/* A domain has a visit more (1) or less (-1). */
+	void (*visits)(void *ctx, uint8_t domain, int change);
 	/* An AMA said something that it was not asked, or is not believed about. prefix may be NULL. */
 	void (*doubt)(void *ctx, const struct channel_peer *ama, const struct prefix6 *prefix, const char *why);
 	/* Tell the AMA that a node was behind that it is elsewhere (RFC 5846 with flag P). */

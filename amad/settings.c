@@ -18,7 +18,7 @@ const struct conf_setting amad_settings[] = {
 		"prefixes to lease /64s from; unset = those of the credential"},
 	{"ama", "identity", CONF_STRING, AT(identity), SYSCONFDIR "/dmm/amad.identity", 0, 0, "the anchor's key and credential"},
 	{"ama", "trusted-domains", CONF_STRING, AT(trusted_domains), SYSCONFDIR "/dmm/trusted-domains", 0, 0,
-		"domains whose nodes are served, one token a line"},
+		"domains that are trusted, one a line, and what theirs may do here"},
 	{"ama", "lease", CONF_TIME, AT(lease_us), "24h", 2, 31536000, "longest lease"},
 	{"ama", "binding-lifetime", CONF_TIME, AT(binding_us), "1h", 4, 262140, "longest binding"},
 	{"ama", "quarantine", CONF_TIME, AT(quarantine_us), "1h", 0, 31536000,

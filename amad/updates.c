@@ -21,6 +21,7 @@ struct update {
 	const struct channel_rx *rx;
 	const uint8_t *key;
 	const char *node; /* its name */
+	uint8_t domain;
 	struct prefix6 prefix;
 	bool wants_any; /* ::/64 */
 	bool with_lease;
@@ -31,14 +32,21 @@ struct update {
 	uint16_t mtu;
 };
 
-/* l: the lease to renew, or NULL. While the anchor is drained a node on its link gets no more time than it has. */
-static uint64_t granted_lease_us(const struct amad *a, const struct update *u, const struct lease *l)
+static bool may_lease(struct amad *a, const struct update *u)
 {
+	return peers_allow(a, u->domain, REFUSAL_ROAMING, u->node) && peers_allow(a, u->domain, REFUSAL_LEND, u->node);
+}
+
+/* l: the lease to renew, or NULL. While the anchor is drained a node on its link gets no more time than it has; one of a domain
+ * that nothing is leased to (any more) neither. */
+static uint64_t granted_lease_us(struct amad *a, const struct update *u, const struct lease *l)
+{
+	bool ends = l && ((a->draining && (u->lease.flags & DMMOPT_LEASE_ATTACH)) || !may_lease(a, u));
 	uint64_t us = u->lease.lifetime_s * SEC, now_us = loop_now_us(a->loop);
 
 	if (us > a->config.lease_us)
 		us = a->config.lease_us;
-	if (a->draining && l && (u->lease.flags & DMMOPT_LEASE_ATTACH) && lease_until_us(l) < now_us + us)
+	if (ends && lease_until_us(l) < now_us + us)
 		us = lease_until_us(l) > now_us ? lease_until_us(l) - now_us : SEC;
 	return us;
 }
@@ -57,13 +65,20 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 		return MH_STATUS_UNSPECIFIED;
 	if (!l && a->draining)
 		return MH_STATUS_RESOURCES;
+	if (!l && !may_lease(a, u))
+		return MH_STATUS_PROHIBITED;
+	if (!l && !peers_allow(a, u->domain, REFUSAL_LEASES, u->node))
+		return MH_STATUS_RESOURCES;
 	if (!l) {
 		r = anchoring_allocate(a->anchoring, u->key, u->node, a->config.leases_a_node, now_us + granted_us, &l);
 		if (r < 0)
 			return r == -ENOSPC ? MH_STATUS_RESOURCES : MH_STATUS_UNSPECIFIED;
 		l->wish = DMMOPT_LEASE_WISHED(u->lease.flags);
+		amad_set_domain(a, l, u->domain);
 	} else {
 		anchoring_renew(a->anchoring, l, now_us + granted_us);
+		if (l->domain != u->domain)
+			amad_set_domain(a, l, u->domain);
 	}
 	p->changes = true;
 	p->prefix = l->prefix;
@@ -281,7 +296,7 @@ void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct p
 static uint8_t on_regional_request(
 	struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg, const struct prefix6 *prefix)
 {
-	struct serving_via via = {.relay = rx->ep.relay, .sequence = a->reading->sequence, .address = rx->ep.remote};
+	struct serving_via via = {.domain = peers_domain(a, peer), .relay = rx->ep.relay, .sequence = a->reading->sequence, .address = rx->ep.remote};
 	struct in6_addr care_of;
 	uint32_t lifetime_s;
 	uint8_t status;
@@ -301,7 +316,7 @@ static uint8_t on_regional_request(
 /* pLU: a node on our link, or behind another AMA, asks to have its sealed update passed on. */
 static void on_request(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
 {
-	struct serving_via none = {0};
+	struct serving_via none = {.domain = peers_domain(a, peer)};
 	struct prefix6 prefix = {.len = 64}, other;
 	uint8_t status = MH_STATUS_PROHIBITED;
 	struct in6_addr anchor;
@@ -312,7 +327,9 @@ static void on_request(struct amad *a, struct channel_peer *peer, const struct c
 	for (const struct mh_option *o = NULL; (o = mh_find(msg, MHOPT_HNP, o));)
 		own |= mhopt_prefix(o, &other) && anchoring_covers(a->anchoring, &other.addr);
 	straight = amad_has_regional(a) && !(dmmopt_anchor(msg, &anchor) && IN6_ARE_ADDR_EQUAL(&anchor, &a->config.through));
-	if (!a->config.proxy || channel_peer_role(peer) != CREDENTIAL_MN || own)
+	if (!a->config.proxy || channel_peer_role(peer) != CREDENTIAL_MN || own ||
+		!peers_allow(a, none.domain, REFUSAL_ROAMING, channel_peer_name(peer)) ||
+		!peers_allow(a, none.domain, REFUSAL_PROXY, channel_peer_name(peer)))
 		status = MH_STATUS_PROHIBITED;
 	else if (rx->ep.relay && a->reading)
 		status = on_regional_request(a, peer, rx, msg, &prefix);
@@ -346,7 +363,12 @@ static void on_proxy_update(struct amad *a, struct channel_peer *peer, const str
 	if (!relay)
 		return;
 	a->relay[relay - 1].received++;
-	if (!a->config.accept_proxies) {
+	if (!peers_take_update(a, relay, peer)) {
+		a->count_status[MH_STATUS_RESOURCES]++;
+		peers_answer(a, relay, msg->bu.sequence, MH_STATUS_RESOURCES, 0, &prefix);
+		return;
+	}
+	if (!a->config.accept_proxies || !peers_allow(a, peers_domain(a, peer), REFUSAL_PROXY, channel_peer_name(peer))) {
 		a->count_status[MH_STATUS_PROHIBITED]++;
 		peers_answer(a, relay, msg->bu.sequence, MH_STATUS_PROHIBITED, 0, &prefix);
 		return;
@@ -397,7 +419,7 @@ static void read_inner(struct amad *a)
 
 static void on_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
 {
-	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = channel_peer_name(peer)};
+	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = channel_peer_name(peer), .domain = peers_domain(a, peer)};
 	struct pending *p;
 
 	if ((msg->bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_P)) {

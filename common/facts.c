@@ -119,7 +119,7 @@ static void read_keys(json_t *facts, const struct facts_request *q)
 			(int)(st.st_mode & 07777), "error", text_or_null(err), "role",
 			text_or_null(loaded ? credential_role_name(id.role) : ""), "name", text_or_null(id.name),
 			"credential", loaded && id.has_credential ? credential_facts(&id.credential) : json_null()));
-	(void)trust_load(q->trusted, &id, trusted, trust_err);
+	(void)trust_load(q->trusted, &id, trusted, NULL, trust_err);
 	identity_done(&id);
 
 	(void)snprintf(dir, sizeof(dir), "%s", q->trusted);

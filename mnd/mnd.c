@@ -993,7 +993,7 @@ int mnd_reload(struct mnd *m, char *reterr, size_t size)
 		log_warning("conf", "port, tunnel-device, control-socket, metrics and identity change only with a restart");
 	config->port = m->config.port;
 	memcpy(config->tunnel_device, m->config.tunnel_device, sizeof(config->tunnel_device));
-	n = trust_load(config->trusted_domains, &m->identity, trusted, err);
+	n = trust_load(config->trusted_domains, &m->identity, trusted, NULL, err);
 	if (n < 0) {
 		log_error("conf", "%s; keeping the old configuration", err);
 		(void)snprintf(reterr, size, "%s", err);
@@ -1068,7 +1068,7 @@ static int open_all(struct mnd *m, char *reterr)
 			m->config.identity);
 		return -ENOENT;
 	}
-	r = trust_load(m->config.trusted_domains, &m->identity, m->trusted, reterr);
+	r = trust_load(m->config.trusted_domains, &m->identity, m->trusted, NULL, reterr);
 	if (r < 0)
 		return r;
 	m->n_trusted = (size_t)r;

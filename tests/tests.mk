@@ -6,11 +6,12 @@ check_PROGRAMS += tests/unit/noise-vectors
 tests_unit_noise_vectors_LDADD = libcommon.a $(SODIUM_LIBS) $(JANSSON_LIBS)
 TESTS += tests/unit/noise-vectors
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test_noise tests/unit/test_credential tests/unit/test_channel
+check_PROGRAMS += tests/unit/test_noise tests/unit/test_credential tests/unit/test_channel tests/unit/test_trust
 tests_unit_test_noise_LDADD = libcommon.a $(SODIUM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_credential_LDADD = libcommon.a $(SODIUM_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_channel_LDADD = libcommon.a $(SODIUM_LIBS) $(CMOCKA_LIBS)
-TESTS += tests/unit/test_noise tests/unit/test_credential tests/unit/test_channel
+tests_unit_test_trust_LDADD = libcommon.a $(SODIUM_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_noise tests/unit/test_credential tests/unit/test_channel tests/unit/test_trust
 endif
 if FUZZER
 noinst_PROGRAMS += tests/fuzz/fuzz_channel tests/fuzz/fuzz_credential

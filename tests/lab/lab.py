@@ -9,7 +9,7 @@ events. See README.md in this folder.
     ...
     lab.finish()
 """
-import atexit, contextlib, ctypes, json, os, re, shlex, signal, socket, struct, subprocess, sys, time
+import atexit, contextlib, ctypes, hashlib, json, os, re, shlex, signal, socket, struct, subprocess, sys, threading, time
 
 RESULTS = os.environ.get("LAB_RESULTS", "/tmp")
 BUILD = os.environ.get("DMM_BUILDDIR", "build")
@@ -588,6 +588,10 @@ class Roaming:
         """A numbered UDP stream. Returns it; call result() when it is over, or end() to end it."""
         return Stream(sender, receiver, source, destination, port, interval_us, seconds)
 
+    def session(self, source, port=7100, rate=400000):
+        """A TCP session between the node, bound to source, and the correspondent: random bytes both ways, so many a second, until end()."""
+        return Session(source, port, rate)
+
     def download(self, source, size_mb, rate="", port=8080, name="curl"):
         """Start curl on the node, bound to source, from the web server on the correspondent (see web)."""
         command = ["curl", "-sS", "-g", "--interface", source, "-o", self.mn_dir + "/" + name, "-w", "%{http_code} %{size_download} %{speed_download}\n"]
@@ -617,6 +621,63 @@ class Roaming:
 
     def checksum(self, name="curl"):
         return sh("sha256sum %s/%s" % (self.mn_dir, name)).split()[0]
+
+
+class Session:
+    def __init__(self, source, port, rate, block=4096):
+        with inside("cn"):
+            listener = socket.create_server(("::", port), family=socket.AF_INET6)
+        with inside("mn"):
+            node = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        node.settimeout(60)
+        node.bind((source, 0))
+        node.connect(("2001:db8:c::2", port))
+        peer = listener.accept()[0]
+        listener.close()
+        self.ends, self.over, self.pace, self.block = (node, peer), threading.Event(), block / rate, block
+        self.written, self.read, self.sums, self.errors, self.threads = [0, 0], [0, 0], [None] * 4, [], []
+        for side in (0, 1):
+            peer.settimeout(60)
+            for work in (self.write, self.receive):
+                self.threads.append(threading.Thread(target=self.guard, args=(work, side), daemon=True))
+                self.threads[-1].start()
+
+    def guard(self, work, side):
+        try:
+            work(side)
+        except OSError as e:
+            self.errors.append("%s of %s: %s" % (work.__name__, ("the node", "the correspondent")[side], e))
+
+    def write(self, side):
+        digest = hashlib.sha256()
+        while not self.over.wait(self.pace):
+            block = os.urandom(self.block)
+            self.ends[side].sendall(block)
+            digest.update(block)
+            self.written[side] += len(block)
+        self.ends[side].shutdown(socket.SHUT_WR)
+        self.sums[side] = digest.digest()
+
+    def receive(self, side):
+        digest = hashlib.sha256()
+        while data := self.ends[side].recv(65536):
+            digest.update(data)
+            self.read[side] += len(data)
+        self.sums[2 + side] = digest.digest()
+
+    def progress(self):
+        """Bytes that arrived so far, at the slower end: wait for more of them."""
+        return min(self.read)
+
+    def end(self):
+        """Returns what arrived in bytes, up and down, and whether it is what was sent, with its checksum."""
+        self.over.set()
+        for t in self.threads:
+            t.join(120)
+        for s in self.ends:
+            s.close()
+        ok = not self.errors and None not in self.sums and self.sums[0] == self.sums[3] and self.sums[1] == self.sums[2] and min(self.read) > 0
+        return {"up": self.read[1], "down": self.read[0], "ok": ok, "errors": self.errors}
 
 
 class Stream:

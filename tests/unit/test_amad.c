@@ -252,6 +252,7 @@ static void start_anchor(void)
 	assert_int_equal(store_open(dir, &a->store, err), 0);
 	assert_int_equal(transport_new(a->loop, 0, updates_input, a, &a->transport, err), 0);
 	assert_int_equal(channel_new(&channel, &a->channel), 0);
+	assert_int_equal(peers_set_trusted(a, &domain.domain, &trust_default, 1, err), 0);
 	a->serving = serving_new(&(struct serving_env){.set = a->set,
 					 .mr = a->mr,
 					 .channel = a->channel,
@@ -259,6 +260,9 @@ static void start_anchor(void)
 					 .max_visits = 16,
 					 .tunnel_device = "amad0",
 					 .answer_via = updates_answer_behind,
+					 .room = peers_room,
+					 .may_ask = peers_may_ask,
+					 .visits = peers_visit,
 					 .doubt = peers_doubt,
 					 .tell_left = updates_tell_previous,
 					 .keep = keep_visit,
@@ -307,17 +311,16 @@ static void start_node(struct node *n, const char *name, const char *at)
 	channel_peer_set_endpoint(n->peer, &ep);
 }
 
-static char said[1024]; /* what was logged about who is not believed, or refused */
+static char said[8192]; /* what was logged about who is not believed, or refused, since it was looked at */
 
 static void catch_log(void *ctx, enum log_level level, const char *token, const char *text)
 {
 	(void)ctx;
-	(void)level;
-	if (!strcmp(token, "trust") || strstr(text, "refused update"))
-		(void)snprintf(said, sizeof(said), "%s", text);
+	if ((!strcmp(token, "trust") && level <= LOG_LEVEL_NOTICE) || strstr(text, "refused update"))
+		(void)snprintf(said + strlen(said), sizeof(said) - strlen(said), "%s\n", text);
 }
 
-/* It was counted, to that number, and the last line of the log says so. */
+/* It was counted, to that number, and the log says so. */
 #define COUNTED(counter, n, words) \
 	do { \
 		assert_int_equal(counter, n); \
@@ -1368,6 +1371,225 @@ static void ahead_of_the_word(void **state)
 	assert_string_equal(told(other), "254:11 ");
 }
 
+/* --- what a domain may do here (trusted-domains) ------------------------------------------------------------------- */
+
+/* As a line of the file would say it, of the domain that all are of. */
+static void set_policy(const char *options)
+{
+	char line[CREDENTIAL_TEXT + 256], err[CREDENTIAL_ERR];
+	struct trust_policy policy;
+	struct domain d;
+
+	(void)domain_to_text(&domain.domain, line);
+	(void)snprintf(line + strlen(line), 256, " %s", options);
+	assert_int_equal(trust_parse(line, &d, &policy, err), 1);
+	assert_int_equal(peers_set_trusted(a, &d, &policy, 1, err), 0);
+}
+
+static void refused_by(const char *reason, int value, const char *words)
+{
+	json_t *list = peers_domains_json(a);
+
+	assert_int_equal(json_array_size(list), 1);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(json_array_get(list, 0), "refused"), reason)), value);
+	json_decref(list);
+	assert_non_null(strstr(said, words));
+	said[0] = '\0';
+}
+
+static uint64_t lease_of(const char *prefix_text)
+{
+	struct prefix6 p = prefix(prefix_text);
+
+	return lease_until_us(anchoring_find(a->anchoring, &p));
+}
+
+static void policy_of_leases(void **state)
+{
+	struct node *n = &nodes[0], *other = &nodes[1];
+	uint64_t until_us;
+
+	(void)state;
+	assert_int_equal(ASK(n, ATTACH), 0);
+	until_us = lease_of(P0);
+	/* no more of them: what is leased stays until its time is over, at home and away, and is not renewed */
+	set_policy("lend=no");
+	now_us += 10 * SEC;
+	assert_int_equal(ASK(other, ATTACH), 129);
+	refused_by("lend", 1, "phone of domain test is refused: lend in trusted-domains");
+	assert_int_equal(ASK(n, .prefix = P0, ATTACH), 0);
+	assert_int_equal(n->lease.lifetime_s, 590);
+	assert_int_equal(lease_of(P0), until_us);
+	n->at = address(AWAY);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60, .lease_s = 3600), 0);
+	assert_int_equal(lease_of(P0), until_us);
+	/* not served at all: the same for leases */
+	set_policy("roaming=no");
+	assert_int_equal(ASK(other, ATTACH), 129);
+	refused_by("roaming", 1, "phone of domain test is refused: roaming in trusted-domains");
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 60), 0);
+	/* as many as there are, not one more */
+	set_policy("max-leases=1");
+	assert_int_equal(ASK(other, ATTACH), 130);
+	refused_by("max-leases", 1, "phone of domain test is refused: max-leases in trusted-domains");
+	assert_int_equal(ASK(n, .prefix = P0, .lease_s = -1), 0);
+	assert_int_equal(ASK(other, ATTACH), 0);
+	assert_int_equal(ASK(n, ATTACH), 130);
+	/* also those from before a restart count */
+	kill_anchor();
+	start_anchor();
+	set_policy("max-leases=1");
+	channel_free(n->channel);
+	start_node(n, "laptop", HERE);
+	assert_int_equal(ASK(n, ATTACH), 130);
+	set_policy("max-leases=2");
+	assert_int_equal(ASK(n, ATTACH), 0);
+}
+
+/* The domain is taken out of the file: its nodes have sessions of the channel, and get nothing by them. */
+static void trusted_no_more(void **state)
+{
+	struct node *n = &nodes[0];
+	char err[CREDENTIAL_ERR];
+
+	(void)state;
+	assert_int_equal(ASK(n, ATTACH), 0);
+	assert_int_equal(peers_set_trusted(a, NULL, NULL, 0, err), 0);
+	assert_int_equal(ASK(&nodes[0], .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW), 129);
+	refused_by("untrusted", 1, "laptop of domain test is refused: it is trusted no more");
+	may_fail = CHANNEL_UNTRUSTED;
+	assert_int_equal(ASK(&nodes[1], ATTACH), 255); /* who has none gets none */
+	may_fail = CHANNEL_OK;
+	assert_int_equal(ASK(n, .prefix = P0, .lease_s = -1), 0);
+	assert_int_equal(json_array_size(peers_domains_json(a)), 0);
+	set_policy("");
+	assert_int_equal(ASK(n, ATTACH), 0);
+}
+
+static void policy_of_updates(void **state)
+{
+	static const char hnp[] = "2001:db8:102:5::/64", hnp2[] = "2001:db8:102:6::/64";
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2);
+	json_t *list;
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	set_policy("proxy=no");
+	/* nothing from its AMAs */
+	seal(n, P0, AMA2, 0);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 129);
+	refused_by("proxy", 1, "ama2 of domain test is refused: proxy in trusted-domains");
+	assert_string_equal(json_string_value(listed("ama2", "policy")), "proxy=no");
+	assert_int_equal(lm_count(a->lm), 0);
+	/* nothing for its nodes */
+	ask_through(n, &anchor, hnp, "fe80::11");
+	assert_int_equal(n->ba.status, 129);
+	refused_by("proxy", 2, "refused update of laptop");
+	/* more than it may in a second */
+	set_policy("updates=2");
+	now_us += SEC;
+	for (int i = 0; i < 3; i++) {
+		seal(n, P0, AMA2, 0);
+		assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), i < 2 ? 0 : 130);
+	}
+	refused_by("updates", 1, "ama2 of domain test is refused: updates in trusted-domains");
+	now_us += SEC / 2;
+	seal(n, P0, AMA2, 0);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 0);
+	/* more visits than its nodes may have */
+	set_policy("max-visits=1");
+	ask_through(n, &anchor, hnp, "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(ama, ama->asked, 0, hnp);
+	assert_int_equal(serving_count(a->serving), 1);
+	ask_through(n, &anchor, hnp2, "fe80::11");
+	assert_int_equal(n->ba.status, 130);
+	assert_int_equal(a->domain[0].visits, 1);
+	list = peers_domains_json(a);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 0), "visits")), 1);
+	json_decref(list);
+	ask_through(n, &anchor, hnp, "fe80::11"); /* the one that it has goes on */
+	channel_flush(a->channel, now_us);
+	say(ama, ama->asked, 0, hnp);
+	assert_int_equal(a->domain[0].visits, 1);
+	refused_by("max-visits", 1, "");
+	now_us += 301 * SEC;
+	tick(a);
+	assert_int_equal(a->domain[0].visits, 0);
+}
+
+/* Trust in one direction: their AMAs pass on to us, and ours do not to theirs; and the other way round. */
+static void trust_in_one_direction(void **state)
+{
+	struct domain_key ours = domain, theirs;
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2);
+	const struct channel_counters *c = channel_counters(a->channel);
+	struct domain both[2];
+	uint64_t untrusted;
+	struct trust_policy policy[2] = {trust_default, trust_default};
+	char err[CREDENTIAL_ERR];
+
+	(void)state;
+	assert_int_equal(ASK(n, ATTACH), 0);
+	assert_int_equal(domain_key_generate("theirs", &theirs, err), 0);
+	both[0] = ours.domain;
+	both[1] = theirs.domain;
+	domain = theirs;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	domain = ours;
+
+	/* we do not trust them (whether they trust us is nothing to us): their AMA is not heard, and their anchor not asked */
+	may_fail = CHANNEL_UNTRUSTED;
+	seal(n, P0, AMA2, 0);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 255);
+	untrusted = c->why[CHANNEL_UNTRUSTED];
+	assert_true(untrusted > 0);
+	ask_through(n, &anchor, "2001:db8:102:5::/64", "fe80::11");
+	assert_true(c->why[CHANNEL_UNTRUSTED] > untrusted); /* it told its credential */
+	assert_int_equal(serving_counters(a->serving)->passed, 0);
+	may_fail = CHANNEL_OK;
+	assert_int_equal(lm_count(a->lm), 0);
+
+	/* we trust them: our nodes come to us through their AMAs; their own nodes are not served here */
+	policy[1].roaming = false;
+	assert_int_equal(peers_set_trusted(a, both, policy, 2, err), 0);
+	now_us += 5 * SEC;
+	channel_free(n->channel);
+	start_node(n, "laptop", HERE);
+	seal(n, P0, AMA2, n->sequence + 1);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 0);
+	is_at(P0, AMA2, true);
+	domain = theirs;
+	identity_done(&nodes[1].id);
+	channel_free(nodes[1].channel);
+	memset(&nodes[1], 0, sizeof(nodes[1]));
+	start_node(&nodes[1], "guest", "2001:db8:a::12");
+	domain = ours;
+	assert_int_equal(ASK(&nodes[1], ATTACH), 129);
+	assert_non_null(strstr(said, "refused"));
+	assert_int_equal(a->domain[1].refused[REFUSAL_ROAMING], 1);
+	/* their anchors are not asked for ours */
+	policy[1] = trust_default;
+	policy[1].proxy = false;
+	assert_int_equal(peers_set_trusted(a, both, policy, 2, err), 0);
+	hand_over(ama, n);
+	ask_through(n, &anchor, "2001:db8:102:5::/64", "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	assert_int_equal(n->ba.status, 129);
+	assert_int_equal(serving_counters(a->serving)->passed, 0);
+	assert_int_equal(a->domain[1].refused[REFUSAL_PROXY], 2); /* with the one that has waited since then */
+	assert_int_equal(ASK(&nodes[1], ATTACH), 0); /* but its nodes are leased to */
+	assert_int_equal(a->domain[1].leases, 1);
+	domain_key_done(&theirs);
+}
+
 /* --- in the middle (regional AMA, RFC 5380) ----------------------------------------------------------------------- */
 
 #define ANCHOR "2001:db8:102::1"
@@ -1691,6 +1913,7 @@ int main(void)
 		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
 		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats), TEST(through_an_ama),
 		TEST(peers_of_both_sides), TEST(an_ama_that_lies), TEST(an_anchor_that_lies),
+		TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates), TEST(trust_in_one_direction),
 		TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops), TEST(a_regional_ama_that_is_not_trusted),
 		TEST(a_regional_ama_restarts), TEST(ahead_of_the_word),
 		TEST(a_node_that_names_strangers)};
