@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* anchoring.h - anchoring: leases a home network prefix, a /64, to a mobile node (DESIGN 1, 3); pure */
+/* anchoring.h - anchoring: leases a home network prefix, a /64, to a mobile node (ARCHITECTURE, "Life of a home address"); pure */
 #pragma once
 
 #include <net/if.h>

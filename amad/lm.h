@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* lm.h - location management: the binding cache, home network prefix -> locator (DESIGN 1; RFC 6275 9.1); pure */
+/* lm.h - location management: the binding cache, home network prefix -> locator (RFC 6275 9.1); pure */
 #pragma once
 
 #include <netinet/in.h>

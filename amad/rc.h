@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* rc.h - routing control: turns leases and bindings into forwarding state (DESIGN 5; ARCHITECTURE, "Kernel state");
+/* rc.h - routing control: turns leases and bindings into forwarding state (ARCHITECTURE, "Kernel state");
  * pure */
 #pragma once
 

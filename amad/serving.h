@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* serving.h - the serving AMA: passes the location updates of nodes on its links on to their anchors (pLU), and is the locator of
- * their prefixes: the anchor's LM maps HNP -> this AMA, the table here maps HNP -> the node's link (DESIGN 3; framework, fig. 8)
+ * their prefixes: the anchor's LM maps HNP -> this AMA, the table here maps HNP -> the node's link (framework, fig. 8;
+ * ARCHITECTURE, "Through an AMA")
  *
  * What a node says to its anchor is sealed for the anchor: here it is bytes. What this AMA believes is the anchor's PBA, from
  * the peer whose credential covers the prefix. */
@@ -63,7 +64,7 @@ struct serving_env {
 	/* A visit is to be kept over a restart (with what serving_restore takes), or no longer. */
 	void (*keep)(void *ctx, const struct serving_visit *v, const uint8_t key[32], uint32_t node_cookie);
 	void (*forget)(void *ctx, const struct prefix6 *prefix);
-	/* Something happened to a visit: visit_began, visit_moved, visit_ended, visit_forwarded. */
+	/* Something happened to a visit: visit_began, visit_refreshed, visit_moved, visit_forwarded, visit_ended. */
 	void (*event)(void *ctx, const char *event, const struct serving_visit *v);
 	/* Send a PBA to the AMA that a node is behind, for the request that came with via. */
 	void (*answer_via)(void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* store.h - committed state: leases, bindings, the restart counter (DESIGN 6) */
+/* store.h - committed state: leases, bindings, the restart counter (ARCHITECTURE, "State") */
 #pragma once
 
 #include <net/if.h>

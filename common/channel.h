@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* channel.h - the secure channel (DESIGN 4): RFC 6618 framing, Noise_IK handshakes, sessions; bytes in, bytes out.
+/* channel.h - the secure channel (ARCHITECTURE, "Signalling"): RFC 6618 framing, Noise_IK handshakes, sessions; bytes in, bytes out.
  * No sockets, clocks or threads: the owner feeds datagrams and times in and is told by its operations. */
 #pragma once
 

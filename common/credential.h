@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* credential.h - domain keys, node keys and credentials (DESIGN 4, "Trust"); only the file functions do I/O */
+/* credential.h - domain keys, node keys and credentials (ARCHITECTURE, "Trust"); only the file functions do I/O */
 #pragma once
 
 #include <stdbool.h>

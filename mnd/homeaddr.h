@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* homeaddr.h - life of one home address: the state machine (DESIGN 3), pure */
+/* homeaddr.h - life of one home address: the state machine (ARCHITECTURE, "Life of a home address"), pure */
 #pragma once
 
 #include <netinet/in.h>

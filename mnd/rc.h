@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* rc.h - routing control: what should be in the kernel now (DESIGN 5; ARCHITECTURE, "Kernel state"); pure */
+/* rc.h - routing control: what should be in the kernel now (ARCHITECTURE, "Kernel state"); pure */
 #pragma once
 
 #include <stdbool.h>

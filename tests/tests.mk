@@ -65,7 +65,7 @@ tests_load_mnload_LDADD = libcommon.a $(SODIUM_LIBS)
 dist_noinst_SCRIPTS += tests/lab/check
 TESTS += tests/lab/check
 AM_TESTS_ENVIRONMENT = DMM_BUILDDIR='$(abs_top_builddir)'; export DMM_BUILDDIR;
-EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/lab/healing.py tests/newuser tests/lab/run-tests tests/scenarios tests/demo.py \
+EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/lab/healing.py tests/lab/examples.py tests/newuser tests/lab/run-tests tests/scenarios tests/demo.py tests/programs.py \
 	tests/bench/bench tests/bench/handover.py tests/bench/signalling.py tests/bench/anchor.py tests/bench/throughput.py
 dist-hook:
 	find $(distdir) -name __pycache__ -prune -exec rm -rf {} +

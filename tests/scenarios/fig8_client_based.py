@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""fig8, flat and client-based: the node sends its location update to the anchor itself. The life of a home address (DESIGN 3), step by
+"""fig8, flat and client-based: the node sends its location update to the anchor itself. The life of a home address (ARCHITECTURE), step by
 step, with the wire captured: native at home, no binding and no tunnel; a direct update away; native again on return."""
 from lab import Lab
 

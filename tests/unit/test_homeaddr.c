@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_homeaddr.c - the life of one home address (DESIGN 3), step by step and by random walks */
+/* test_homeaddr.c - the life of one home address (ARCHITECTURE), step by step and by random walks */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
