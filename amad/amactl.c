@@ -17,6 +17,7 @@
 #include "credential.h"
 #include "ctl.h"
 #include "facts.h"
+#include "report.h"
 #include "settings.h"
 #include "storectl.h"
 #include "trust.h"
@@ -595,6 +596,15 @@ static json_t *gather(void)
 	return facts;
 }
 
+static int cmd_report(int argc, char **argv)
+{
+	static const char *const methods[] = {"GetStatus", "ListLeases", "ListBindings", "ListVisits", "ListPeers", NULL};
+
+	(void)argc;
+	(void)argv;
+	return report_command(&ctl, amad_checks, gather(), methods);
+}
+
 static int cmd_doctor(int argc, char **argv)
 {
 	(void)argc;
@@ -617,6 +627,7 @@ static const struct command {
 	{"drain", "[off]", "no new leases, let sessions run out, tell what is left", cmd_drain},
 	{"reload", "", "read the configuration again", cmd_reload},
 	{"doctor", "", "what is wrong here, and the command that mends it", cmd_doctor},
+	{"report", "", "what a bug report needs, without keys", cmd_report},
 	{"store check", "", "is the store of a stopped amad whole?", NULL},
 	{"store export", "", "write it as JSON", NULL},
 	{"store import", "FILE", "make one of that", NULL},

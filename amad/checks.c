@@ -302,6 +302,9 @@ static void judge_peers(struct doctor *d, const json_t *facts)
 	const json_t *p;
 	size_t i;
 
+	json_array_foreach(fact(facts, "peers"), i, p) if (!strcmp(fact_text(p, "state"), "silent")) doctor_say(d,
+		DOCTOR_WARN, "the AMA %s at %s does not answer: it is down, or what is on the way drops UDP port %lld",
+		fact_text(p, "name"), fact_text(p, "address"), fact_int(facts, "port.number"));
 	json_array_foreach(fact(facts, "peers"), i, p) if (*fact_text(p, "last_error")) doctor_say(d, DOCTOR_WARN,
 		"the AMA %s at %s: %s", *fact_text(p, "name") ? fact_text(p, "name") : "(unknown)",
 		fact_text(p, "address"), fact_text(p, "last_error"));

@@ -21,6 +21,7 @@ libcommon_a_SOURCES = \
 	common/ping.c common/ping.h \
 	common/prefix6.c common/prefix6.h \
 	common/priv.c common/priv.h \
+	common/report.c common/report.h \
 	common/secret.c common/secret.h \
 	common/srccheck.c common/srccheck.h \
 	common/table.c common/table.h \

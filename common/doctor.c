@@ -554,9 +554,9 @@ static struct firewall *read_firewall(const json_t *facts)
 
 	if (f) {
 		(void)firewall_add_save(f, "ip6tables-legacy", fact_text(facts, "firewall.ip6tables_legacy"));
-		(void)firewall_add_nft(f, fact(facts, "firewall.nft"));
-		/* what iptables-nft made is in both; as text it says more */
+		/* what iptables-nft made is in both: the words of who made it say more */
 		(void)firewall_add_save(f, "ip6tables", fact_text(facts, "firewall.ip6tables"));
+		(void)firewall_add_nft(f, fact(facts, "firewall.nft"));
 	}
 	return f;
 }

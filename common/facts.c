@@ -75,8 +75,7 @@ static char *read_file(const char *path)
 	return text;
 }
 
-/* What a command of ours (no text of others in it) prints; NULL when it fails. */
-static char *output_of(const char *command)
+char *facts_output(const char *command)
 {
 	char line[256];
 	FILE *f;
@@ -529,8 +528,8 @@ static void add_radvd(json_t *facts, json_t *files)
 
 static json_t *firewall_facts(void)
 {
-	char *legacy = output_of("ip6tables-legacy-save"), *save = output_of("ip6tables-save"),
-	     *ruleset = output_of("nft -j list ruleset");
+	char *legacy = facts_output("ip6tables-legacy-save"), *save = facts_output("ip6tables-save"),
+	     *ruleset = facts_output("nft -j list ruleset");
 	json_t *nft = ruleset ? json_loads(ruleset, 0, NULL) : NULL, *j;
 
 	/* the same program under two names */
@@ -577,12 +576,15 @@ json_t *facts_gather(const struct facts_request *q)
 		       q->ctl->daemon, "root", geteuid() == 0, "init", init, "now_s", (json_int_t)time(NULL), "config",
 		       "path", q->config, "faults", q->faults, "user", q->user),
 	       *files = json_object();
-	char err[CTL_ERR] = "";
+	char err[CTL_ERR] = "", *text;
 	int status, pid;
 	json_t *answer;
 
 	if (!facts)
 		return NULL;
+	text = read_file(q->config);
+	(void)json_object_set_new(json_object_get(facts, "config"), "text", text_or_null(text));
+	free(text);
 	read_keys(facts, q);
 	answer = ctl_try(q->ctl, "GetStatus", NULL, &status, err, &pid);
 	(void)json_object_set_new(facts, "status", answer ? answer : json_null());

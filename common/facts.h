@@ -3,7 +3,7 @@
  *
  * facts_gather gives one object; what could not be read is null or missing:
  *   program, daemon, root (do we run as root), init ("systemd", "procd", "none"), now_s
- *   config    {path, faults: [text]}
+ *   config    {path, faults: [text], text}
  *   identity  {path, exists, mode, error, role, name, credential: null or {domain, from_s, until_s, prefixes: [text]}};
  * never a key trust     {path, error, domain_dir: where the domain's signing key is, if on this machine} answer {error,
  * pid}: of the daemon at its control socket; status: of GetStatus daemon_capabilities  its effective set, as a number
@@ -32,5 +32,7 @@ struct facts_request {
 	bool state_is_file; /* else a folder */
 };
 
+/* What a command of ours prints (no text of others in it: a shell runs it); NULL when it fails. Freed by the caller. */
+char *facts_output(const char *command);
 /* A new reference; NULL = no memory. */
 json_t *facts_gather(const struct facts_request *q);

@@ -22,7 +22,7 @@ enum match { NO, MAYBE, YES };
 enum action { NOTHING, ACCEPT, DROP, JUMP, GOTO, RETURN };
 
 /* A condition: a key and what it must be, or must not be. */
-enum key { IIF, OIF, PROTOCOL, SPORT, DPORT, ICMP_TYPE, STATE, FAMILY, UNKNOWN };
+enum key { IIF, OIF, PROTOCOL, SPORT, DPORT, ICMP_TYPE, STATE, FAMILY, GLOBAL, UNKNOWN };
 struct condition {
 	enum key key;
 	bool not ;
@@ -150,14 +150,23 @@ static const struct {
 	{"icmpv6", PROTOCOL, PROTO_ICMP}, {"tcp", PROTOCOL, 6}, {"icmp", PROTOCOL, 1}, {"all", PROTOCOL, 0},
 	{"packet-too-big", ICMP_TYPE, 2}, {"nd-router-advert", ICMP_TYPE, 134},
 	{"router-advertisement", ICMP_TYPE, 134}, {"nd-neighbor-solicit", ICMP_TYPE, 135},
-	{"nd-neighbor-advert", ICMP_TYPE, 136}, {"established", STATE, 1}, {"related", STATE, 0}, {"new", STATE, 2},
-	{"invalid", STATE, 0}, {"untracked", STATE, 0}};
+	{"nd-neighbor-advert", ICMP_TYPE, 136}, {"established", STATE, 1}, {"related", STATE, 0}, {"dnat", STATE, 0},
+	{"snat", STATE, 0}, {"new", STATE, 2}, {"invalid", STATE, 0}, {"untracked", STATE, 0}};
+
+/* Is every global unicast address in this prefix? Of addresses nothing else is known. */
+static bool holds_all(const char *address, unsigned len)
+{
+	return (len == 3 && !strcmp(address, "2000::")) || (len < 3 && !strcmp(address, "::"));
+}
 
 /* A number, a range as 1:2 or 1-2, or a name; false = something else. */
 static bool read_value(enum key key, const char *text, struct condition *c)
 {
-	char *end;
+	char *end, address[64];
+	unsigned len;
 
+	if (key == GLOBAL)
+		return sscanf(text, "%63[0-9a-f:]/%u", address, &len) == 2 && holds_all(address, len);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (names[i].key == key && !strcasecmp(names[i].name, text)) {
 			c->low = c->high = names[i].value;
@@ -219,9 +228,9 @@ static void read_save_rule(struct rule *r, char *line)
 	static const struct {
 		const char *option;
 		enum key key;
-	} options[] = {{"-i", IIF}, {"-o", OIF}, {"-p", PROTOCOL}, {"--sport", SPORT}, {"--sports", SPORT},
-		{"--dport", DPORT}, {"--dports", DPORT}, {"--icmpv6-type", ICMP_TYPE}, {"--ctstate", STATE},
-		{"--state", STATE}};
+	} options[] = {{"-s", GLOBAL}, {"-d", GLOBAL}, {"-i", IIF}, {"-o", OIF}, {"-p", PROTOCOL}, {"--sport", SPORT},
+		{"--sports", SPORT}, {"--dport", DPORT}, {"--dports", DPORT}, {"--icmpv6-type", ICMP_TYPE},
+		{"--ctstate", STATE}, {"--state", STATE}};
 	bool not = false, rpfilter = false, loose = false, invert = false;
 	char *word;
 
@@ -326,7 +335,8 @@ static enum key nft_key(const json_t *left)
 		enum key key;
 	} keys[] = {{"meta", "iifname", NULL, IIF}, {"meta", "iif", NULL, IIF}, {"meta", "oifname", NULL, OIF},
 		{"meta", "oif", NULL, OIF}, {"meta", "l4proto", NULL, PROTOCOL}, {"meta", "nfproto", NULL, FAMILY},
-		{"ct", "state", NULL, STATE}, {"payload", "nexthdr", "ip6", PROTOCOL},
+		{"ct", "state", NULL, STATE}, {"ct", "status", NULL, STATE}, {"payload", "nexthdr", "ip6", PROTOCOL},
+		{"payload", "saddr", "ip6", GLOBAL}, {"payload", "daddr", "ip6", GLOBAL},
 		{"payload", "sport", NULL, SPORT}, {"payload", "dport", NULL, DPORT},
 		{"payload", "type", "icmpv6", ICMP_TYPE}};
 	const json_t *o;
@@ -365,7 +375,8 @@ static void nft_implied(struct rule *r, const json_t *left)
 static void nft_value(struct rule *r, enum key key, bool not, const json_t *right, bool or_next)
 {
 	struct condition *c;
-	const json_t *list = json_object_get(right, "set"), *range = json_object_get(right, "range"), *v;
+	const json_t *list = json_object_get(right, "set"), *range = json_object_get(right, "range"),
+		     *prefix = json_object_get(right, "prefix"), *v;
 	char text[64] = "";
 	size_t i;
 
@@ -386,6 +397,12 @@ static void nft_value(struct rule *r, enum key key, bool not, const json_t *righ
 	else if (json_array_size(range) == 2 && json_is_integer(json_array_get(range, 0)))
 		(void)snprintf(text, sizeof(text), "%d-%d", (int)json_integer_value(json_array_get(range, 0)),
 			(int)json_integer_value(json_array_get(range, 1)));
+	if (json_is_object(prefix))
+		(void)snprintf(text, sizeof(text), "%.45s/%d",
+			json_string_value(json_object_get(prefix, "addr"))
+				? json_string_value(json_object_get(prefix, "addr"))
+				: "",
+			(int)json_integer_value(json_object_get(prefix, "len")));
 	if (key == IIF || key == OIF)
 		put(c->name, sizeof(c->name), text);
 	else if (key == FAMILY)
@@ -563,6 +580,9 @@ static enum match match_one(const struct condition *c, const struct firewall_pac
 	case FAMILY:
 		m = c->low == 6 ? YES : NO;
 		break;
+	case GLOBAL:
+		m = YES;
+		break;
 	case UNKNOWN:
 		break;
 	}
@@ -662,12 +682,14 @@ static void write_remedy(const struct walk *w, char *ret)
 	size_t n = 0;
 
 	if (!strcmp(c->table, "firewalld")) {
-		if (!strcmp(c->hook, "forward"))
+		if (!strcmp(c->hook,
+			    "forward")) /* a router's IPv6 between all zones; each for itself is still closed */
 			(void)snprintf(ret, FIREWALL_TEXT,
-				"firewall-cmd --permanent --zone=trusted --add-interface=%s && firewall-cmd --reload",
-				p->iif	 ? p->iif
-				: p->oif ? p->oif
-					 : "IF");
+				"printf '<policy target=\"CONTINUE\"><rule "
+				"family=\"ipv6\"><source address=\"2000::/3\"/><accept/></rule><ingress-zone "
+				"name=\"ANY\"/>"
+				"<egress-zone name=\"ANY\"/></policy>' >/etc/firewalld/policies/dmm.xml && "
+				"firewall-cmd --reload");
 		else if (p->protocol == PROTO_UDP)
 			(void)snprintf(ret, FIREWALL_TEXT,
 				"firewall-cmd --permanent --add-%s=%u/udp && firewall-cmd --reload",

@@ -21,6 +21,7 @@
 #include "ctl.h"
 #include "facts.h"
 #include "ping.h"
+#include "report.h"
 #include "settings.h"
 
 #ifndef PACKAGE_VERSION
@@ -520,6 +521,15 @@ static int cmd_ping(int argc, char **argv)
 	return ping_command(&ctl, argv[0], count);
 }
 
+static int cmd_report(int argc, char **argv)
+{
+	static const char *const methods[] = {"GetStatus", "ListLeases", "ListBindings", "ListSessions", "ListPins", NULL};
+
+	(void)argc;
+	(void)argv;
+	return report_command(&ctl, mnd_checks, gather(), methods);
+}
+
 static int cmd_doctor(int argc, char **argv)
 {
 	(void)argc;
@@ -543,6 +553,7 @@ static const struct command {
 	{"reload", "", "read the configuration again", cmd_reload},
 	{"ping", "ANCHOR", "round trip and path MTU of the channel to an anchor", cmd_ping},
 	{"doctor", "", "what is wrong here, and the command that mends it", cmd_doctor},
+	{"report", "", "what a bug report needs, without keys", cmd_report},
 	{"keygen", "[NAME]", "make this node's key and print its token for the domain", cmd_keygen},
 	{"join", "TOKEN", "take the credential that the domain made", cmd_join},
 	{0},

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define PMTU_BASE   1280u /* every IPv6 path carries this (RFC 8200 5) */
-#define PMTU_TUNNEL 40u   /* IPv6-in-IPv6 without encapsulation limit (RFC 2473 6.4) */
+#define PMTU_TUNNEL 40u	  /* IPv6-in-IPv6 without encapsulation limit (RFC 2473 6.4) */
 
 enum pmtu_state {
 	PMTU_OFF,
@@ -17,14 +17,20 @@ enum pmtu_state {
 	PMTU_DONE,
 };
 
+#define PMTU_SIZES 5u /* asked about at once */
+
 struct pmtu {
 	enum pmtu_state state;
-	uint16_t low, high; /* low passes; above high nothing does */
-	uint16_t size;      /* of the probe that is out */
-	uint32_t id;        /* of the probe that is out, counted over the whole life */
-	unsigned lost;      /* probes of this size without an answer */
-	uint64_t sent_us, next_us;
-	uint32_t wait_us;   /* how long an answer may take */
+	uint16_t low, high;	       /* low passes; above high nothing does */
+	uint16_t sizes[PMTU_SIZES];    /* of this round, ascending; one in PMTU_CONFIRM */
+	unsigned n, next, tries;       /* how many, which is to be sent next, how often they were asked about */
+	uint16_t size;		       /* of the probe to send */
+	uint32_t id;		       /* of the probe to send, counted over the whole life */
+	uint32_t first_id;	       /* of this round */
+	uint16_t sent[2 * PMTU_SIZES]; /* sizes of its probes, by id */
+	unsigned n_sent;
+	uint64_t next_us;
+	uint32_t wait_us; /* how long an answer may take */
 };
 
 /* Begin anew on a path whose first link takes packets of mtu bytes; rtt_us = measured round trip, 0 = unknown. */

@@ -145,8 +145,8 @@ endif
 EXTRA_DIST += tests/fuzz/seeds/mh tests/fuzz/seeds/mhjson
 
 # --- manuals -----------------------------------------------------------------
-dist_check_SCRIPTS = tests/unit/test_manuals.sh tests/unit/test_messages.py tests/unit/test_examples.py
-TESTS += tests/unit/test_manuals.sh tests/unit/test_messages.py tests/unit/test_examples.py
+dist_check_SCRIPTS = tests/unit/test_manuals.sh tests/unit/test_messages.py tests/unit/test_examples.py tests/unit/test_firewall.py
+TESTS += tests/unit/test_manuals.sh tests/unit/test_messages.py tests/unit/test_examples.py tests/unit/test_firewall.py
 
 # --- the system around -------------------------------------------------------
 dist_check_SCRIPTS += tests/unit/test_units.sh

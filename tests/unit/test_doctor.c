@@ -169,6 +169,8 @@ static const struct fault faults[] = {
 	{"files", "{'/etc/radvd.conf': '# interface lan0 {\\ninterface lan01 { AdvSendAdvert on; };'}", true, "radvd",
 		"fail", "nothing about lan0", ">>/etc/radvd.conf"},
 	{"status|draining", "true", true, "draining", "warn", "being drained", "drain off"},
+	{"peers", "[{'name': 'ama2', 'address': '2001:db8::2', 'state': 'silent', 'last_error': null}]", true, "peers",
+		"warn", "ama2 at 2001:db8::2 does not answer", NULL},
 	{"peers", "[{'name': 'ama2', 'address': '2001:db8::2', 'last_error': 'no answer'}]", true, "peers", "warn",
 		"ama2 at 2001:db8::2: no answer", NULL},
 	{"firewall|ip6tables_legacy",
