@@ -47,15 +47,17 @@ void anchoring_free(struct anchoring *a);
 int anchoring_add_pool(struct anchoring *a, const struct prefix6 *pool);
 /* Is this prefix, or the prefix around this address, ours to lease? */
 bool anchoring_covers(const struct anchoring *a, const struct in6_addr *address);
+/* All pools, a's; returns how many. */
 unsigned anchoring_pools(const struct anchoring *a, const struct prefix6 **ret);
 
-/* Lease a free prefix to the node with this key: the one it had before if nobody else has it now. Returns 0, -ENOSPC when the pool is full or the node has max leases,
- * -ENOMEM. */
+/* Lease a free prefix to the node with this key: the one it had before if nobody else has it now. Returns 0, -ENOSPC
+ * when the pool is full or the node has max leases, -ENOMEM. */
 int anchoring_allocate(struct anchoring *a, const uint8_t key[32], const char *node, unsigned max, uint64_t until_us,
 	struct lease **ret);
 /* Put a lease back that was stored. 0, -EEXIST, -ENOMEM; -ENOENT if no pool covers it. */
 int anchoring_restore(struct anchoring *a, const struct prefix6 *prefix, const uint8_t key[32], const char *node,
 	uint64_t until_us, struct lease **ret);
+/* It ends at until_us, rounded up to a second. */
 void anchoring_renew(struct anchoring *a, struct lease *l, uint64_t until_us);
 /* End a lease; its prefix is not leased to another node before free_us, nor to the same one if it was revoked. */
 void anchoring_release(struct anchoring *a, struct lease *l, uint64_t free_us);

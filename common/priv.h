@@ -2,11 +2,15 @@
 /* priv.h - give up what start-up needed: run as a user of our own with the capabilities in use, for good */
 #pragma once
 
-#define PRIV_ERR 256
-
 #include <stdbool.h>
 
-/* Become user and keep CAP_NET_ADMIN, CAP_BPF, if raw CAP_NET_RAW, and if cgroups CAP_DAC_OVERRIDE (making one below somebody else's); own (NULL-terminated paths, files and directories that exist) becomes the
- * user's. "" as user: stay who we are, but drop every other capability all the same. Sets no_new_privs, and verifies that nothing can be regained. Any
- * step that fails is an error: the caller ends. Returns 0, or -errno with a sentence in reterr. */
+#define PRIV_ERR 256
+
+/* Become user and keep CAP_NET_ADMIN and CAP_BPF, for good.
+ *   user     "" = stay who we are, but drop every other capability all the same
+ *   raw      keep CAP_NET_RAW
+ *   cgroups  keep CAP_DAC_OVERRIDE: a cgroup is made below somebody else's
+ *   own      paths of files and directories, NULL-terminated: those that exist become the user's
+ * Sets no_new_privs, and verifies that nothing can be regained. Returns 0, or -errno with a sentence in reterr
+ * (PRIV_ERR bytes): any step that failed, and the caller ends. */
 int priv_drop(const char *user, bool raw, bool cgroups, const char *const *own, char *reterr);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* state.h - what mnd keeps over a restart: its home addresses, who anchors them, since when sessions are known, who is pinned (one small JSON file) */
+/* state.h - what mnd keeps over a restart: its home addresses, who anchors them, since when
+ * sessions are known, who is pinned (one small JSON file) */
 #pragma once
 
 #include <netinet/in.h>
