@@ -244,6 +244,7 @@ static void load(struct mnd *m)
 			log_warning("pin", "%s: it keeps what the last run gave it", why);
 		(void)pin_watch(&m->pins[i], m->pin_fd);
 	}
+	pinning_adopt(m);
 }
 
 /* --- input: the kernel ----------------------------------------------------------------------------------------- */
@@ -302,6 +303,8 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 		}
 		return;
 	}
+	if (pinning_is_outer(m, link->ifindex))
+		return;
 	if (!present || !is_eligible(m, link)) {
 		if (attach_find(&m->attach, link->ifindex)) {
 			log_info("attach", "%s is gone", link->name);
@@ -311,6 +314,8 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 		return;
 	}
 	at = attach_find(&m->attach, link->ifindex);
+	if (!at && !m->isolate)
+		isolate_deafen(NULL, link->ifindex); /* left from an earlier run */
 	if (!at)
 		prepare_interface(m, link->name);
 	else if (memcmp(at->link_layer, link->link_layer, sizeof(at->link_layer)) != 0) /* our AMA has to hear of it: as a new link */
@@ -1004,6 +1009,7 @@ int mnd_reload(struct mnd *m, char *reterr, size_t size)
 	m->n_trusted = (size_t)n;
 	m->config = *config;
 	free(config);
+	rules_load(m->rules, m->config.pin, m->config.n_pin);
 	(void)channel_set_trusted(m->channel, m->trusted, m->n_trusted);
 	m->resync = true; /* interfaces may have become eligible */
 	mnd_touch(m);
@@ -1097,7 +1103,8 @@ static int open_all(struct mnd *m, char *reterr)
 		return r;
 	}
 	m->pin_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (m->pin_fd < 0) {
+	m->rules = rules_new();
+	if (m->pin_fd < 0 || !m->rules) {
 		r = -errno;
 		(void)snprintf(reterr, MND_ERR, "cannot watch cgroups (inotify): %s", strerror(-r));
 		return r;
@@ -1179,6 +1186,8 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 	loop_io_start(&m->ra_io, m->loop, m->ra_fd, read_adverts, m, "router advertisements");
 	loop_io_start(&m->session_io, m->loop, session_fd(m->session), read_session_news, m, "socket news");
 	loop_io_start(&m->pin_io, m->loop, m->pin_fd, pinning_read_news, m, "pins");
+	loop_io_start(&m->rules_io, m->loop, rules_fd(m->rules), pinning_read_rules, m, "cgroups of rules");
+	rules_load(m->rules, m->config.pin, m->config.n_pin);
 	loop_timer_init(&m->timer, m->loop, on_timer, m, "timer");
 	loop_timer_init(&m->watchdog, m->loop, on_watchdog, m, "watchdog");
 	loop_signal_start(&m->sig_term, m->loop, SIGTERM, on_signal, m);
@@ -1248,12 +1257,15 @@ void mnd_free(struct mnd *m)
 	loop_signal_stop(&m->sig_term);
 	loop_timer_stop(&m->watchdog);
 	loop_timer_stop(&m->timer);
+	loop_io_stop(&m->rules_io);
 	loop_io_stop(&m->pin_io);
 	loop_io_stop(&m->watch_io);
 	loop_io_stop(&m->session_io);
 	loop_io_stop(&m->ra_io);
 	loop_io_stop(&m->nl_io);
 	fwd_free(m->set);
+	isolate_free(m->isolate);
+	rules_free(m->rules);
 	srccheck_free(m->srccheck);
 	channel_free(m->channel);
 	transport_free(m->transport);

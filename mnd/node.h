@@ -24,6 +24,7 @@
 #include "priv.h"
 #include "ra.h"
 #include "rc.h"
+#include "rules.h"
 #include "session.h"
 #include "srccheck.h"
 #include "state.h"
@@ -107,6 +108,8 @@ struct pin_request {
 	pid_t pid;
 	uid_t uid;
 	bool in_place, fresh, by_address;
+	bool address_only; /* no pin: the caller binds to it */
+	int netns; /* the network namespace to isolate it in, -1 = none */
 	enum pin_type type;
 	struct in6_addr address;		/* with by_address */
 	char anchor[CREDENTIAL_NAME_MAX + 1];	/* "" = any */
@@ -145,7 +148,7 @@ struct mnd {
 	int ra_fd;
 	uint32_t tunnel;
 
-	struct loop_io nl_io, ra_io, session_io, watch_io, pin_io;
+	struct loop_io rules_io, nl_io, ra_io, session_io, watch_io, pin_io;
 	struct loop_timer timer, watchdog;
 	struct loop_signal sig_term, sig_int, sig_hup;
 
@@ -168,6 +171,8 @@ struct mnd {
 	struct pin pins[PINS];
 	int pin_fd; /* inotify: a pinned cgroup is empty */
 	struct pin_request pin_requests[PIN_REQUESTS];
+	struct isolate *isolate; /* NULL = not needed so far */
+	struct rules *rules;
 	bool ready, dirty, resync, tunnel_lost, need_source, source_known, stopping;
 	uint64_t started_us, sysctl_off;
 	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device, counter_anchor_restarts;
@@ -255,10 +260,17 @@ void pinning_follow(struct mnd *m);
 void pinning_answer(struct mnd *m);
 /* Nobody will be served any more. */
 void pinning_free(struct mnd *m);
+/* There is news of the cgroups that rules are about. ctx is the mnd. */
+void pinning_read_rules(void *ctx);
+/* After a start: the namespaces of pins from before are joined again. */
+void pinning_adopt(struct mnd *m);
+/* Is this device the outer end of a pair, and so no network? */
+bool pinning_is_outer(const struct mnd *m, uint32_t ifindex);
 /* inotify says that a cgroup is empty: pins that are over end. ctx is the mnd. */
 void pinning_read_news(void *ctx);
-/* The methods Pin and ListPins (control_method_cb). Pin is answered by pinning_answer. */
+/* The methods Pin, GetAddress and ListPins (control_method_cb). The first two are answered by pinning_answer. */
 int pinning_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
+int pinning_get_address(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
 int pinning_list(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
 
 /* --- mnd/methods.c: all that is counted (metrics_collect_cb); ctx is the mnd */
