@@ -51,7 +51,7 @@ struct node {
 	uint16_t waits; /* updates without an answer */
 	uint8_t tries;
 	bool attaching, waiting;
-	char kind; /* of what is out: a attach, b bind, u unbind, r release */
+	char kind; /* of what is out: a attach, b bind, h home again, u unbind, r release */
 	unsigned n_hnp;
 	struct prefix6 hnp[];
 };
@@ -62,16 +62,16 @@ static struct {
 	unsigned nodes, prefixes, window, port, anchor_port;
 	uint64_t moves;
 	unsigned mix, n_through;
-	struct in6_addr through[8]; /* serving AMAs, one after the other */
+	struct in6_addr through[32]; /* serving AMAs, one after the other */
 	const struct in6_addr *at;  /* the present one, NULL = none */
 	FILE *journal;
 	double rate, seconds;
 	uint32_t lifetime_s, lease_s, first;
-	bool json, no_bind, step;
+	bool json, no_bind, step, home;
 } option = {
 	.nodes = 100, .prefixes = 1, .window = 64, .anchor_port = CHANNEL_PORT, .lifetime_s = 3600, .lease_s = 86400};
 
-static struct node **nodes, *idle, *waiting, *attached; /* waiting: oldest first; attached: with all leases */
+static struct node **nodes, *idle, *waiting, *attached; /* attached: with all leases */
 static struct credential anchor;
 static bool has_anchor;
 static unsigned n_waiting;
@@ -396,6 +396,10 @@ static void send_updates(struct node *n, bool again)
 			bu.lifetime_s = option.lifetime_s;
 		m = mh_begin_bu(&w, &bu);
 		mh_put_prefix(&m, MHOPT_HNP, n->attaching ? &any : &n->hnp[i]);
+		if (n->kind == 'h') {
+			mh_put_address(&m, MHOPT_LINK_LOCAL, &option.link_local);
+			mh_put_lease(&m, &(struct dmmopt_lease){option.lease_s, DMMOPT_LEASE_ATTACH});
+		}
 		if (n->attaching) {
 			mh_put_address(&m, MHOPT_LINK_LOCAL, &option.link_local);
 			mh_put_lease(&m, &(struct dmmopt_lease){option.lease_s,
@@ -428,22 +432,29 @@ static void start(struct node *n)
 	send_updates(n, false);
 }
 
+/* Twice as late each time (RFC 6275 11.8): else an anchor that is slow gets more to do, and no answer is in time. */
 static void repeat_late(void)
 {
-	while (waiting && now_us - waiting->sent_us > RETRY) {
-		struct node *n = waiting;
+	static uint64_t next_us;
+	struct node *n, *tmp;
 
-		DL_DELETE(waiting, n);
+	if (now_us < next_us)
+		return;
+	next_us = now_us + RETRY / 10;
+	DL_FOREACH_SAFE(waiting, n, tmp)
+	{
+		if (now_us - n->sent_us <= RETRY << (n->tries < 4 ? n->tries : 4))
+			continue;
 		if (++n->tries == TRIES) {
 			count_lost++;
 			n->waiting = false;
 			n_waiting--;
+			DL_DELETE(waiting, n);
 			DL_APPEND(idle, n);
 			continue;
 		}
 		count_retries++;
 		n->sent_us = now_us;
-		DL_APPEND(waiting, n);
 		send_updates(n, true);
 	}
 }
@@ -481,8 +492,9 @@ static int compare(const void *a, const void *b)
 }
 
 /* Let nodes go on, oldest idle one first, until this many began and all were answered. */
-static struct phase run(bool attaching, uint64_t todo, uint64_t until_us)
+static struct phase run(char kind, uint64_t todo, uint64_t until_us)
 {
+	bool attaching = kind == 'a';
 	uint64_t begin_us = clock_us(CLOCK_MONOTONIC), begin_cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID), began = 0,
 		 ok = count_ok;
 	struct phase r = {0};
@@ -498,7 +510,7 @@ static struct phase run(bool attaching, uint64_t todo, uint64_t until_us)
 			if (option.rate > 0 && (double)began > (double)(now_us - begin_us) / 1e6 * option.rate)
 				break;
 			n->attaching = attaching || (option.mix && n->n_hnp == 0);
-			n->kind = 'b';
+			n->kind = kind;
 			if (n->attaching)
 				n->kind = 'a';
 			else if ((unsigned)(random() % 100) < option.mix)
@@ -592,6 +604,7 @@ static void usage(FILE *f)
 		"  --journal FILE  write down what is sent and answered: S NODE SEQUENCE KIND PREFIX CARE-OF, A NODE SEQUENCE STATUS PREFIX;\n"
 		"                  kinds are a attach, b bind, u unbind, r release\n"
 		"  --through ADDR  bind through this AMA (pLU), may be given again: then through that one\n"
+		"  --home          after the moves all come home, and go away again\n"
 		"  --mix PERCENT   of moves are unbindings and releases (0), with --prefixes 1\n"
 		"  --json          one object a line       --step         wait for a line of input before binds and "
 		"moves\n");
@@ -625,7 +638,7 @@ int main(int argc, char **argv)
 		{"seconds", 1, NULL, SECONDS}, {"rate", 1, NULL, RATE}, {"lifetime", 1, NULL, LIFETIME},
 		{"lease", 1, NULL, LEASE}, {"interface", 1, NULL, INTERFACE}, {"port", 1, NULL, PORT},
 		{"anchor-port", 1, NULL, ANCHOR_PORT}, {"json", 0, NULL, 'j'}, {"no-bind", 0, NULL, 'n'},
-		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"through", 1, NULL, THROUGH}, {"step", 0, NULL, 's'}, {"help", 0, NULL, 'h'}, {0}};
+		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"through", 1, NULL, THROUGH}, {"step", 0, NULL, 's'}, {"home", 0, NULL, 'H'}, {"help", 0, NULL, 'h'}, {0}};
 	struct prefix6 prefix = {0};
 	struct domain_key key;
 	char err[CREDENTIAL_ERR];
@@ -688,8 +701,8 @@ int main(int argc, char **argv)
 			(void)setvbuf(option.journal, NULL, _IOLBF, 0);
 			break;
 		case THROUGH:
-			if (option.n_through == 8 || inet_pton(AF_INET6, optarg, &option.through[option.n_through++]) != 1)
-				die("--through takes an address, at most 8 times", 0);
+			if (option.n_through == 32 || inet_pton(AF_INET6, optarg, &option.through[option.n_through++]) != 1)
+				die("--through takes an address, at most 32 times", 0);
 			break;
 		case MIX:
 			option.mix = (unsigned)strtoul(optarg, NULL, 10);
@@ -699,6 +712,9 @@ int main(int argc, char **argv)
 			break;
 		case 's':
 			option.step = true;
+			break;
+		case 'H':
+			option.home = true;
 			break;
 		case 'n':
 			option.no_bind = true;
@@ -735,7 +751,7 @@ int main(int argc, char **argv)
 		set_place(nodes[i]);
 		DL_APPEND(idle, nodes[i]);
 	}
-	p = run(true, (uint64_t)option.nodes * option.prefixes, UINT64_MAX);
+	p = run('a', (uint64_t)option.nodes * option.prefixes, UINT64_MAX);
 	print("attach", &p);
 	for (unsigned k = 0; k < option.n_through; k++) {
 		step();
@@ -744,20 +760,28 @@ int main(int argc, char **argv)
 		for (unsigned i = 0; i < option.nodes; i++)
 			if (channel_peer_add(nodes[i]->channel, &anchor, &nodes[i]->serving) < 0)
 				die("out of memory", 0);
-		p = run(false, option.nodes, UINT64_MAX);
+		p = run('b', option.nodes, UINT64_MAX);
 		print("through", &p);
 	}
 	option.at = NULL;
 	if (!option.no_bind) {
 		step();
-		p = run(false, option.nodes, UINT64_MAX);
+		p = run('b', option.nodes, UINT64_MAX);
 		print("bind", &p);
 	}
 	if (option.moves || option.seconds > 0) {
 		step();
-		p = run(false, option.moves ? option.moves : UINT64_MAX,
+		p = run('b', option.moves ? option.moves : UINT64_MAX,
 			option.seconds > 0 ? clock_us(CLOCK_MONOTONIC) + (uint64_t)(option.seconds * 1e6) : UINT64_MAX);
 		print("move", &p);
+	}
+	if (option.home) {
+		step();
+		p = run('h', option.nodes, UINT64_MAX);
+		print("home", &p);
+		step();
+		p = run('b', option.nodes, UINT64_MAX);
+		print("bind", &p);
 	}
 	if (option.json)
 		(void)printf("{\"phase\": \"end\", \"retries\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"refused\": {",
