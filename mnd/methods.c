@@ -346,7 +346,7 @@ static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *re
 
 const struct control_method mnd_methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
 	{"ListBindings", list_bindings, false}, {"ListSessions", list_sessions, false}, {"Release", do_release, true},
-	{"Pin", pinning_pin, false}, {"ListPins", pinning_list, false},
+	{"Pin", pinning_pin, false}, {"ListPins", pinning_list, false}, {"GetAddress", pinning_get_address, false},
 	{"Ping", do_ping, false}, {"Reload", do_reload, true}, {0}};
 
 const char mnd_description[] =
@@ -364,6 +364,8 @@ const char mnd_description[] =
 	"method Pin(address: ?string, anchor: ?string, pid: ?int, type: ?string, new: ?bool, in_place: ?bool) -> (home_address: string, "
 	"anchor: string, cgroup: string)\n"
 	"method ListPins() -> (pins: []object)\n"
+	"# An address for the caller to bind to; also of the type non-persistent, which is the care-of address and has no anchor\n"
+	"method GetAddress(type: ?string, address: ?string, anchor: ?string, new: ?bool) -> (address: string, anchor: ?string)\n"
 	"# Sends a packet of this many bytes; the event pong tells when it is back. id 0: a handshake was begun instead, ask again\n"
 	"method Ping(anchor: string, size: int) -> (id: int, anchor: string, address: string)\n"
 	"# Call with more; event is ready, attached, detached, home_address, location_update, anchor_restarted, anchor_silent,\n"

@@ -45,3 +45,26 @@ mnd_hoa_exec_LDADD = libcommon.a $(JANSSON_LIBS)
 bin_PROGRAMS += mnd/mnctl
 mnd_mnctl_SOURCES = mnd/mnctl.c mnd/checks.c mnd/checks.h
 mnd_mnctl_LDADD = libmndcore.a $(DAEMON_LIBS)
+
+# --- libmnd: the archive, and the shared library made of it. Its number counts when something that was there is no more.
+lib_LIBRARIES += libmnd.a
+libmnd_a_SOURCES = mnd/libmnd.c mnd/libmnd.h
+libmnd_a_CFLAGS = $(AM_CFLAGS) -fPIC
+include_HEADERS += mnd/libmnd.h
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = mnd/libmnd.pc
+CLEANFILES += mnd/libmnd.pc libmnd.so.0
+EXTRA_DIST += mnd/libmnd.pc.in mnd/libmnd.map
+all-local: libmnd.so.0
+libmnd.so.0: libmnd.a $(srcdir)/mnd/libmnd.map
+	$(AM_V_CCLD)$(CC) $(CFLAGS) $(DMM_CFLAGS) $(DMM_LDFLAGS) $(LDFLAGS) -shared -Wl,-soname,$@ -Wl,--version-script,$(srcdir)/mnd/libmnd.map \
+		-Wl,--whole-archive libmnd.a -Wl,--no-whole-archive $(JANSSON_LIBS) -o $@
+mnd/libmnd.pc: $(srcdir)/mnd/libmnd.pc.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) mnd && $(SED) -e 's,@prefix@,$(prefix),g' -e 's,@libdir@,$(libdir),g' -e 's,@includedir@,$(includedir),g' \
+		-e 's,@VERSION@,$(VERSION),g' $(srcdir)/mnd/libmnd.pc.in > $@.tmp && mv $@.tmp $@
+install-exec-hook:
+	$(MKDIR_P) $(DESTDIR)$(libdir)
+	$(INSTALL_PROGRAM) libmnd.so.0 $(DESTDIR)$(libdir)/libmnd.so.0
+	ln -sf libmnd.so.0 $(DESTDIR)$(libdir)/libmnd.so
+uninstall-hook:
+	rm -f $(DESTDIR)$(libdir)/libmnd.so.0 $(DESTDIR)$(libdir)/libmnd.so

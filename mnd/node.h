@@ -107,6 +107,7 @@ struct pin_request {
 	pid_t pid;
 	uid_t uid;
 	bool in_place, fresh, by_address;
+	bool address_only; /* no pin: the caller binds to it */
 	enum pin_type type;
 	struct in6_addr address;		/* with by_address */
 	char anchor[CREDENTIAL_NAME_MAX + 1];	/* "" = any */
@@ -257,8 +258,9 @@ void pinning_answer(struct mnd *m);
 void pinning_free(struct mnd *m);
 /* inotify says that a cgroup is empty: pins that are over end. ctx is the mnd. */
 void pinning_read_news(void *ctx);
-/* The methods Pin and ListPins (control_method_cb). Pin is answered by pinning_answer. */
+/* The methods Pin, GetAddress and ListPins (control_method_cb). The first two are answered by pinning_answer. */
 int pinning_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
+int pinning_get_address(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
 int pinning_list(void *ctx, const json_t *parameters, json_t **ret, char *reterr);
 
 /* --- mnd/methods.c: all that is counted (metrics_collect_cb); ctx is the mnd */

@@ -254,14 +254,17 @@ static void serve(struct mnd *m, struct pin_request *q, uint64_t now_us)
 		return;
 	if (x && q->type == PIN_FIXED)
 		r = fix(m, x, err);
-	if (x && r == 0)
+	if (x && r == 0 && !q->address_only)
 		r = make_pin(m, q, x, err);
 	if (r < 0) {
 		forsake(q);
 		drop_request(q, r, NULL, err);
 		return;
 	}
-	q->done = json_pack("{s:s, s:s, s:s}", "home_address", in6_text(&x->h.address), "anchor", x->anchor->credential.node, "cgroup",
+	if (q->address_only)
+		q->done = json_pack("{s:s, s:s}", "address", in6_text(&x->h.address), "anchor", x->anchor->credential.node);
+	else
+		q->done = json_pack("{s:s, s:s, s:s}", "home_address", in6_text(&x->h.address), "anchor", x->anchor->credential.node, "cgroup",
 		m->pins[r].cgroup);
 	mnd_save(m);
 }
@@ -380,18 +383,17 @@ static int read_request(struct mnd *m, const json_t *parameters, struct pin_requ
 	return -EINVAL;
 }
 
-int pinning_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+static int ask(struct mnd *m, const json_t *parameters, bool address_only, char *reterr)
 {
-	struct mnd *m = ctx;
 	struct pin_request *q;
-	int r;
+	int r = read_request(m, parameters, &q, reterr);
 
-	(void)ret;
-	if (!m->config.pins) {
+	if (r == 0 && !m->config.pins && !(address_only && q->type != PIN_FIXED && !q->fresh)) {
 		(void)snprintf(reterr, CONTROL_ERR, "the administrator has switched pinning off ('pins' in mnd.conf)");
 		return -EPERM;
 	}
-	r = read_request(m, parameters, &q, reterr);
+	if (r == 0)
+		q->address_only = address_only;
 	if (r == 0 && q->fresh)
 		r = begin_fresh(m, q, reterr);
 	if (r < 0)
@@ -401,6 +403,27 @@ int pinning_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 		return -ENOMEM;
 	mnd_touch(m);
 	return CONTROL_LATER;
+}
+
+int pinning_pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	(void)ret;
+	return ask(ctx, parameters, false, reterr);
+}
+
+int pinning_get_address(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	const char *type = json_string_value(json_object_get(parameters, "type"));
+	struct mnd *m = ctx;
+
+	if (!type || strcmp(type, "non-persistent") != 0)
+		return ask(m, parameters, true, reterr);
+	if (!m->attach.selected) {
+		(void)snprintf(reterr, CONTROL_ERR, "this node is in no network now, so it has no care-of address");
+		return -ENOENT;
+	}
+	*ret = json_pack("{s:s}", "address", in6_text(&m->attach.selected->care_of));
+	return *ret ? 0 : -ENOMEM;
 }
 
 /* What the first process runs now: hoa-exec became it after it was pinned. fallback when it has ended and its children have not. */
