@@ -28,7 +28,7 @@ struct client {
 	struct client *prev, *next;
 	struct control *control;
 	struct loop_io io;
-	int fd;
+	int fd, passed; /* what it handed over, -1 = nothing */
 	struct ucred cred;
 	bool monitors, dead;
 	bool oneway; /* the present call wants no answer */
@@ -56,6 +56,8 @@ static void client_free(struct client *k)
 		k->waits->client = NULL;
 	loop_io_stop(&k->io);
 	(void)close(k->fd);
+	if (k->passed >= 0)
+		(void)close(k->passed);
 	DL_DELETE(c->clients, k);
 	c->n_clients--;
 	c->n_monitors -= k->monitors;
@@ -239,6 +241,26 @@ static void read_calls(struct client *k)
 	}
 }
 
+/* With room for one descriptor; the kernel closes what is more. */
+static ssize_t receive(struct client *k)
+{
+	struct iovec iov = {.iov_base = k->in + k->in_len, .iov_len = READ_BYTES};
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} extra;
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof(extra)};
+	ssize_t n = recvmsg(k->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+		if (k->passed >= 0)
+			(void)close(k->passed);
+		memcpy(&k->passed, CMSG_DATA(c), sizeof(int));
+	}
+	return n;
+}
+
 static void client_io(void *ctx)
 {
 	struct client *k = ctx;
@@ -253,7 +275,7 @@ static void client_io(void *ctx)
 			return;
 		}
 		k->in = in;
-		n = recv(k->fd, k->in + k->in_len, READ_BYTES, MSG_DONTWAIT);
+		n = receive(k);
 		if (n > 0)
 			k->in_len += (size_t)n;
 		else if (n == 0 || (errno != EAGAIN && errno != EINTR))
@@ -282,6 +304,7 @@ static void accept_client(void *ctx)
 	}
 	k->control = c;
 	k->fd = fd;
+	k->passed = -1;
 	k->cred = cred;
 	DL_APPEND(c->clients, k);
 	c->n_clients++;
@@ -375,6 +398,11 @@ void control_free(struct control *c)
 const struct ucred *control_caller(const struct control *c)
 {
 	return &c->calling->cred;
+}
+
+int control_passed_fd(const struct control *c)
+{
+	return c->calling->passed;
 }
 
 struct control_call *control_defer(struct control *c)

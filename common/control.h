@@ -53,6 +53,9 @@ struct control_call *control_defer(struct control *c);
 /* Answer it: with ret (the reference passes; NULL = {}) if failed is 0, else with the sentence in err. */
 void control_answer(struct control_call *call, int failed, json_t *ret, const char *err);
 
+/* The descriptor that the caller passed with this call (SCM_RIGHTS) or before, -1 = none; the server's. */
+int control_passed_fd(const struct control *c);
+
 /* True while somebody listens, so that events nobody hears need not be made. */
 bool control_is_monitored(const struct control *c);
 /* Send an event to all who monitor; takes the reference to parameters. A client that does not read is cut off. */

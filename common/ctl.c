@@ -43,8 +43,14 @@ static int reach(const struct ctl *c)
 }
 
 /* Takes the reference to parameters, which may be NULL. */
-static bool send_call(int fd, const struct ctl *c, const char *method, json_t *parameters, bool more)
+static bool send_call(int fd, const struct ctl *c, const char *method, json_t *parameters, bool more, int pass)
 {
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} extra = {.head = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct iovec iov;
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 	char name[128];
 	json_t *j;
 	char *text;
@@ -53,7 +59,13 @@ static bool send_call(int fd, const struct ctl *c, const char *method, json_t *p
 	(void)snprintf(name, sizeof(name), "%s.%s", c->interface, method);
 	j = json_pack("{s:s, s:o, s:b}", "method", name, "parameters", parameters ? parameters : json_object(), "more", more);
 	text = json_dumps(j, JSON_COMPACT);
-	ok = text && send(fd, text, strlen(text) + 1, MSG_NOSIGNAL) == (ssize_t)strlen(text) + 1;
+	if (pass >= 0) {
+		m.msg_control = &extra;
+		m.msg_controllen = sizeof(extra);
+		memcpy(CMSG_DATA(&extra.head), &pass, sizeof(pass));
+	}
+	iov = (struct iovec){.iov_base = text, .iov_len = text ? strlen(text) + 1 : 0};
+	ok = text && sendmsg(fd, &m, MSG_NOSIGNAL) == (ssize_t)iov.iov_len;
 	free(text);
 	json_decref(j);
 	return ok;
@@ -121,13 +133,13 @@ json_t *ctl_call(const struct ctl *c, const char *method, int *ret_status)
 }
 
 /* Call a method over a connection, which is closed. NULL with why in reterr. */
-static json_t *call_over(int fd, const struct ctl *c, const char *method, json_t *call_parameters, char *reterr)
+static json_t *call_over(int fd, const struct ctl *c, const char *method, json_t *call_parameters, int pass, char *reterr)
 {
 	size_t len = 0, size = 0;
 	json_t *reply, *parameters = NULL;
 	char *buf = NULL;
 
-	reply = send_call(fd, c, method, call_parameters, false) ? receive(fd, &buf, &len, &size, -1) : NULL;
+	reply = send_call(fd, c, method, call_parameters, false, pass) ? receive(fd, &buf, &len, &size, -1) : NULL;
 	if (!reply || json_object_get(reply, "error"))
 		error_text(c, reply, reterr);
 	else
@@ -154,12 +166,17 @@ json_t *ctl_try(const struct ctl *c, const char *method, json_t *call_parameters
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
 		*ret_pid = (int)peer.pid;
-	parameters = call_over(fd, c, method, call_parameters, reterr);
+	parameters = call_over(fd, c, method, call_parameters, -1, reterr);
 	*ret_status = parameters ? CTL_OK : CTL_FAILED;
 	return parameters;
 }
 
 json_t *ctl_call_with(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status)
+{
+	return ctl_call_passing(c, method, call_parameters, -1, ret_status);
+}
+
+json_t *ctl_call_passing(const struct ctl *c, const char *method, json_t *call_parameters, int pass, int *ret_status)
 {
 	int fd = reach(c);
 	char text[CTL_ERR];
@@ -170,7 +187,7 @@ json_t *ctl_call_with(const struct ctl *c, const char *method, json_t *call_para
 		json_decref(call_parameters);
 		return NULL;
 	}
-	parameters = call_over(fd, c, method, call_parameters, text);
+	parameters = call_over(fd, c, method, call_parameters, pass, text);
 	*ret_status = parameters ? CTL_OK : CTL_FAILED;
 	if (!parameters && !c->quiet)
 		(void)fprintf(stderr, "%s: %s\n", c->program, text);
@@ -403,7 +420,7 @@ int ctl_monitor(const struct ctl *c)
 
 	if (fd < 0)
 		return CTL_UNREACHABLE;
-	if (!send_call(fd, c, "Monitor", NULL, true)) {
+	if (!send_call(fd, c, "Monitor", NULL, true, -1)) {
 		(void)close(fd);
 		return say_error(c, NULL);
 	}
@@ -530,7 +547,7 @@ int ctl_live(struct ctl *c, int (*draw)(void *ctx, unsigned rows), void *ctx)
 			if (fds[2].fd < 0) {
 				fds[2].fd = reach(c);
 				if (fds[2].fd >= 0)
-					(void)send_call(fds[2].fd, c, "Monitor", NULL, true);
+					(void)send_call(fds[2].fd, c, "Monitor", NULL, true, -1);
 			}
 			draw_screen(c, draw, ctx);
 			drawn_ms = now_ms();

@@ -23,6 +23,8 @@ struct ctl {
 json_t *ctl_call(const struct ctl *c, const char *method, int *ret_status);
 /* The same with parameters, an object whose reference is taken; NULL = none. */
 json_t *ctl_call_with(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status);
+/* The same, handing over the descriptor fd. */
+json_t *ctl_call_passing(const struct ctl *c, const char *method, json_t *call_parameters, int fd, int *ret_status);
 /* The same, saying nothing: NULL with why in reterr (CTL_ERR bytes). *ret_pid: of who listens at the socket, 0 = nobody. */
 #define CTL_ERR 512
 json_t *ctl_try(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status, char *reterr, int *ret_pid);

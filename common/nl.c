@@ -19,6 +19,7 @@
 #include <linux/neighbour.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
+#include <linux/veth.h>
 #include <libmnl/libmnl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@
 #define NEWS_A_CALL   64
 #define DUMP_TRIES    5
 #define HOPLIMIT      64
+#define VETH_MTU      9000    /* of a veth: whatever a link may bring gets through */
 
 struct nl {
 	struct mnl_socket *req, *news;
@@ -1006,8 +1008,8 @@ static int create_tunnel(struct nl *nl, const char *name, char *reterr)
 	return request(nl, nlh, reterr);
 }
 
-/* Two requests: the kernel would bring the device up, and give it a link-local address, before it looks at the rest. */
-static int setup_tunnel(struct nl *nl, uint32_t ifindex, uint32_t mtu, char *reterr)
+/* Two requests: the kernel would bring the device up, and give it a link-local address, before it looks at the rest. mtu 0 = as it is. */
+static int setup_device(struct nl *nl, uint32_t ifindex, uint32_t mtu, unsigned flags, char *reterr)
 {
 	int r = 0;
 
@@ -1021,9 +1023,10 @@ static int setup_tunnel(struct nl *nl, uint32_t ifindex, uint32_t mtu, char *ret
 		ifi->ifi_family = AF_UNSPEC;
 		ifi->ifi_index = (int)ifindex;
 		if (up) {
-			ifi->ifi_flags = ifi->ifi_change = IFF_UP;
+			ifi->ifi_flags = ifi->ifi_change = flags | IFF_UP;
 		} else {
-			mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+			if (mtu)
+				mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
 			/* nothing speaks neighbour discovery there, and each address is news to applications */
 			spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
 			in6 = mnl_attr_nest_start(nlh, AF_INET6);
@@ -1073,7 +1076,7 @@ int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_
 	if (r == 0 && !x.ifindex)
 		r = -ENODEV;
 	if (r == 0)
-		r = setup_tunnel(nl, x.ifindex, mtu, text);
+		r = setup_device(nl, x.ifindex, mtu, 0, text);
 	if (r < 0) {
 		(void)snprintf(reterr, NL_ERR, "cannot bring up the tunnel device %s with MTU %u: %s", name, mtu,
 			strerror(-r));
@@ -1117,6 +1120,44 @@ int nl_link_delete(struct nl *nl, uint32_t ifindex)
 	nlh->nlmsg_type = RTM_DELLINK;
 	ifi->ifi_index = (int)ifindex;
 	return request(nl, nlh, NULL);
+}
+
+int nl_link_up_quietly(struct nl *nl, uint32_t ifindex)
+{
+	return setup_device(nl, ifindex, 0, IFF_NOARP, NULL);
+}
+
+int nl_veth_open(struct nl *nl, const char *name, const char *inner, int netns, uint32_t *ret_ifindex, char *reterr)
+{
+	uint8_t buf[MESSAGE_ROOM] = {0};
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct nlattr *info, *data, *peer;
+	int r;
+
+	nlh->nlmsg_type = RTM_NEWLINK;
+	nlh->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
+	(void)mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	mnl_attr_put_u32(nlh, IFLA_MTU, VETH_MTU);
+	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+	peer = mnl_attr_nest_start(nlh, VETH_INFO_PEER);
+	(void)mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, inner);
+	mnl_attr_put_u32(nlh, IFLA_MTU, VETH_MTU);
+	mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)netns);
+	mnl_attr_nest_end(nlh, peer);
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, info);
+	r = request(nl, nlh, reterr);
+	if (r < 0)
+		return r;
+	*ret_ifindex = if_nametoindex(name);
+	r = *ret_ifindex ? nl_link_up_quietly(nl, *ret_ifindex) : -ENODEV;
+	if (r < 0)
+		(void)snprintf(reterr, NL_ERR, "%s does not come up: %s", name, strerror(-r));
+	return r;
 }
 
 static int sysctl_open(const char *ifname, const char *key, int flags)

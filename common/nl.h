@@ -78,6 +78,12 @@ int nl_tunnel_find(struct nl *nl, const char *name, uint32_t *ret_ifindex, bool 
 bool nl_link_is_up(uint32_t ifindex);
 int nl_link_delete(struct nl *nl, uint32_t ifindex);
 
+/* Make a pair of veth devices, one end here and up, called name, the other in the network namespace netns, called inner, as it is made. Neither gets
+ * an address by itself. Returns 0, or -errno with the kernel's sentence in reterr. */
+int nl_veth_open(struct nl *nl, const char *name, const char *inner, int netns, uint32_t *ret_ifindex, char *reterr);
+/* Bring a device up as it is (its address generation off): no address, and no neighbour discovery, comes of it. 0 or -errno. */
+int nl_link_up_quietly(struct nl *nl, uint32_t ifindex);
+
 /* Read or write /proc/sys/net/ipv6/conf/IFNAME/KEY. -ENOENT where this kernel has no such setting. */
 int nl_sysctl_get(const char *ifname, const char *key, int *ret);
 int nl_sysctl_set(const char *ifname, const char *key, int value);

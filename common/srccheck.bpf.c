@@ -125,7 +125,7 @@ static __always_inline int outer_of(struct __sk_buff *skb, struct bpf_tunnel_key
 static __always_inline int verdict(int found)
 {
 	if (found == RIGHT)
-		return count(PASSED, TC_ACT_OK);
+		return count(PASSED, TC_ACT_UNSPEC); /* there may be a filter behind this one: mnd's isolated programs */
 	return count(found == WRONG ? WRONG_SOURCE : UNBOUND, TC_ACT_SHOT);
 }
 

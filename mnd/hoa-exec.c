@@ -9,19 +9,26 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
+#include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "ctl.h"
+#include "fwd.h"
+#include "isolate.h"
+#include "nl.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -37,7 +44,7 @@ static struct ctl ctl = {.program = "hoa-exec", .daemon = "mnd", .interface = "o
 /* What was asked for, as the options say it. */
 static struct {
 	const char *type, *address, *anchor;
-	bool fresh, best_effort, in_place, of_user;
+	bool fresh, best_effort, in_place, of_user, isolate;
 	long pid; /* 0 = this process */
 } wish;
 
@@ -54,6 +61,8 @@ static void usage(FILE *f)
 		    "  -a, --address ADDRESS  on this home address ('mnctl leases' lists them)\n"
 		    "  -n, --anchor NAME      on the home address of this anchor\n"
 		    "  -N, --new              on a new one, which no other program takes\n"
+		    "  -i, --isolate          in a network namespace of its own that holds just an address of the home network prefix:\n"
+		    "                         the command sees nothing of a move\n"
 		    "  -p, --pid PID          pin a process that runs, for the sockets it opens from now on\n"
 		    "  -c, --cgroup           pin the cgroup that hoa-exec runs in, as a whole (for units)\n"
 		    "  -b, --best-effort      run the command unpinned when it cannot be pinned\n"
@@ -281,13 +290,101 @@ static int disable(const char *unit)
 	return CTL_OK;
 }
 
+/* --- a network namespace ---------------------------------------------------------------------------------------- */
+
+static int refuse(const char *what)
+{
+	(void)fprintf(stderr, "hoa-exec: %s: %s\n", what, strerror(errno));
+	return -1;
+}
+
+static bool write_to(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return ok;
+}
+
+/* This process goes into a network namespace of its own. Users may make one inside a user namespace, where they are who they were. Returns a
+ * descriptor of it, or -1 after saying why not. */
+static int enter_namespace(void)
+{
+	unsigned uid = geteuid(), gid = getegid();
+	char map[64];
+	int fd;
+
+	if (unshare(uid == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return refuse("this system does not let users make a network namespace "
+			      "(user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)");
+	if (uid != 0) {
+		(void)write_to("/proc/self/setgroups", "deny");
+		(void)snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+		if (!write_to("/proc/self/uid_map", map))
+			return refuse("cannot keep the user in a user namespace");
+		(void)snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+		if (!write_to("/proc/self/gid_map", map))
+			return refuse("cannot keep the group in a user namespace");
+	}
+	fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? refuse("cannot open the network namespace") : fd;
+}
+
+static void count_failure(void *ctx, const struct fwd_object *o, int error)
+{
+	(void)o;
+	if (error)
+		*(int *)ctx = error;
+}
+
+/* What is in it: the loopback, one address, one route. Nothing of that changes as long as it lives. */
+static int furnish_namespace(const char *address)
+{
+	static const struct nl_ops ops = {0};
+	struct fwd_object a = {.kind = FWD_ADDRESS}, route = {.kind = FWD_ROUTE, .route = {.type = FWD_UNICAST, .table = 254, .metric = 50, .mtu = ISOLATE_MTU}};
+	struct fwd_set *set = fwd_new(NULL, NULL);
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
+	char err[NL_ERR] = "no memory";
+	struct nl *nl = NULL;
+
+	r = set ? nl_new(&ops, NULL, &nl, err) : -ENOMEM;
+	a.address.ifindex = route.route.oif = if_nametoindex(ISOLATE_INNER);
+	if (r == 0 && (!a.address.ifindex || inet_pton(AF_INET6, address, &a.address.address) != 1))
+		r = -ENODEV;
+	if (r == 0 && (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) < 0))
+		r = -errno;
+	if (r == 0)
+		r = nl_link_up_quietly(nl, a.address.ifindex);
+	if (r == 0)
+		r = fwd_want(set, &a, 0);
+	if (r == 0)
+		r = fwd_want(set, &route, 0);
+	if (r == 0) {
+		r = nl_apply(nl, set);
+		if (r >= 0) {
+			r = 0;
+			fwd_each(set, count_failure, &r);
+		}
+	}
+	if (r < 0)
+		(void)fprintf(stderr, "hoa-exec: cannot set up the network namespace: %s\n", strerror(-r));
+	if (fd >= 0)
+		(void)close(fd);
+	nl_free(nl);
+	fwd_free(set);
+	return r;
+}
+
 /* --- pinning ---------------------------------------------------------------------------------------------------- */
 
 /* Returns 0 when it is pinned, NO_MOBILITY after saying why not. */
 static int pin(void)
 {
 	json_t *parameters = json_object(), *reply;
-	int status;
+	int status, netns = wish.isolate ? enter_namespace() : -1;
 
 	if (wish.type)
 		(void)json_object_set_new(parameters, "type", json_string(wish.type));
@@ -301,9 +398,20 @@ static int pin(void)
 		(void)json_object_set_new(parameters, "in_place", json_true());
 	if (wish.pid)
 		(void)json_object_set_new(parameters, "pid", json_integer(wish.pid));
-	reply = ctl_call_with(&ctl, "Pin", parameters, &status);
+	if (wish.isolate)
+		(void)json_object_set_new(parameters, "isolate", json_true());
+	if (wish.isolate && netns < 0) {
+		json_decref(parameters);
+		return NO_MOBILITY;
+	}
+	reply = ctl_call_passing(&ctl, "Pin", parameters, netns, &status);
+	status = reply ? 0 : NO_MOBILITY;
+	if (netns >= 0)
+		(void)close(netns);
+	if (reply && wish.isolate && furnish_namespace(json_string_value(json_object_get(reply, "home_address"))) < 0)
+		status = NO_MOBILITY;
 	json_decref(reply);
-	return reply ? 0 : NO_MOBILITY;
+	return status;
 }
 
 static int run(char **command)
@@ -311,7 +419,7 @@ static int run(char **command)
 	int status = pin();
 
 	if (status != 0 && !wish.best_effort) {
-		(void)fprintf(stderr, "hoa-exec: %s was not started ('--best-effort' runs it unpinned)\n", command[0]);
+		(void)fprintf(stderr, "hoa-exec: %s was not started%s\n", command[0], wish.isolate ? "" : " ('--best-effort' runs it unpinned)");
 		return status;
 	}
 	if (status != 0)
@@ -336,6 +444,9 @@ static bool is_consistent(void)
 		(void)fprintf(stderr, "hoa-exec: one of --address, --anchor and --new says which address\n");
 	else if (wish.in_place && wish.pid)
 		(void)fprintf(stderr, "hoa-exec: --cgroup is about the cgroup that hoa-exec runs in, not about another process\n");
+	else if (wish.isolate && (wish.in_place || wish.pid || wish.best_effort || (wish.type && !strcmp(wish.type, "graceful"))))
+		(void)fprintf(stderr, "hoa-exec: what is isolated is a command, on one address, or it does not run: "
+				      "not with --pid, --cgroup, --best-effort or --type graceful\n");
 	else
 		return true;
 	return false;
@@ -346,12 +457,12 @@ int main(int argc, char **argv)
 	enum { SHOW_VERSION = 256 };
 	static const struct option options[] = {{"type", required_argument, NULL, 't'}, {"address", required_argument, NULL, 'a'},
 		{"anchor", required_argument, NULL, 'n'}, {"new", no_argument, NULL, 'N'}, {"pid", required_argument, NULL, 'p'},
-		{"cgroup", no_argument, NULL, 'c'}, {"best-effort", no_argument, NULL, 'b'}, {"user", no_argument, NULL, 'u'},
+		{"cgroup", no_argument, NULL, 'c'}, {"best-effort", no_argument, NULL, 'b'}, {"user", no_argument, NULL, 'u'}, {"isolate", no_argument, NULL, 'i'},
 		{"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	const char *verb;
 	int o, n;
 
-	while ((o = getopt_long(argc, argv, "+t:a:n:Np:cbus:h", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "+t:a:n:Nip:cbus:h", options, NULL)) != -1) {
 		switch (o) {
 		case 't':
 			wish.type = optarg;
@@ -373,6 +484,9 @@ int main(int argc, char **argv)
 			break;
 		case 'b':
 			wish.best_effort = true;
+			break;
+		case 'i':
+			wish.isolate = true;
 			break;
 		case 'u':
 			wish.of_user = true;

@@ -244,6 +244,7 @@ static void load(struct mnd *m)
 			log_warning("pin", "%s: it keeps what the last run gave it", why);
 		(void)pin_watch(&m->pins[i], m->pin_fd);
 	}
+	pinning_adopt(m);
 }
 
 /* --- input: the kernel ----------------------------------------------------------------------------------------- */
@@ -302,6 +303,8 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 		}
 		return;
 	}
+	if (pinning_is_outer(m, link->ifindex))
+		return;
 	if (!present || !is_eligible(m, link)) {
 		if (attach_find(&m->attach, link->ifindex)) {
 			log_info("attach", "%s is gone", link->name);
@@ -311,6 +314,8 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 		return;
 	}
 	at = attach_find(&m->attach, link->ifindex);
+	if (!at && !m->isolate)
+		isolate_deafen(NULL, link->ifindex); /* left from an earlier run */
 	if (!at)
 		prepare_interface(m, link->name);
 	else if (memcmp(at->link_layer, link->link_layer, sizeof(at->link_layer)) != 0) /* our AMA has to hear of it: as a new link */
@@ -1254,6 +1259,7 @@ void mnd_free(struct mnd *m)
 	loop_io_stop(&m->ra_io);
 	loop_io_stop(&m->nl_io);
 	fwd_free(m->set);
+	isolate_free(m->isolate);
 	srccheck_free(m->srccheck);
 	channel_free(m->channel);
 	transport_free(m->transport);

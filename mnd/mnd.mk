@@ -4,6 +4,7 @@ noinst_LIBRARIES += libmndcore.a
 libmndcore_a_SOURCES = \
 	mnd/attach.c mnd/attach.h \
 	mnd/homeaddr.c mnd/homeaddr.h \
+	mnd/isolate.c mnd/isolate.h \
 	mnd/lu.c mnd/lu.h \
 	mnd/methods.c \
 	mnd/mnd.c mnd/mnd.h mnd/node.h \
@@ -19,9 +20,12 @@ libmndcore_a_SOURCES = \
 DAEMON_LIBS = libcommon.a $(EV_LIBS) $(SODIUM_LIBS) $(MNL_LIBS) $(INIH_LIBS) $(JANSSON_LIBS) $(BPF_LIBS) $(CAPNG_LIBS) $(SYSTEMD_LIBS)
 
 # BPF programs are compiled by clang and embedded as bytes.
-EXTRA_DIST += mnd/pin.bpf.c mnd/session.bpf.c
-BUILT_SOURCES += mnd/pin.bpf.inc mnd/session.bpf.inc
-CLEANFILES += mnd/pin.bpf.inc mnd/pin.bpf.o mnd/session.bpf.inc mnd/session.bpf.o
+EXTRA_DIST += mnd/pin.bpf.c mnd/session.bpf.c mnd/isolate.bpf.c
+BUILT_SOURCES += mnd/pin.bpf.inc mnd/session.bpf.inc mnd/isolate.bpf.inc
+CLEANFILES += mnd/pin.bpf.inc mnd/pin.bpf.o mnd/session.bpf.inc mnd/session.bpf.o mnd/isolate.bpf.inc mnd/isolate.bpf.o
+mnd/isolate.$(OBJEXT): mnd/isolate.bpf.inc
+mnd/isolate.bpf.o: $(srcdir)/mnd/isolate.bpf.c
+	$(AM_V_GEN)$(MKDIR_P) mnd && $(BPF_CLANG) -O2 -g -target bpf $(BPF_CPPFLAGS) -c $(srcdir)/mnd/isolate.bpf.c -o $@
 mnd/pin.$(OBJEXT): mnd/pin.bpf.inc
 mnd/session.$(OBJEXT): mnd/session.bpf.inc
 mnd/pin.bpf.o: $(srcdir)/mnd/pin.bpf.c
@@ -33,6 +37,8 @@ mnd/pin.bpf.inc: mnd/pin.bpf.o
 	$(AM_V_GEN){ echo 'static const unsigned char pin_object[] __attribute__((aligned(8))) = {'; $(bpf_bytes); } < mnd/pin.bpf.o > $@.tmp && mv $@.tmp $@
 mnd/session.bpf.inc: mnd/session.bpf.o
 	$(AM_V_GEN){ echo 'static const unsigned char session_object[] __attribute__((aligned(8))) = {'; $(bpf_bytes); } < mnd/session.bpf.o > $@.tmp && mv $@.tmp $@
+mnd/isolate.bpf.inc: mnd/isolate.bpf.o
+	$(AM_V_GEN){ echo 'static const unsigned char isolate_object[] __attribute__((aligned(8))) = {'; $(bpf_bytes); } < mnd/isolate.bpf.o > $@.tmp && mv $@.tmp $@
 
 sbin_PROGRAMS += mnd/mnd
 mnd_mnd_SOURCES = mnd/main.c
@@ -40,7 +46,7 @@ mnd_mnd_LDADD = libmndcore.a $(DAEMON_LIBS)
 
 bin_PROGRAMS += mnd/hoa-exec
 mnd_hoa_exec_SOURCES = mnd/hoa-exec.c
-mnd_hoa_exec_LDADD = libcommon.a $(JANSSON_LIBS)
+mnd_hoa_exec_LDADD = libcommon.a $(MNL_LIBS) $(JANSSON_LIBS) $(SYSTEMD_LIBS)
 
 bin_PROGRAMS += mnd/mnctl
 mnd_mnctl_SOURCES = mnd/mnctl.c mnd/checks.c mnd/checks.h
@@ -66,5 +72,5 @@ install-exec-hook:
 	$(MKDIR_P) $(DESTDIR)$(libdir)
 	$(INSTALL_PROGRAM) libmnd.so.0 $(DESTDIR)$(libdir)/libmnd.so.0
 	ln -sf libmnd.so.0 $(DESTDIR)$(libdir)/libmnd.so
-uninstall-hook:
+uninstall-local:
 	rm -f $(DESTDIR)$(libdir)/libmnd.so.0 $(DESTDIR)$(libdir)/libmnd.so

@@ -108,6 +108,7 @@ struct pin_request {
 	uid_t uid;
 	bool in_place, fresh, by_address;
 	bool address_only; /* no pin: the caller binds to it */
+	int netns; /* the network namespace to isolate it in, -1 = none */
 	enum pin_type type;
 	struct in6_addr address;		/* with by_address */
 	char anchor[CREDENTIAL_NAME_MAX + 1];	/* "" = any */
@@ -169,6 +170,7 @@ struct mnd {
 	struct pin pins[PINS];
 	int pin_fd; /* inotify: a pinned cgroup is empty */
 	struct pin_request pin_requests[PIN_REQUESTS];
+	struct isolate *isolate; /* NULL = not needed so far */
 	bool ready, dirty, resync, tunnel_lost, need_source, source_known, stopping;
 	uint64_t started_us, sysctl_off;
 	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device, counter_anchor_restarts;
@@ -256,6 +258,10 @@ void pinning_follow(struct mnd *m);
 void pinning_answer(struct mnd *m);
 /* Nobody will be served any more. */
 void pinning_free(struct mnd *m);
+/* After a start: the namespaces of pins from before are joined again. */
+void pinning_adopt(struct mnd *m);
+/* Is this device the outer end of a pair, and so no network? */
+bool pinning_is_outer(const struct mnd *m, uint32_t ifindex);
 /* inotify says that a cgroup is empty: pins that are over end. ctx is the mnd. */
 void pinning_read_news(void *ctx);
 /* The methods Pin, GetAddress and ListPins (control_method_cb). The first two are answered by pinning_answer. */

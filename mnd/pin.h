@@ -5,6 +5,8 @@
  * another address. Both are BPF programs of the cgroup: they hold for whatever is started in it, and while mnd does not run. */
 #pragma once
 
+#include "isolate.h"
+
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +40,8 @@ struct pin {
 	struct in6_addr home_address;
 	struct in6_addr previous[PIN_PREVIOUS]; /* of a graceful one, the newest first; :: = none */
 	bool stale;       /* home_address is another one than its programs know */
+	uint32_t outer;   /* isolated: the outer end of its pair (isolate.h), and home_address is its own within a home prefix; 0 = not */
+	struct isolate_way way; /* ... which its packets take */
 	uid_t uid;        /* whose */
 	pid_t pid;        /* the first process */
 	char command[64]; /* its name */

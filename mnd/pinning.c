@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,14 +16,124 @@
 
 /* --- input: pins ------------------------------------------------------------------------------------------------ */
 
+/* An isolated one has an address of its own in the home network prefix. */
+static bool is_on(const struct pin *p, const struct home_address *h)
+{
+	return p->cgroup[0] && h->known &&
+	       (p->outer ? prefix6_contains(&h->prefix, &p->home_address) : IN6_ARE_ADDR_EQUAL(&p->home_address, &h->address));
+}
+
 unsigned pinning_count(const struct mnd *m, const struct home_address *h)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < PINS; i++)
-		n += m->pins[i].cgroup[0] && h->known && IN6_ARE_ADDR_EQUAL(&m->pins[i].home_address, &h->address);
+		n += is_on(&m->pins[i], h);
 	return n;
 }
+
+bool pinning_is_outer(const struct mnd *m, uint32_t ifindex)
+{
+	for (unsigned i = 0; i < PINS; i++)
+		if (m->pins[i].cgroup[0] && m->pins[i].outer == ifindex)
+			return true;
+	return false;
+}
+
+void pinning_adopt(struct mnd *m)
+{
+	char err[ISOLATE_ERR];
+
+	for (unsigned i = 0; i < PINS; i++) {
+		struct pin *p = &m->pins[i];
+		int r = 0;
+
+		if (!p->cgroup[0] || !p->outer)
+			continue;
+		if (!m->isolate && isolate_new(&m->isolate, err) < 0) {
+			log_warning("pin", "%s: isolated programs stay where they are", err);
+			return;
+		}
+		r = isolate_adopt(m->isolate, p->outer);
+		if (r < 0)
+			log_warning("pin", "cannot take over the network namespace of %s: %s", p->command, strerror(-r));
+	}
+}
+
+/* --- isolated programs ------------------------------------------------------------------------------------------- */
+
+static void leave(struct mnd *m, const struct pin *p)
+{
+	if (!p->outer || !m->isolate)
+		return;
+	isolate_end(m->isolate, p->outer, &p->home_address);
+	(void)nl_link_delete(m->nl, p->outer); /* it goes with the namespace, whenever that does */
+}
+
+/* The way of packets of this address: the one that its home address's table says. */
+static struct isolate_way way_of(const struct mnd *m, const struct pin *p)
+{
+	struct isolate_way w = {.address = p->home_address};
+
+	for (unsigned i = 0; i < HOMES; i++) {
+		const struct home *x = &m->homes[i];
+		const struct attachment *at;
+		bool tunnel = false;
+
+		if (!x->used || !is_on(p, &x->h))
+			continue;
+		at = rc_path(&m->attach, &x->h, &x->anchor->address, &tunnel);
+		if (!at || !at->router || (tunnel && x->bu.kind == LU_BIND && x->bu.proxied && !attach_find_care_of(&m->attach, &x->h.confirmed_care_of)))
+			break;
+		w.kind = tunnel ? ISOLATE_TUNNEL : ISOLATE_NATIVE;
+		w.ifindex = tunnel ? m->tunnel : at->ifindex;
+		w.router = tunnel ? in6addr_any : at->router->link_local;
+		w.anchor = tunnel ? x->anchor->address : in6addr_any;
+		w.care_of = tunnel ? at->care_of : in6addr_any;
+		break;
+	}
+	return w;
+}
+
+static void steer(struct mnd *m)
+{
+	bool any = false;
+
+	if (!m->isolate)
+		return;
+	for (unsigned i = 0; i < PINS; i++) {
+		struct pin *p = &m->pins[i];
+		struct isolate_way w;
+		int r;
+
+		if (!p->cgroup[0] || !p->outer)
+			continue;
+		any = true;
+		w = way_of(m, p);
+		if (!memcmp(&w, &p->way, sizeof(w)))
+			continue;
+		r = isolate_set(m->isolate, p->outer, &w);
+		if (r < 0)
+			log_warning("pin", "cannot say which way %s goes: %s", p->command, strerror(-r));
+		else
+			p->way = w;
+	}
+	for (unsigned i = 0; i <= m->attach.n; i++) {
+		uint32_t ifindex = i < m->attach.n ? m->attach.at[i].ifindex : m->tunnel;
+		int r = any ? isolate_listen(m->isolate, ifindex) : 0;
+
+		if (!any)
+			isolate_deafen(m->isolate, ifindex);
+		if (r < 0)
+			log_warning("pin", "cannot take packets for isolated programs from device %u: %s", ifindex, strerror(-r));
+	}
+	if (any)
+		return;
+	isolate_free(m->isolate);
+	m->isolate = NULL;
+}
+
+/* --- news -------------------------------------------------------------------------------------------------------- */
 
 /* Are there sockets with its mark? Also those of graceful pins from before a move. */
 bool pinning_has_mark(const struct mnd *m, const struct home_address *h)
@@ -52,6 +163,7 @@ void pinning_read_news(void *ctx)
 			log_info("pin", "%s of user %u on %s has ended", p->command, (unsigned)p->uid, in6_text(&p->home_address));
 			mnd_emit(m, "unpinned",
 				json_pack("{s:s, s:s, s:i}", "home_address", in6_text(&p->home_address), "command", p->command, "pid", (int)p->pid));
+			leave(m, p);
 			memset(p, 0, sizeof(*p));
 			ended = any = true;
 		}
@@ -195,12 +307,22 @@ static int fix(struct mnd *m, struct home *x, char *reterr)
 	return 0;
 }
 
+/* An address of a home network prefix for one namespace: like no other, and so telling nothing. */
+static void own_address(const struct prefix6 *prefix, struct in6_addr *ret)
+{
+	*ret = prefix->addr;
+	randombytes_buf(&ret->s6_addr[8], 8);
+	ret->s6_addr[8] &= 0xfd; /* not a universal identifier */
+}
+
 static int make_pin(struct mnd *m, const struct pin_request *q, const struct home *x, char *reterr)
 {
 	struct pin *p = NULL, pin;
+	struct in6_addr address = x->h.address;
 	char err[PIN_ERR];
 	unsigned own = 0;
-	int r;
+	uint32_t outer = 0;
+	int r = 0;
 
 	for (unsigned i = 0; i < PINS; i++) {
 		if (!m->pins[i].cgroup[0])
@@ -214,7 +336,16 @@ static int make_pin(struct mnd *m, const struct pin_request *q, const struct hom
 			own, PINS, PINS / 2);
 		return -ENOSPC;
 	}
-	r = pin_begin(q->pid, q->uid, q->in_place, q->type, &x->h.address, loop_wall_ns() / 1000000000, &pin, err);
+	if (q->netns >= 0) {
+		own_address(&x->h.prefix, &address);
+		r = m->isolate ? 0 : isolate_new(&m->isolate, err);
+		if (r == 0)
+			r = isolate_join(m->isolate, m->nl, q->netns, q->uid, &outer, err);
+	}
+	if (r == 0)
+		r = pin_begin(q->pid, q->uid, q->in_place, q->type, &address, loop_wall_ns() / 1000000000, &pin, err);
+	if (r < 0 && outer)
+		(void)nl_link_delete(m->nl, outer);
 	if (r < 0) {
 		(void)snprintf(reterr, CONTROL_ERR, "%s", err);
 		return r;
@@ -222,6 +353,7 @@ static int make_pin(struct mnd *m, const struct pin_request *q, const struct hom
 	for (unsigned i = 0; i < PINS; i++) /* the same cgroup again */
 		if (!strcmp(m->pins[i].cgroup, pin.cgroup))
 			p = &m->pins[i];
+	pin.outer = outer;
 	*p = pin;
 	r = pin_watch(p, m->pin_fd);
 	if (r < 0)
@@ -237,6 +369,8 @@ static void drop_request(struct pin_request *q, int failed, json_t *ret, const c
 {
 	struct control_call *call = q->call;
 
+	if (q->netns >= 0)
+		(void)close(q->netns);
 	q->call = NULL;
 	q->done = NULL;
 	control_answer(call, failed, ret, err);
@@ -264,8 +398,8 @@ static void serve(struct mnd *m, struct pin_request *q, uint64_t now_us)
 	if (q->address_only)
 		q->done = json_pack("{s:s, s:s}", "address", in6_text(&x->h.address), "anchor", x->anchor->credential.node);
 	else
-		q->done = json_pack("{s:s, s:s, s:s}", "home_address", in6_text(&x->h.address), "anchor", x->anchor->credential.node, "cgroup",
-		m->pins[r].cgroup);
+		q->done = json_pack("{s:s, s:s, s:s}", "home_address", in6_text(&m->pins[r].home_address), "anchor", x->anchor->credential.node,
+			"cgroup", m->pins[r].cgroup);
 	mnd_save(m);
 }
 
@@ -322,6 +456,7 @@ void pinning_answer(struct mnd *m)
 	}
 	if (moved)
 		mnd_save(m);
+	steer(m);
 	for (unsigned i = 0; i < PIN_REQUESTS; i++)
 		if (m->pin_requests[i].call && m->pin_requests[i].done)
 			drop_request(&m->pin_requests[i], 0, m->pin_requests[i].done, NULL);
@@ -374,6 +509,8 @@ static int read_request(struct mnd *m, const json_t *parameters, struct pin_requ
 		(void)snprintf(reterr, CONTROL_ERR, "there is no anchor of so long a name");
 	else if (q->fresh && (address || q->type == PIN_GRACEFUL))
 		(void)snprintf(reterr, CONTROL_ERR, "a new address cannot be %s", address ? "one that is named" : "graceful, which follows the node");
+	else if (json_is_true(json_object_get(parameters, "isolate")) && (q->in_place || q->type == PIN_GRACEFUL || control_passed_fd(m->control) < 0))
+		(void)snprintf(reterr, CONTROL_ERR, "what is isolated is one command on one address, and its network namespace has to be passed");
 	else if (q->type == PIN_GRACEFUL && (address || anchor))
 		(void)snprintf(reterr, CONTROL_ERR, "graceful follows the node from anchor to anchor: name none");
 	else {
@@ -398,6 +535,7 @@ static int ask(struct mnd *m, const json_t *parameters, bool address_only, char 
 		r = begin_fresh(m, q, reterr);
 	if (r < 0)
 		return r;
+	q->netns = json_is_true(json_object_get(parameters, "isolate")) ? fcntl(control_passed_fd(m->control), F_DUPFD_CLOEXEC, 3) : -1;
 	q->call = control_defer(m->control);
 	if (!q->call)
 		return -ENOMEM;
@@ -457,14 +595,14 @@ int pinning_list(void *ctx, const json_t *parameters, json_t **ret, char *reterr
 			continue;
 		command_of(p->pid, p->command, command);
 		for (unsigned k = 0; k < HOMES && !x; k++)
-			if (m->homes[k].used && m->homes[k].h.known && IN6_ARE_ADDR_EQUAL(&m->homes[k].h.address, &p->home_address))
+			if (m->homes[k].used && is_on(p, &m->homes[k].h))
 				x = &m->homes[k];
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:i, s:i, s:s, s:s?, s:s, s:f, s:s, s:s, s:b}", "command", command, "pid", (int)p->pid, "uid", (int)p->uid,
+			json_pack("{s:s, s:i, s:i, s:s, s:s?, s:s, s:f, s:s, s:s, s:b, s:b}", "command", command, "pid", (int)p->pid, "uid", (int)p->uid,
 				"home_address", in6_text(&p->home_address), "anchor", x ? x->anchor->credential.node : NULL, "state",
 				x ? homeaddr_state_name(x->h.state) : "lost", "since_s",
 				(double)(now_s > p->since_s ? now_s - p->since_s : 0), "cgroup", p->cgroup, "type", pin_type_name(p->type),
-				"in_place", p->in_place));
+				"in_place", p->in_place, "isolated", p->outer != 0));
 	}
 	*ret = json_pack("{s:o}", "pins", list);
 	return *ret ? 0 : -ENOMEM;
