@@ -391,7 +391,7 @@ int ctl_events_open(const struct ctl *c, struct ctl_events *ret)
 	ret->fd = fd;
 	if (fd < 0)
 		return fd;
-	if (send_call(fd, c, "Monitor", NULL, true))
+	if (send_call(fd, c, "Monitor", NULL, true, -1))
 		return 0;
 	(void)close(fd);
 	return -EPIPE;

@@ -1009,6 +1009,7 @@ int mnd_reload(struct mnd *m, char *reterr, size_t size)
 	m->n_trusted = (size_t)n;
 	m->config = *config;
 	free(config);
+	rules_load(m->rules, m->config.pin, m->config.n_pin);
 	(void)channel_set_trusted(m->channel, m->trusted, m->n_trusted);
 	m->resync = true; /* interfaces may have become eligible */
 	mnd_touch(m);
@@ -1102,7 +1103,8 @@ static int open_all(struct mnd *m, char *reterr)
 		return r;
 	}
 	m->pin_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (m->pin_fd < 0) {
+	m->rules = rules_new();
+	if (m->pin_fd < 0 || !m->rules) {
 		r = -errno;
 		(void)snprintf(reterr, MND_ERR, "cannot watch cgroups (inotify): %s", strerror(-r));
 		return r;
@@ -1184,6 +1186,8 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 	loop_io_start(&m->ra_io, m->loop, m->ra_fd, read_adverts, m, "router advertisements");
 	loop_io_start(&m->session_io, m->loop, session_fd(m->session), read_session_news, m, "socket news");
 	loop_io_start(&m->pin_io, m->loop, m->pin_fd, pinning_read_news, m, "pins");
+	loop_io_start(&m->rules_io, m->loop, rules_fd(m->rules), pinning_read_rules, m, "cgroups of rules");
+	rules_load(m->rules, m->config.pin, m->config.n_pin);
 	loop_timer_init(&m->timer, m->loop, on_timer, m, "timer");
 	loop_timer_init(&m->watchdog, m->loop, on_watchdog, m, "watchdog");
 	loop_signal_start(&m->sig_term, m->loop, SIGTERM, on_signal, m);
@@ -1253,6 +1257,7 @@ void mnd_free(struct mnd *m)
 	loop_signal_stop(&m->sig_term);
 	loop_timer_stop(&m->watchdog);
 	loop_timer_stop(&m->timer);
+	loop_io_stop(&m->rules_io);
 	loop_io_stop(&m->pin_io);
 	loop_io_stop(&m->watch_io);
 	loop_io_stop(&m->session_io);
@@ -1260,6 +1265,7 @@ void mnd_free(struct mnd *m)
 	loop_io_stop(&m->nl_io);
 	fwd_free(m->set);
 	isolate_free(m->isolate);
+	rules_free(m->rules);
 	srccheck_free(m->srccheck);
 	channel_free(m->channel);
 	transport_free(m->transport);

@@ -12,6 +12,7 @@ libmndcore_a_SOURCES = \
 	mnd/pmtu.c mnd/pmtu.h \
 	mnd/ra.c mnd/ra.h \
 	mnd/rc.c mnd/rc.h \
+	mnd/rules.c mnd/rules.h \
 	mnd/session.c mnd/session.h \
 	mnd/settings.c mnd/settings.h \
 	mnd/signalling.c \

@@ -24,6 +24,7 @@
 #include "priv.h"
 #include "ra.h"
 #include "rc.h"
+#include "rules.h"
 #include "session.h"
 #include "srccheck.h"
 #include "state.h"
@@ -147,7 +148,7 @@ struct mnd {
 	int ra_fd;
 	uint32_t tunnel;
 
-	struct loop_io nl_io, ra_io, session_io, watch_io, pin_io;
+	struct loop_io rules_io, nl_io, ra_io, session_io, watch_io, pin_io;
 	struct loop_timer timer, watchdog;
 	struct loop_signal sig_term, sig_int, sig_hup;
 
@@ -171,6 +172,7 @@ struct mnd {
 	int pin_fd; /* inotify: a pinned cgroup is empty */
 	struct pin_request pin_requests[PIN_REQUESTS];
 	struct isolate *isolate; /* NULL = not needed so far */
+	struct rules *rules;
 	bool ready, dirty, resync, tunnel_lost, need_source, source_known, stopping;
 	uint64_t started_us, sysctl_off;
 	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device, counter_anchor_restarts;
@@ -258,6 +260,8 @@ void pinning_follow(struct mnd *m);
 void pinning_answer(struct mnd *m);
 /* Nobody will be served any more. */
 void pinning_free(struct mnd *m);
+/* There is news of the cgroups that rules are about. ctx is the mnd. */
+void pinning_read_rules(void *ctx);
 /* After a start: the namespaces of pins from before are joined again. */
 void pinning_adopt(struct mnd *m);
 /* Is this device the outer end of a pair, and so no network? */

@@ -12,6 +12,7 @@
 struct pinned {
 	__u32 address[ADDRESSES][4]; /* the home address, then those of sockets from before (graceful); :: = none */
 	__u32 mark;
+	__u32 lenient; /* sockets without a mark were there before */
 };
 
 struct {
@@ -48,6 +49,12 @@ int on_egress(struct __sk_buff *skb)
 		if (source[0] == p->address[i][0] && source[1] == p->address[i][1] && source[2] == p->address[i][2] &&
 			source[3] == p->address[i][3])
 			return 1;
+	if (p->lenient) {
+		struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : 0;
+
+		if (sk && sk->mark == 0)
+			return 1;
+	}
 	if ((source[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000))
 		return 1; /* link-local */
 	/* loopback and, in duplicate address detection and MLD, no address */

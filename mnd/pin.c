@@ -23,6 +23,7 @@
 struct pinned { /* as in pin.bpf.c */
 	struct in6_addr address[1 + PIN_PREVIOUS];
 	uint32_t mark;
+	uint32_t lenient;
 };
 
 const char *pin_type_name(enum pin_type type)
@@ -133,7 +134,7 @@ static int is_own(pid_t pid, uid_t uid, char command[64], char *reterr)
 
 int pin_attach(struct pin *p, char *reterr)
 {
-	struct pinned value = {.address = {p->home_address}, .mark = pin_mark(&p->home_address)};
+	struct pinned value = {.address = {p->home_address}, .mark = pin_mark(&p->home_address), .lenient = p->lenient};
 	struct bpf_object *object = bpf_object__open_mem(pin_object, sizeof(pin_object), NULL);
 	struct bpf_program *on_socket, *on_egress;
 	struct bpf_map *map;
@@ -242,6 +243,25 @@ static int begin_in_place(const char *parent, uid_t uid, struct pin *ret, char *
 	ret->in_place = true;
 	(void)snprintf(ret->cgroup, sizeof(ret->cgroup), "%s", parent);
 	return pin_attach(ret, reterr);
+}
+
+int pin_begin_cgroup(const char *cgroup, bool lenient, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
+	char *reterr)
+{
+	char path[sizeof(ROOT) + PIN_CGROUP];
+	struct stat st;
+
+	memset(ret, 0, sizeof(*ret));
+	(void)snprintf(path, sizeof(path), "%s%s", ROOT, cgroup);
+	if (stat(path, &st) < 0)
+		return fail(reterr, errno, "find", cgroup);
+	ret->lenient = lenient;
+	ret->type = type;
+	ret->home_address = *home_address;
+	ret->uid = st.st_uid;
+	ret->since_s = now_s;
+	(void)snprintf(ret->command, sizeof(ret->command), "%.*s", (int)sizeof(ret->command) - 1, strrchr(cgroup, '/') + 1);
+	return begin_in_place(cgroup, 0, ret, reterr);
 }
 
 int pin_begin(pid_t pid, uid_t uid, bool in_place, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,

@@ -36,6 +36,7 @@ enum pin_type pin_type_of(const char *name);
 struct pin {
 	char cgroup[PIN_CGROUP]; /* below the root of the hierarchy, with a leading slash; "" = not in use */
 	bool in_place;           /* it was there before, and is somebody else's */
+	bool lenient;            /* sockets that were there before it keep what they have */
 	enum pin_type type;
 	struct in6_addr home_address;
 	struct in6_addr previous[PIN_PREVIOUS]; /* of a graceful one, the newest first; :: = none */
@@ -55,6 +56,9 @@ uint32_t pin_mark(const struct in6_addr *home_address);
  * that it is in with all that is in it. Only for uid's own processes and cgroups (all three user identities; 0 may pin any). Fills *ret. Returns 0, or
  * -errno with a sentence in reterr and nothing changed. */
 int pin_begin(pid_t pid, uid_t uid, bool in_place, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
+	char *reterr);
+/* Pin a cgroup as it is, for a rule of the administrator's. lenient: sockets in it that have no mark may go on under any address. As above. */
+int pin_begin_cgroup(const char *cgroup, bool lenient, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
 	char *reterr);
 /* The cgroup of a process; "" = the root. Returns 0, or -errno with a sentence in reterr. */
 int pin_cgroup_of(pid_t pid, char ret[PIN_CGROUP], char *reterr);

@@ -315,6 +315,14 @@ static void own_address(const struct prefix6 *prefix, struct in6_addr *ret)
 	ret->s6_addr[8] &= 0xfd; /* not a universal identifier */
 }
 
+static void tell_pinned(struct mnd *m, const struct pin *p)
+{
+	log_info("pin", "%s of user %u is pinned to %s (%s)", p->command, (unsigned)p->uid, in6_text(&p->home_address), pin_type_name(p->type));
+	mnd_emit(m, "pinned",
+		json_pack("{s:s, s:s, s:i, s:i, s:s}", "home_address", in6_text(&p->home_address), "command", p->command, "pid", (int)p->pid,
+			"uid", (int)p->uid, "type", pin_type_name(p->type)));
+}
+
 static int make_pin(struct mnd *m, const struct pin_request *q, const struct home *x, char *reterr)
 {
 	struct pin *p = NULL, pin;
@@ -358,10 +366,7 @@ static int make_pin(struct mnd *m, const struct pin_request *q, const struct hom
 	r = pin_watch(p, m->pin_fd);
 	if (r < 0)
 		log_warning("pin", "cannot watch %s: %s; its end is noticed late", p->cgroup, strerror(-r));
-	log_info("pin", "%s of user %u is pinned to %s (%s)", p->command, (unsigned)p->uid, in6_text(&p->home_address), pin_type_name(p->type));
-	mnd_emit(m, "pinned",
-		json_pack("{s:s, s:s, s:i, s:i, s:s}", "home_address", in6_text(&p->home_address), "command", p->command, "pid", (int)p->pid,
-			"uid", (int)p->uid, "type", pin_type_name(p->type)));
+	tell_pinned(m, p);
 	return (int)(p - m->pins);
 }
 
@@ -374,6 +379,51 @@ static void drop_request(struct pin_request *q, int failed, json_t *ret, const c
 	q->call = NULL;
 	q->done = NULL;
 	control_answer(call, failed, ret, err);
+}
+
+/* --- rules of mnd.conf ------------------------------------------------------------------------------------------- */
+
+void pinning_read_rules(void *ctx)
+{
+	struct mnd *m = ctx;
+
+	if (rules_read_news(m->rules))
+		mnd_touch(m);
+}
+
+/* A cgroup that a rule means, as soon as there is an address for it. */
+static void obey(struct mnd *m, struct rules_match *x)
+{
+	const struct mnd_pin *rule = &m->config.pin[x->rule];
+	struct pin_request q = {.type = (enum pin_type)rule->type, .address = rule->address, .by_address = !IN6_IS_ADDR_UNSPECIFIED(&rule->address), .netns = -1};
+	char err[CONTROL_ERR];
+	struct pin *p = NULL;
+	struct home *home;
+	int r = 0;
+
+	for (unsigned i = 0; i < PINS; i++) {
+		if (!strcmp(m->pins[i].cgroup, x->cgroup)) /* of an earlier run, or by its unit itself */
+			x->done = true;
+		if (!m->pins[i].cgroup[0])
+			p = &m->pins[i];
+	}
+	(void)snprintf(q.anchor, sizeof(q.anchor), "%.*s", (int)sizeof(q.anchor) - 1, rule->anchor);
+	home = x->done ? NULL : find_home(m, &q);
+	if (!home || !p)
+		return;
+	x->done = true;
+	if (q.type == PIN_FIXED)
+		r = fix(m, home, err);
+	if (r == 0)
+		r = pin_begin_cgroup(x->cgroup, x->was_there, q.type, &home->h.address, loop_wall_ns() / 1000000000, p, err);
+	if (r < 0) {
+		log_warning("pin", "[pin %s] cannot be obeyed: %s", rule->name, err);
+		memset(p, 0, sizeof(*p));
+		return;
+	}
+	(void)pin_watch(p, m->pin_fd);
+	tell_pinned(m, p);
+	mnd_save(m);
 }
 
 /* One request: done, refused, or left for later. */
@@ -406,6 +456,12 @@ static void serve(struct mnd *m, struct pin_request *q, uint64_t now_us)
 /* Whoever waits for an address, and whether it has come. */
 void pinning_step(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 {
+	unsigned n;
+	struct rules_match *x = rules_matches(m->rules, &n);
+
+	for (unsigned i = 0; i < n; i++)
+		if (!x[i].done)
+			obey(m, &x[i]);
 	for (unsigned i = 0; i < PIN_REQUESTS; i++) {
 		struct pin_request *q = &m->pin_requests[i];
 

@@ -10,11 +10,13 @@
 
 #define AT(field) offsetof(struct mnd_config, field)
 #define IF(field) offsetof(struct mnd_interface, field)
+#define PIN(field) offsetof(struct mnd_pin, field)
 
 const struct conf_section mnd_sections[] = {
 	{.name = "mnd"},
 	{.name = "interface", .argument = true, .offset = AT(interface), .size = sizeof(struct mnd_interface),
 		.count_offset = AT(n_interface), .max = MND_INTERFACES},
+	{.name = "pin", .argument = true, .offset = AT(pin), .size = sizeof(struct mnd_pin), .count_offset = AT(n_pin), .max = MND_PINS},
 	{0},
 };
 
@@ -43,6 +45,11 @@ const struct conf_setting mnd_settings[] = {
 	{"mnd", "flush-on-exit", CONF_BOOL, AT(flush_on_exit), "no", 0, 0, "release everything when stopped"},
 	{"interface", "priority", CONF_UINT, IF(priority), NULL, 1, 1000, "the usable interface with the greatest is used"},
 	{"interface", "ignore", CONF_BOOL, IF(ignore), "no", 0, 0, "do not use this interface"},
+	{"pin", "unit", CONF_STRING, PIN(unit), "", 0, 0, "units of systemd that are pinned whenever they run, as a shell pattern"},
+	{"pin", "cgroup", CONF_STRING, PIN(cgroup), "", 0, 0, "or cgroups, as a shell pattern of the path below /sys/fs/cgroup"},
+	{"pin", "type", CONF_CHOICE, PIN(type), "session fixed graceful", 0, 0, "kind of address (hoa-exec --type)"}, /* as enum pin_type */
+	{"pin", "anchor", CONF_STRING, PIN(anchor), "", 0, 0, "on the home address of this anchor"},
+	{"pin", "address", CONF_ADDRESS, PIN(address), NULL, 0, 0, "on this home address"},
 	{0},
 };
 
@@ -57,6 +64,20 @@ unsigned mnd_config_read(const char *path, bool required, struct mnd_config *ret
 	if (strlen(ret->tunnel_device) == 0 || strlen(ret->tunnel_device) >= IF_NAMESIZE) {
 		(void)snprintf(text, sizeof(text), "%s: tunnel-device '%s' is not a device name of 1 to %d bytes", path,
 			ret->tunnel_device, IF_NAMESIZE - 1);
+		fault(ctx, text);
+		faults++;
+	}
+	for (unsigned i = 0; i < ret->n_pin; i++) {
+		const struct mnd_pin *p = &ret->pin[i];
+		const char *why = !p->unit[0] == !p->cgroup[0]				      ? "has to say either unit or cgroup"
+				  : p->cgroup[0] && p->cgroup[0] != '/'			      ? "has a cgroup that does not begin with '/'"
+				  : p->anchor[0] && !IN6_IS_ADDR_UNSPECIFIED(&p->address)     ? "can say either anchor or address, not both"
+				  : p->type == 2 && (p->anchor[0] || !IN6_IS_ADDR_UNSPECIFIED(&p->address)) ? "is graceful, and so names no anchor and no address"
+													    : NULL;
+
+		if (!why)
+			continue;
+		(void)snprintf(text, sizeof(text), "%.200s: [pin %.60s] %s", path, p->name, why);
 		fault(ctx, text);
 		faults++;
 	}

@@ -2,12 +2,22 @@
 /* settings.h - settings of mnd: mnd.conf(5) */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "conf.h"
 
 #define MND_INTERFACES 16
+#define MND_PINS       16
+
+/* Programs that are pinned by what they run in: rules.h, pin.h. */
+struct mnd_pin {
+	char name[CONF_TEXT]; /* first, as below */
+	char unit[CONF_TEXT], cgroup[CONF_TEXT], anchor[CONF_TEXT];
+	struct in6_addr address; /* :: = whichever */
+	unsigned type;           /* enum pin_type */
+};
 
 struct mnd_interface {
 	char name[CONF_TEXT]; /* first: conf.h fills it from "[interface NAME]" */
@@ -29,6 +39,8 @@ struct mnd_config {
 	unsigned updates; /* enum mnd_proxy */
 	unsigned n_interface;
 	struct mnd_interface interface[MND_INTERFACES];
+	unsigned n_pin;
+	struct mnd_pin pin[MND_PINS];
 };
 
 extern const struct conf_section mnd_sections[];

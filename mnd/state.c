@@ -86,12 +86,12 @@ static void pins_from_json(const json_t *root, struct state *ret)
 		const char *cgroup, *address, *command, *type = NULL;
 		json_int_t uid, pid, since, outer = 0;
 		json_t *previous = NULL;
-		int in_place = 0;
+		int in_place = 0, lenient = 0;
 		struct pin *p = &ret->pins[ret->n_pins];
 
-		if (ret->n_pins == PINS || json_unpack((json_t *)j, "{s:s, s:s, s:s, s:I, s:I, s:I, s?s, s?b, s?o, s?I}", "cgroup", &cgroup, "address",
+		if (ret->n_pins == PINS || json_unpack((json_t *)j, "{s:s, s:s, s:s, s:I, s:I, s:I, s?s, s?b, s?o, s?I, s?b}", "cgroup", &cgroup, "address",
 						   &address, "command", &command, "uid", &uid, "pid", &pid, "since", &since, "type", &type,
-						   "in_place", &in_place, "previous", &previous, "outer", &outer) < 0 ||
+						   "in_place", &in_place, "previous", &previous, "outer", &outer, "lenient", &lenient) < 0 ||
 			pin_type_of(type) == PIN_TYPES ||
 			cgroup[0] != '/' || strlen(cgroup) >= sizeof(p->cgroup) || strlen(command) >= sizeof(p->command) ||
 			inet_pton(AF_INET6, address, &p->home_address) != 1)
@@ -101,6 +101,7 @@ static void pins_from_json(const json_t *root, struct state *ret)
 		p->type = pin_type_of(type);
 		p->in_place = in_place;
 		p->outer = (uint32_t)outer;
+		p->lenient = lenient;
 		for (size_t k = 0; k < PIN_PREVIOUS && k < json_array_size(previous); k++) {
 			const char *text = json_string_value(json_array_get(previous, k));
 
@@ -171,9 +172,9 @@ int state_store(const char *path, const struct state *state)
 		for (unsigned k = 0; k < PIN_PREVIOUS; k++)
 			(void)json_array_append_new(previous, json_string(in6_text(&p->previous[k])));
 		(void)json_array_append_new(pins,
-			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:I}", "cgroup", p->cgroup, "address", in6_text(&p->home_address),
+			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:I, s:b}", "cgroup", p->cgroup, "address", in6_text(&p->home_address),
 				"command", p->command, "uid", (json_int_t)p->uid, "pid", (json_int_t)p->pid, "since", (json_int_t)p->since_s,
-				"type", pin_type_name(p->type), "in_place", p->in_place, "previous", previous, "outer", (json_int_t)p->outer));
+				"type", pin_type_name(p->type), "in_place", p->in_place, "previous", previous, "outer", (json_int_t)p->outer, "lenient", p->lenient));
 	}
 	for (unsigned i = 0; i < state->n_homes; i++) {
 		const struct state_home *h = &state->homes[i];

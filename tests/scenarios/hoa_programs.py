@@ -96,7 +96,7 @@ def sink(port):
     s.bind(("::", port))
     while True:
         data, where = s.recvfrom(100)
-        os.write(1, ("%s %s\n" % (data.decode(), where[0])).encode())  # at once: two threads write
+        os.write(1, ("%s %s\\n" % (data.decode(), where[0])).encode())  # at once: two threads write
 for port in (7791, 7792):
     threading.Thread(target=sink, args=(port,)).start()
 """], name="echo")
