@@ -1022,6 +1022,16 @@ static int open_all(struct amad *a, char *reterr)
 	r = control_new(a->loop, &control, &a->control, reterr);
 	if (r < 0)
 		return r;
+	if (a->config.key_log[0]) {
+		r = keylog_open(a->config.key_log, reterr);
+		if (r < 0)
+			return r;
+		a->key_log = r;
+		log_warning("main",
+			"THE KEYS OF THE SECURE CHANNEL ARE WRITTEN TO %s: whoever reads it can read, and forge, all signalling. Take 'key-log' out of the "
+			"configuration, restart, and delete the file when the debugging is over",
+			a->config.key_log);
+	}
 	if (a->config.metrics[0]) {
 		r = metrics_server_new(a->loop, a->config.metrics, "amad", methods_collect, a, &a->metrics, reterr);
 		if (r < 0)
@@ -1188,6 +1198,8 @@ void amad_free(struct amad *a)
 	nl_free(a->nl);
 	store_close(a->store);
 	metrics_server_free(a->metrics);
+	if (a->key_log > 0)
+		(void)close(a->key_log);
 	control_free(a->control);
 	fwd_free(a->set);
 	lm_free(a->lm);

@@ -14,6 +14,7 @@
 #include "channel.h"
 #include "control.h"
 #include "counters.h"
+#include "keylog.h"
 #include "lm.h"
 #include "log.h"
 #include "mh.h"
@@ -130,6 +131,7 @@ struct amad {
 	struct channel *channel;
 	struct control *control;
 	struct metrics_server *metrics; /* NULL = off */
+	int key_log;			/* 0 = off */
 	struct srccheck *srccheck;
 	struct anchoring *anchoring;
 	struct lm *lm;

@@ -360,11 +360,11 @@ int methods_reload(struct amad *a, char *reterr, size_t size)
 		return n;
 	}
 	if (config->port != a->config.port || strcmp(config->tunnel_device, a->config.tunnel_device) ||
-		strcmp(config->control_socket, a->config.control_socket) || strcmp(config->metrics, a->config.metrics) ||
+		strcmp(config->control_socket, a->config.control_socket) || strcmp(config->metrics, a->config.metrics) || strcmp(config->key_log, a->config.key_log) ||
 		strcmp(config->identity, a->config.identity) || strcmp(config->state_dir, a->config.state_dir) ||
 		memcmp(&config->pool, &a->config.pool, sizeof(config->pool)))
 		log_warning("conf",
-			"pool, port, tunnel-device, control-socket, metrics, identity and state-dir change only with a restart");
+			"pool, port, tunnel-device, control-socket, metrics, key-log, identity and state-dir change only with a restart");
 	config->port = a->config.port;
 	memcpy(config->tunnel_device, a->config.tunnel_device, sizeof(config->tunnel_device));
 	config->pool = a->config.pool;

@@ -40,6 +40,7 @@ const struct conf_setting amad_settings[] = {
 	{"ama", "state-dir", CONF_STRING, AT(state_dir), LOCALSTATEDIR "/lib/dmm/amad", 0, 0, "the store of leases and bindings"},
 	{"ama", "control-socket", CONF_STRING, AT(control_socket), RUNSTATEDIR "/dmm/amad.sock", 0, 0, "where amactl asks"},
 	{"ama", "metrics", CONF_STRING, AT(metrics), "", 0, 0, "serve Prometheus metrics there: a path, or [::1]:PORT"},
+	{"ama", "key-log", CONF_STRING, AT(key_log), "", 0, 0, "for debugging: write the keys of the secure channel to this file; then it protects nothing"},
 	{"ama", "user", CONF_STRING, AT(user), "", 0, 0, "run as this user with only the capabilities needed"},
 	{"ama", "flush-on-exit", CONF_BOOL, AT(flush_on_exit), "no", 0, 0,
 		"take everything out of the kernel when stopped; without it forwarding goes on"},

@@ -9,7 +9,7 @@
 
 struct amad_config {
 	char identity[CONF_TEXT], trusted_domains[CONF_TEXT], state_dir[CONF_TEXT], control_socket[CONF_TEXT], user[CONF_TEXT];
-	char metrics[CONF_TEXT]; /* "" = off */
+	char metrics[CONF_TEXT], key_log[CONF_TEXT]; /* "" = off */
 	char tunnel_device[CONF_TEXT];
 	struct conf_words access;
 	struct conf_prefixes pool;

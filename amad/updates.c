@@ -682,11 +682,20 @@ static uint64_t channel_wall(void *ctx)
 	return loop_wall_ns();
 }
 
+static void channel_key_log(void *ctx, const char *what, uint32_t spi, const uint8_t key[static 32])
+{
+	const struct amad *a = ctx;
+
+	if (a->key_log > 0)
+		keylog_write(a->key_log, what, spi, key);
+}
+
 const struct channel_ops updates_channel_ops = {
 	.send = channel_tx,
 	.recv = channel_recv,
 	.accept = channel_accept,
 	.discovered = channel_discovered,
+	.key_log = channel_key_log,
 	.wall_ns = channel_wall};
 
 void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)

@@ -429,6 +429,18 @@ static void session_keys(struct session *s, const struct noise *hs)
 	secret_wipe(&recv, sizeof(recv));
 }
 
+static void log_key(const struct channel *ch, const char *what, uint32_t spi, const struct secret *key)
+{
+	if (ch->ops->key_log)
+		ch->ops->key_log(ch->ctx, what, spi, key->b);
+}
+
+static void log_session(const struct channel *ch, const struct session *s)
+{
+	log_key(ch, "SESSION", s->spi_remote, &s->send);
+	log_key(ch, "SESSION", s->slot.spi, &s->recv);
+}
+
 static bool is_alive(const struct channel *ch, const struct session *s, uint64_t now_us)
 {
 	return s && now_us - s->born_us < ch->reject_us && s->send_next <= LAST_SEQUENCE;
@@ -785,6 +797,7 @@ static void initiate(struct channel *ch, struct channel_peer *peer, bool forced,
 		ch->counters.why[CHANNEL_CREDENTIAL]++;
 		return;
 	}
+	log_key(ch, "INITIATION", p->slot.spi, &p->hs.cipher.key); /* as its payload was sealed */
 	p->len = INIT_HEADER_LEN + len + 2 * MAC_LEN;
 	put_macs(peer, p->packet, p->len - 2 * MAC_LEN, now_us);
 	ch->counters.tx_initiation++;
@@ -821,6 +834,8 @@ static void respond(struct channel *ch, struct channel_peer *peer, uint64_t now_
 		return;
 	}
 	session_keys(s, &r->hs);
+	log_key(ch, "RESPONSE", r->spi_remote, &r->hs.cipher.key);
+	log_session(ch, s);
 	derive_key(LABEL_MAC1, peer->key, key);
 	mac(key, sizeof(key), ch->tx, HEADER_LEN + len, ch->tx + HEADER_LEN + len);
 	install_as_responder(ch, peer, s, r->fresh);
@@ -1293,6 +1308,8 @@ static enum channel_why input_initiation(
 		why = CHANNEL_HANDSHAKE_AUTH;
 	else
 		why = accept_initiation(ch, rx, &hs, spi_remote, plain_len, now_us);
+	if (why == CHANNEL_OK)
+		log_key(ch, "INITIATION", spi_remote, &hs.cipher.key);
 	noise_done(&hs);
 	return why;
 }
@@ -1338,11 +1355,13 @@ static enum channel_why input_response(
 		return CHANNEL_NO_MEMORY;
 	}
 	session_keys(s, &hs);
+	log_key(ch, "RESPONSE", slot->spi, &hs.cipher.key);
 	noise_done(&hs);
 	peer = slot->peer;
 	s->slot = (struct slot){.spi = slot->spi, .peer = peer, .is_session = true};
 	s->spi_remote = spi_remote;
 	s->initiator = true;
+	log_session(ch, s);
 	s->born_us = now_us;
 	if (install_as_initiator(ch, peer, s, p->born_us))
 		peer->confirm = true;

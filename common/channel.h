@@ -55,6 +55,9 @@ struct channel_ops {
 	void (*discovered)(void *ctx, const struct in6_addr *from, const struct credential *cred);
 	/* channel_expire() ends a peer that was not added by channel_peer_add(); forget the pointer. May be NULL. */
 	void (*peer_gone)(void *ctx, struct channel_peer *peer);
+	/* A key has come into use, for whoever debugs with a capture: what is "INITIATION" or "RESPONSE" (the payload of that
+	 * handshake message; spi: the initiator's) or "SESSION" (datagrams to that spi). NULL: nobody hears of keys. */
+	void (*key_log)(void *ctx, const char *what, uint32_t spi, const uint8_t key[static 32]);
 	/* The wall clock, nanoseconds since 1970: handshake timestamps and credential validity. */
 	uint64_t (*wall_ns)(void *ctx);
 };

@@ -11,6 +11,7 @@ libcommon_a_SOURCES = \
 	common/facts.c common/facts.h \
 	common/firewall.c common/firewall.h \
 	common/fwd.c common/fwd.h \
+	common/keylog.c common/keylog.h \
 	common/log.c common/log.h \
 	common/loop.c common/loop.h \
 	common/metrics.c common/metrics.h \

@@ -993,9 +993,9 @@ int mnd_reload(struct mnd *m, char *reterr, size_t size)
 		return -EINVAL;
 	}
 	if (config->port != m->config.port || strcmp(config->tunnel_device, m->config.tunnel_device) ||
-		strcmp(config->control_socket, m->config.control_socket) || strcmp(config->metrics, m->config.metrics) ||
+		strcmp(config->control_socket, m->config.control_socket) || strcmp(config->metrics, m->config.metrics) || strcmp(config->key_log, m->config.key_log) ||
 		strcmp(config->identity, m->config.identity))
-		log_warning("conf", "port, tunnel-device, control-socket, metrics and identity change only with a restart");
+		log_warning("conf", "port, tunnel-device, control-socket, metrics, key-log and identity change only with a restart");
 	config->port = m->config.port;
 	memcpy(config->tunnel_device, m->config.tunnel_device, sizeof(config->tunnel_device));
 	n = trust_load(config->trusted_domains, &m->identity, trusted, NULL, err);
@@ -1085,6 +1085,16 @@ static int open_all(struct mnd *m, char *reterr)
 	r = control_new(m->loop, &control, &m->control, reterr);
 	if (r < 0)
 		return r;
+	if (m->config.key_log[0]) {
+		r = keylog_open(m->config.key_log, reterr);
+		if (r < 0)
+			return r;
+		m->key_log = r;
+		log_warning("main",
+			"THE KEYS OF THE SECURE CHANNEL ARE WRITTEN TO %s: whoever reads it can read, and forge, all signalling. Take 'key-log' out of the "
+			"configuration, restart, and delete the file when the debugging is over",
+			m->config.key_log);
+	}
 	if (m->config.metrics[0]) {
 		r = metrics_server_new(m->loop, m->config.metrics, "mnd", methods_collect, m, &m->metrics, reterr);
 		if (r < 0)
@@ -1278,6 +1288,8 @@ void mnd_free(struct mnd *m)
 		(void)close(m->ra_fd);
 	nl_free(m->nl);
 	metrics_server_free(m->metrics);
+	if (m->key_log > 0)
+		(void)close(m->key_log);
 	control_free(m->control);
 	loop_free(m->loop);
 	identity_done(&m->identity);

@@ -13,6 +13,7 @@
 #include "channel.h"
 #include "control.h"
 #include "counters.h"
+#include "keylog.h"
 #include "homeaddr.h"
 #include "log.h"
 #include "lu.h"
@@ -143,6 +144,7 @@ struct mnd {
 	struct channel *channel;
 	struct control *control;
 	struct metrics_server *metrics; /* NULL = off */
+	int key_log;			/* 0 = off */
 	struct session *session;
 	struct srccheck *srccheck;
 	int ra_fd;

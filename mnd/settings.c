@@ -40,6 +40,7 @@ const struct conf_setting mnd_settings[] = {
 	{"mnd", "state", CONF_STRING, AT(state), LOCALSTATEDIR "/lib/dmm/mnd/state.json", 0, 0, "kept over a restart"},
 	{"mnd", "control-socket", CONF_STRING, AT(control_socket), RUNSTATEDIR "/dmm/mnd.sock", 0, 0, "where mnctl asks"},
 	{"mnd", "metrics", CONF_STRING, AT(metrics), "", 0, 0, "serve Prometheus metrics there: a path, or [::1]:PORT"},
+	{"mnd", "key-log", CONF_STRING, AT(key_log), "", 0, 0, "for debugging: write the keys of the secure channel to this file; then it protects nothing"},
 	{"mnd", "user", CONF_STRING, AT(user), "", 0, 0, "run as this user with only the capabilities needed"},
 	{"mnd", "pins", CONF_BOOL, AT(pins), "yes", 0, 0, "let users pin programs to a home address (hoa-exec)"},
 	{"mnd", "flush-on-exit", CONF_BOOL, AT(flush_on_exit), "no", 0, 0, "release everything when stopped"},

@@ -30,7 +30,7 @@ enum mnd_proxy { MND_PREFER_DIRECT, MND_PREFER_PROXY, MND_DIRECT_ONLY };
 
 struct mnd_config {
 	char identity[CONF_TEXT], trusted_domains[CONF_TEXT], state[CONF_TEXT], control_socket[CONF_TEXT], user[CONF_TEXT];
-	char metrics[CONF_TEXT]; /* "" = off */
+	char metrics[CONF_TEXT], key_log[CONF_TEXT]; /* "" = off */
 	char tunnel_device[CONF_TEXT];
 	struct conf_words interfaces;
 	uint64_t grace_us, lease_us, binding_us, heartbeat_us;

@@ -642,10 +642,19 @@ static void channel_recv(void *ctx, struct channel_peer *peer, const struct chan
 	}
 }
 
+static void channel_key_log(void *ctx, const char *what, uint32_t spi, const uint8_t key[static 32])
+{
+	const struct mnd *m = ctx;
+
+	if (m->key_log > 0)
+		keylog_write(m->key_log, what, spi, key);
+}
+
 const struct channel_ops signalling_channel_ops = {.send = channel_tx,
 	.recv = channel_recv,
 	.accept = channel_accept,
 	.discovered = channel_discovered,
+	.key_log = channel_key_log,
 	.wall_ns = channel_wall};
 
 void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)

@@ -45,6 +45,9 @@ tests_unit_test_session_LDADD = $(MNL_LIBS) $(BPF_LIBS) $(CMOCKA_LIBS)
 TESTS += tests/unit/test_attach tests/unit/test_homeaddr tests/unit/test_lu tests/unit/test_pmtu tests/unit/test_session
 endif
 
+# --- for other programs ------------------------------------------------------
+EXTRA_DIST += contrib/grafana/dmm.json contrib/wireshark/dmm.lua
+
 # --- the lab -----------------------------------------------------------------
 noinst_PROGRAMS += tests/lab/labstream
 tests_lab_labstream_SOURCES = tests/lab/labstream.c

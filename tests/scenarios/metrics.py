@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Prometheus metrics of both daemons, fetched with curl: the text format kept to the letter, the same numbers as the status has, and a handover in them."""
 import json
+import os
 import re
 import shutil
 import socket
@@ -101,6 +102,16 @@ if __name__ == "__main__":
         lab.check(all(s.recv(100) == b"" for s in idle), "who says nothing is sent away")
         refused = subprocess.run(["curl", "-sS", "-g", "-o", "/dev/null", "-w", "%{http_code}", "http://[::1]:9872/"], capture_output=True, text=True).stdout
         lab.check(refused == "404", "only /metrics is there")
+    # the dashboard: each metric that it names is there, and every family that there is, is on it
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../contrib/grafana/dmm.json")) as f:
+        board = json.load(f)
+    asked = [t["expr"] for p in board["panels"] for t in p.get("targets", [])] + [v["query"] for v in board["templating"]["list"]]
+    named = set(re.findall(r"\b(?:dmm|mnd|amad|process)_[a-z_]+", " ".join(asked)))
+    there = set(after) | set(ama) | {h + suffix for h in after for suffix in ("_bucket", "_sum", "_count") if after[h][0] == "histogram"}
+    lab.check(len(board["panels"]) == len({p["id"] for p in board["panels"]}) > 15 and named <= there, "the dashboard's %d metrics are exported%s" % (len(named), ": not " + ", ".join(sorted(named - there)) if named - there else ""))
+    labels = {(n, l) for e in asked for n, l in re.findall(r"sum by \([a-z, ]*?(result|reason|type|object|state|status)\) \(?(?:rate\(|increase\()?([a-z_]+)", e)}
+    exported = dict(re.findall(r"^([a-z_]+)\{([a-z]+)=", net.ar[1].run(curl + ["http://[::1]:9872/metrics"]) + net.mn.run(curl + ["--unix-socket", "/tmp/lab/mn/metrics", "http://localhost/metrics"]), re.M))
+    lab.check(len(labels) > 8 and all(exported.get(family) == label for label, family in labels), "by the labels that they have: %s" % [l for l in labels if exported.get(l[1]) != l[0]])
     listening = net.ar[1].run("ss -6tlnH sport = :9872")
     lab.check("[::1]:9872" in listening and len(listening.splitlines()) == 1, "on loopback only")
     names = json.dumps([after, ama])
