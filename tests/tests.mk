@@ -72,7 +72,8 @@ dist_noinst_SCRIPTS += tests/lab/check
 TESTS += tests/lab/check
 AM_TESTS_ENVIRONMENT = DMM_BUILDDIR='$(abs_top_builddir)'; export DMM_BUILDDIR;
 EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/lab/healing.py tests/lab/examples.py tests/newuser tests/lab/run-tests tests/scenarios tests/demo.py tests/programs.py \
-	tests/bench/bench tests/bench/handover.py tests/bench/signalling.py tests/bench/anchor.py tests/bench/throughput.py
+	tests/bench/bench tests/bench/handover.py tests/bench/signalling.py tests/bench/anchor.py tests/bench/throughput.py \
+	tests/bench/anchorload.py tests/bench/anchor_proxied.py tests/bench/netlink.py tests/bench/proxied.py tests/bench/restart.py tests/bench/store.py
 dist-hook:
 	find $(distdir) -name __pycache__ -prune -exec rm -rf {} +
 # the scenarios, in a kernel that has what they need
@@ -84,6 +85,10 @@ lab: all
 noinst_PROGRAMS += tests/bench/plain-netlink
 tests_bench_plain_netlink_SOURCES = tests/bench/plain-netlink.c
 tests_bench_plain_netlink_LDADD = $(MNL_LIBS)
+noinst_PROGRAMS += tests/bench/amad-any-device
+tests_bench_amad_any_device_SOURCES = amad/main.c tests/bench/any-device.c
+tests_bench_amad_any_device_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=nl_tunnel_open
+tests_bench_amad_any_device_LDADD = $(amad_amad_LDADD)
 bench: all
 	$(PYTHON3) $(srcdir)/tests/bench/bench --build $(abs_builddir)
 .PHONY: bench

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Binding updates at one anchor, through the secure channel with kernel routes changed, against a plain batched netlink sender that makes the same
-route changes in the same kernel; memory a binding. Arguments: nodes, moves, prefixes of each node (1).
+"""Binding updates at one anchor, straight from the nodes, through the secure channel with kernel routes changed, against a plain batched netlink sender that makes
+the same route changes in the same kernel; memory a binding. Arguments: nodes, moves, prefixes of each node (1).
 
-New bindings: a nexthop and a route each. Moves: with one prefix a node one replaced nexthop and one datagram; with several the updates share a datagram, and
-each has its route replaced. The load generator shares the processor with the anchor, so what is compared is CPU time: amad's own, all of
-it from the first datagram to the store being on disk again, and the plain sender's own. It is measured before amad runs and after, as nobody then listens to it."""
-import json, re, statistics, subprocess, sys, time
-from anchorload import Anchor, out
+A node goes away (a nexthop, and its routes go there instead of to the link), moves, comes home (native again, the nexthop goes). With one prefix a move is one
+replaced nexthop; with several the updates share a datagram, and each has its route replaced. The load generator shares the machine with the anchor, so what is
+compared is CPU time: amad's own, all of it from the first datagram to the store being on disk again, and the plain sender's own. That is measured
+before amad runs and after, as nobody then listens to it."""
+import json, re, subprocess, sys
+from anchorload import Anchor, Limits, out, settled_cpu_s, tunnel_device
 from lab import Lab, inside
 
 nodes, moves = int(sys.argv[1]), int(sys.argv[2])
@@ -14,19 +15,8 @@ prefixes = int(sys.argv[3]) if len(sys.argv) > 3 else 1
 lab = Lab()
 anchor = Anchor(lab)
 ar = anchor.ar
-ar.ip("link add amad0 type ip6tnl external encaplimit none")
-ar.ip("link set amad0 mtu 1460 up")
-limits = {"new": [], "moves": []}
-
-
-def limit():
-    for j in map(json.loads, ar.run("plain-netlink amad0 %d %d 512 %d" % (nodes, 400000, prefixes), timeout=600).splitlines()):
-        print("# plain: %(phase)s: %(per_s)d a second, %(per_cpu_s)d a CPU second" % j)
-        limits[j["phase"]].append(j["per_cpu_s"])
-
-
-def cpu_s():
-    return int(open("/proc/%d/schedstat" % anchor.p.popen.pid).read().split()[0]) / 1e9
+anchor.program = tunnel_device(ar)
+limits = Limits(ar, nodes, 200000, 512, prefixes, "lan0", anchor.ll)
 
 
 def memory():
@@ -37,47 +27,47 @@ def answered():
     return anchor.status()["counters"]["ba-status-0"]
 
 
-def phase():
-    """The load's next phase, with amad's CPU seconds in it and how many updates it accepted."""
-    n, cpu = answered(), cpu_s()
-    if phases:
+def phase(begin=True):
+    """The load's next phase; amad's CPU seconds in it and how many updates it accepted are added up by name."""
+    n, cpu = answered(), settled_cpu_s(anchor.p)
+    if begin:
         generator.stdin.write("\n")
         generator.stdin.flush()
     j = json.loads(generator.stdout.readline())
-    while True:  # what comes later, as the store's way to the disk, counts
-        before = cpu_s()
-        time.sleep(0.2)
-        if cpu_s() - before < 0.001:
-            break
-    j["cpu_s"], j["n"] = cpu_s() - cpu, answered() - n
+    cpu, n = settled_cpu_s(anchor.p) - cpu, answered() - n
     print("# %s: %d in %.2f s, %.2f s of amad, %.2f s of the load; answers after %d us median, %d us 99 %%" % (
-        j["phase"], j["n"], j["seconds"], j["cpu_s"], j["own_cpu_s"], j["p50_us"], j["p99_us"]))
-    phases[j["phase"]] = j
+        j["phase"], n, j["seconds"], cpu, j["own_cpu_s"], j["p50_us"], j["p99_us"]))
+    was = done.get(j["phase"], (0, 0))
+    done[j["phase"]] = (was[0] + n, was[1] + cpu)
 
 
-phases = {}
-limit()
-limit()
+done = {}
+limits.measure()
+limits.measure()
 anchor.start("/tmp/lab/state")
 memory_before = memory()
 with inside("load"):
-    generator = subprocess.Popen(anchor.mnload_command(nodes, "--step", "--prefixes", str(prefixes), "--window", "512", "--moves", str(moves // prefixes)),
+    generator = subprocess.Popen(anchor.mnload_command(nodes, "--step", "--home", "--prefixes", str(prefixes), "--window", "512", "--moves", str(moves // prefixes)),
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-phase()
+phase(begin=False)
 phase()
 used = memory() - memory_before
 n = anchor.status()["bindings"]
 lab.check(n == nodes * prefixes, "%d bindings" % n)
 phase()
+phase()
+lab.check(anchor.status()["bindings"] == 0, "all came home")
+phase()
 end = json.loads(generator.stdout.readline())
 generator.wait()
-lab.check(phases["move"]["n"] == moves // prefixes * prefixes and not end["refused"], "all moves were accepted: %s" % end)
+lab.check(done["move"][0] >= moves // prefixes * prefixes and not end["refused"], "all moves were accepted: %s" % end)
 anchor.stop()
 ar.ip("nexthop flush", check=False)
-limit()
-limit()
-for name, ours, plain in (("new bindings", "bind", "new"), ("moves", "move", "moves")):
-    rate, most = phases[ours]["n"] / phases[ours]["cpu_s"], statistics.median(limits[plain])
-    out("%s at an anchor, %d nodes of %d prefixes" % (name, nodes, prefixes), rate, "1/CPU s", most, rate / most, ">= 0.7 of plain batched netlink")
+limits.measure()
+limits.measure()
+of = "%d nodes of %d prefix%s, %d update%s a datagram" % (nodes, prefixes, "es"[:2 * (prefixes > 1)], prefixes, "s"[:prefixes > 1])
+for name, what in (("going away", "bind"), ("moves", "move"), ("coming home", "home")):
+    rate = done[what][0] / done[what][1]
+    out("%s, %s" % (name, of), rate, "1/CPU s", limits.of(what), rate / limits.of(what), ">= 0.7 of plain batched netlink")
 out("memory a binding: lease, binding, channel, route (user space), %d nodes of %d prefixes" % (nodes, prefixes), used / (nodes * prefixes), "bytes", 1024, used / (nodes * prefixes) / 1024, "<= 1 (1 KB at 100,000 bindings)")
 lab.finish()

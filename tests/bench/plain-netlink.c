@@ -2,13 +2,16 @@
 /* plain-netlink.c - the rate at which this kernel takes the route changes of an anchor from one plain batched sender:
  * the limit for amad
  *
- *   plain-netlink DEVICE N CHANGES BATCH [PREFIXES]
+ *   plain-netlink DEVICE N CHANGES BATCH [PREFIXES [LINK GATEWAY]]
  *
- * new:   for each of N nodes a nexthop object with encapsulation on DEVICE, and its PREFIXES (1) routes to it, which is
- *        what a new binding causes; the routes are counted.
- * moves: nexthops are replaced (another tunnel end), which is what a moving binding causes. With PREFIXES more than 1 a
- *        node moves as amad moves it: a new nexthop, its routes replaced one by one, the old nexthop deleted; the
- *        routes are counted.
+ * It makes the requests that amad makes, for N nodes with PREFIXES (1) routes each, the routes are counted:
+ *
+ * bind:   a node goes away: a nexthop object with encapsulation on DEVICE, and its native routes (via GATEWAY on LINK)
+ * are replaced by routes to that. home:   it comes back: its routes are replaced by native ones, the nexthop is
+ * deleted. moves:  nexthops are replaced (another tunnel end), which is what a moving binding causes. With PREFIXES
+ * more than 1 a node moves as amad moves it: a new nexthop, its routes replaced one by one, the old nexthop deleted.
+ * shared: routes are replaced by routes to another of two nexthops, which is what a node causes that moves from one AMA
+ *         to another, with many others behind each.
  *
  * Prints one JSON object: changes a second of wall clock and of its own CPU time. Knows nothing of nl.c: libmnl and as
  * little as possible. */
@@ -119,6 +122,10 @@ static void delete_nexthop(unsigned id, unsigned batch)
 	end(batch);
 }
 
+static unsigned link_oif;
+static struct in6_addr gateway;
+
+/* id 0: native */
 static void put_route(unsigned i, unsigned id, unsigned batch)
 {
 	struct nlmsghdr *h = message(RTM_NEWROUTE);
@@ -133,55 +140,77 @@ static void put_route(unsigned i, unsigned id, unsigned batch)
 	rtm->rtm_type = RTN_UNICAST;
 	rtm->rtm_table = RT_TABLE_MAIN;
 	mnl_attr_put(h, RTA_DST, sizeof(dst), &dst);
-	mnl_attr_put_u32(h, RTA_NH_ID, id);
+	if (id) {
+		mnl_attr_put_u32(h, RTA_NH_ID, id);
+	} else {
+		mnl_attr_put_u32(h, RTA_OIF, link_oif);
+		mnl_attr_put(h, RTA_GATEWAY, sizeof(gateway), &gateway);
+	}
 	end(batch);
 }
 
-/* Each node's nexthop, its routes go with it. Which of a node's two is there depends on how often it moved. */
-static void delete_all(unsigned n, unsigned moves, unsigned batch)
+static void delete_route(unsigned i, unsigned batch)
 {
-	for (unsigned i = 0; i < n; i++)
-		delete_nexthop(FIRST_ID + 2 * i + (moves / n + (i < moves % n)) % 2, batch);
-	flush();
+	struct nlmsghdr *h = message(RTM_DELROUTE);
+	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(h, sizeof(*rtm));
+	struct in6_addr dst;
+
+	h->nlmsg_flags = NLM_F_REQUEST;
+	(void)inet_pton(AF_INET6, "2001:db9::", &dst);
+	dst.s6_addr32[1] = htonl(i);
+	rtm->rtm_family = AF_INET6;
+	rtm->rtm_dst_len = 64;
+	rtm->rtm_table = RT_TABLE_MAIN;
+	mnl_attr_put(h, RTA_DST, sizeof(dst), &dst);
+	end(batch);
 }
 
-static double wall_s, cpu_s, wall_begin_s, cpu_begin_s;
-static unsigned counted;
+struct phase {
+	const char *name;
+	double wall_s, cpu_s;
+	unsigned changes;
+};
+
+static double wall_begin_s, cpu_begin_s;
 
 static void begin(void)
 {
+	flush();
 	wall_begin_s = now_s(CLOCK_MONOTONIC);
 	cpu_begin_s = now_s(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-static void end_phase(unsigned n)
+static void end_phase(struct phase *p, unsigned n)
 {
-	wall_s += now_s(CLOCK_MONOTONIC) - wall_begin_s;
-	cpu_s += now_s(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin_s;
-	counted += n;
+	flush();
+	p->wall_s += now_s(CLOCK_MONOTONIC) - wall_begin_s;
+	p->cpu_s += now_s(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin_s;
+	p->changes += n;
 }
 
-static void print(const char *name)
+static void print(const struct phase *p)
 {
-	(void)printf("{\"phase\": \"%s\", \"changes\": %u, \"per_s\": %.0f, \"per_cpu_s\": %.0f}\n", name, counted,
-		counted / wall_s, counted / (cpu_s > 0 ? cpu_s : wall_s));
-	wall_s = cpu_s = 0;
-	counted = 0;
+	(void)printf("{\"phase\": \"%s\", \"changes\": %u, \"per_s\": %.0f, \"per_cpu_s\": %.0f}\n", p->name,
+		p->changes, p->changes / p->wall_s, p->changes / (p->cpu_s > 0 ? p->cpu_s : p->wall_s));
 }
 
 int main(int argc, char **argv)
 {
-	unsigned n, changes, batch, oif, prefixes;
+	struct phase bind = {.name = "bind"}, home = {.name = "home"}, moves = {.name = "move"},
+		     shared = {.name = "shared"};
+	unsigned n, changes, batch, oif, prefixes, turn = 0;
 	int size = 1 << 23;
 
-	if (argc < 5 || argc > 6 || !(oif = if_nametoindex(argv[1]))) {
-		(void)fprintf(stderr, "usage: plain-netlink DEVICE N CHANGES BATCH [PREFIXES]\n");
+	if ((argc != 5 && argc != 6 && argc != 8) || !(oif = if_nametoindex(argv[1]))) {
+		(void)fprintf(stderr, "usage: plain-netlink DEVICE N CHANGES BATCH [PREFIXES [LINK GATEWAY]]\n");
 		return 2;
 	}
 	n = (unsigned)atoi(argv[2]);
 	changes = (unsigned)atoi(argv[3]);
 	batch = (unsigned)atoi(argv[4]);
 	prefixes = argc > 5 ? (unsigned)atoi(argv[5]) : 1;
+	if (argc > 7 && (!(link_oif = if_nametoindex(argv[6])) || inet_pton(AF_INET6, argv[7], &gateway) != 1))
+		return 2;
 	nl = mnl_socket_open(NETLINK_ROUTE);
 	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0) {
 		perror("plain-netlink");
@@ -189,33 +218,61 @@ int main(int argc, char **argv)
 	}
 	(void)setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	(void)setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	for (unsigned i = 0; link_oif && i < n * prefixes; i++)
+		put_route(i, 0, batch);
 	for (unsigned done = 0; done < changes; done += n * prefixes) { /* clocks may count in ticks of 10 ms */
-		if (done > 0)
-			delete_all(n, 0, batch);
+		if (done > 0) {
+			begin();
+			for (unsigned i = 0; i < n; i++) {
+				for (unsigned k = 0; link_oif && k < prefixes; k++)
+					put_route(i * prefixes + k, 0, batch);
+				delete_nexthop(FIRST_ID + 2 * i, batch);
+			}
+			end_phase(&home, n * prefixes);
+		}
 		begin();
 		for (unsigned i = 0; i < n; i++) {
 			put_nexthop(FIRST_ID + 2 * i, 0, i, oif, batch);
 			for (unsigned k = 0; k < prefixes; k++)
 				put_route(i * prefixes + k, FIRST_ID + 2 * i, batch);
 		}
-		flush();
-		end_phase(n * prefixes);
+		end_phase(&bind, n * prefixes);
 	}
-	print("new");
 	begin();
 	for (unsigned i = 0; prefixes == 1 && i < changes; i++)
 		put_nexthop(FIRST_ID + 2 * (i % n), 1 + i / n, i % n, oif, batch);
 	for (unsigned i = 0; prefixes > 1 && i < changes / prefixes; i++) {
-		unsigned node = i % n, turn = 1 + i / n, id = FIRST_ID + 2 * node;
+		unsigned node = i % n, id = FIRST_ID + 2 * node;
 
+		turn = 1 + i / n;
 		put_nexthop(id + turn % 2, turn, node, oif, batch);
 		for (unsigned k = 0; k < prefixes; k++)
 			put_route(node * prefixes + k, id + turn % 2, batch);
 		delete_nexthop(id + !(turn % 2), batch);
 	}
+	end_phase(&moves, changes / prefixes * prefixes);
+	for (unsigned k = 0; k < 2; k++)
+		put_nexthop(FIRST_ID - 1 - k, 0, k, oif, batch);
+	for (unsigned i = 0; i < n * prefixes; i++)
+		put_route(i, FIRST_ID - 1, batch);
+	begin();
+	for (unsigned i = 0; i < changes; i++)
+		put_route(i % (n * prefixes), FIRST_ID - 1 - (1 + i / (n * prefixes)) % 2, batch);
+	end_phase(&shared, changes);
+	print(&bind);
+	print(&home);
+	print(&moves);
+	print(&shared);
+	for (unsigned i = 0; i < n * prefixes; i++) /* leave the kernel as it was */
+		delete_route(i, batch);
+	for (unsigned k = 0; k < 2; k++)
+		delete_nexthop(FIRST_ID - 1 - k, batch);
+	for (unsigned i = 0; i < n; i++)
+		delete_nexthop(
+			FIRST_ID + 2 * i +
+				(prefixes > 1 && changes / prefixes > i ? (1 + (changes / prefixes - 1 - i) / n) % 2
+									: 0),
+			batch);
 	flush();
-	end_phase(changes / prefixes * prefixes);
-	print("moves");
-	delete_all(n, prefixes == 1 ? 0 : changes / prefixes, batch);
 	return 0;
 }

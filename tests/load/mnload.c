@@ -51,7 +51,7 @@ struct node {
 	uint16_t waits; /* updates without an answer */
 	uint8_t tries;
 	bool attaching, waiting;
-	char kind; /* of what is out: a attach, b bind, u unbind, r release */
+	char kind; /* of what is out: a attach, b bind, h home again, u unbind, r release */
 	unsigned n_hnp;
 	struct prefix6 hnp[];
 };
@@ -67,7 +67,7 @@ static struct {
 	FILE *journal;
 	double rate, seconds;
 	uint32_t lifetime_s, lease_s, first;
-	bool json, no_bind, step;
+	bool json, no_bind, step, home;
 } option = {
 	.nodes = 100, .prefixes = 1, .window = 64, .anchor_port = CHANNEL_PORT, .lifetime_s = 3600, .lease_s = 86400};
 
@@ -396,6 +396,10 @@ static void send_updates(struct node *n, bool again)
 			bu.lifetime_s = option.lifetime_s;
 		m = mh_begin_bu(&w, &bu);
 		mh_put_prefix(&m, MHOPT_HNP, n->attaching ? &any : &n->hnp[i]);
+		if (n->kind == 'h') {
+			mh_put_address(&m, MHOPT_LINK_LOCAL, &option.link_local);
+			mh_put_lease(&m, &(struct dmmopt_lease){option.lease_s, DMMOPT_LEASE_ATTACH});
+		}
 		if (n->attaching) {
 			mh_put_address(&m, MHOPT_LINK_LOCAL, &option.link_local);
 			mh_put_lease(&m, &(struct dmmopt_lease){option.lease_s,
@@ -481,8 +485,9 @@ static int compare(const void *a, const void *b)
 }
 
 /* Let nodes go on, oldest idle one first, until this many began and all were answered. */
-static struct phase run(bool attaching, uint64_t todo, uint64_t until_us)
+static struct phase run(char kind, uint64_t todo, uint64_t until_us)
 {
+	bool attaching = kind == 'a';
 	uint64_t begin_us = clock_us(CLOCK_MONOTONIC), begin_cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID), began = 0,
 		 ok = count_ok;
 	struct phase r = {0};
@@ -498,7 +503,7 @@ static struct phase run(bool attaching, uint64_t todo, uint64_t until_us)
 			if (option.rate > 0 && (double)began > (double)(now_us - begin_us) / 1e6 * option.rate)
 				break;
 			n->attaching = attaching || (option.mix && n->n_hnp == 0);
-			n->kind = 'b';
+			n->kind = kind;
 			if (n->attaching)
 				n->kind = 'a';
 			else if ((unsigned)(random() % 100) < option.mix)
@@ -592,6 +597,7 @@ static void usage(FILE *f)
 		"  --journal FILE  write down what is sent and answered: S NODE SEQUENCE KIND PREFIX CARE-OF, A NODE SEQUENCE STATUS PREFIX;\n"
 		"                  kinds are a attach, b bind, u unbind, r release\n"
 		"  --through ADDR  bind through this AMA (pLU), may be given again: then through that one\n"
+		"  --home          after the moves all come home, and go away again\n"
 		"  --mix PERCENT   of moves are unbindings and releases (0), with --prefixes 1\n"
 		"  --json          one object a line       --step         wait for a line of input before binds and "
 		"moves\n");
@@ -625,7 +631,7 @@ int main(int argc, char **argv)
 		{"seconds", 1, NULL, SECONDS}, {"rate", 1, NULL, RATE}, {"lifetime", 1, NULL, LIFETIME},
 		{"lease", 1, NULL, LEASE}, {"interface", 1, NULL, INTERFACE}, {"port", 1, NULL, PORT},
 		{"anchor-port", 1, NULL, ANCHOR_PORT}, {"json", 0, NULL, 'j'}, {"no-bind", 0, NULL, 'n'},
-		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"through", 1, NULL, THROUGH}, {"step", 0, NULL, 's'}, {"help", 0, NULL, 'h'}, {0}};
+		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"through", 1, NULL, THROUGH}, {"step", 0, NULL, 's'}, {"home", 0, NULL, 'H'}, {"help", 0, NULL, 'h'}, {0}};
 	struct prefix6 prefix = {0};
 	struct domain_key key;
 	char err[CREDENTIAL_ERR];
@@ -700,6 +706,9 @@ int main(int argc, char **argv)
 		case 's':
 			option.step = true;
 			break;
+		case 'H':
+			option.home = true;
+			break;
 		case 'n':
 			option.no_bind = true;
 			break;
@@ -735,7 +744,7 @@ int main(int argc, char **argv)
 		set_place(nodes[i]);
 		DL_APPEND(idle, nodes[i]);
 	}
-	p = run(true, (uint64_t)option.nodes * option.prefixes, UINT64_MAX);
+	p = run('a', (uint64_t)option.nodes * option.prefixes, UINT64_MAX);
 	print("attach", &p);
 	for (unsigned k = 0; k < option.n_through; k++) {
 		step();
@@ -744,20 +753,28 @@ int main(int argc, char **argv)
 		for (unsigned i = 0; i < option.nodes; i++)
 			if (channel_peer_add(nodes[i]->channel, &anchor, &nodes[i]->serving) < 0)
 				die("out of memory", 0);
-		p = run(false, option.nodes, UINT64_MAX);
+		p = run('b', option.nodes, UINT64_MAX);
 		print("through", &p);
 	}
 	option.at = NULL;
 	if (!option.no_bind) {
 		step();
-		p = run(false, option.nodes, UINT64_MAX);
+		p = run('b', option.nodes, UINT64_MAX);
 		print("bind", &p);
 	}
 	if (option.moves || option.seconds > 0) {
 		step();
-		p = run(false, option.moves ? option.moves : UINT64_MAX,
+		p = run('b', option.moves ? option.moves : UINT64_MAX,
 			option.seconds > 0 ? clock_us(CLOCK_MONOTONIC) + (uint64_t)(option.seconds * 1e6) : UINT64_MAX);
 		print("move", &p);
+	}
+	if (option.home) {
+		step();
+		p = run('h', option.nodes, UINT64_MAX);
+		print("home", &p);
+		step();
+		p = run('b', option.nodes, UINT64_MAX);
+		print("bind", &p);
 	}
 	if (option.json)
 		(void)printf("{\"phase\": \"end\", \"retries\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"refused\": {",
