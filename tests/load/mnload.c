@@ -62,7 +62,7 @@ static struct {
 	unsigned nodes, prefixes, window, port, anchor_port;
 	uint64_t moves;
 	unsigned mix, n_through;
-	struct in6_addr through[8]; /* serving AMAs, one after the other */
+	struct in6_addr through[32]; /* serving AMAs, one after the other */
 	const struct in6_addr *at;  /* the present one, NULL = none */
 	FILE *journal;
 	double rate, seconds;
@@ -71,7 +71,7 @@ static struct {
 } option = {
 	.nodes = 100, .prefixes = 1, .window = 64, .anchor_port = CHANNEL_PORT, .lifetime_s = 3600, .lease_s = 86400};
 
-static struct node **nodes, *idle, *waiting, *attached; /* waiting: oldest first; attached: with all leases */
+static struct node **nodes, *idle, *waiting, *attached; /* attached: with all leases */
 static struct credential anchor;
 static bool has_anchor;
 static unsigned n_waiting;
@@ -432,22 +432,29 @@ static void start(struct node *n)
 	send_updates(n, false);
 }
 
+/* Twice as late each time (RFC 6275 11.8): else an anchor that is slow gets more to do, and no answer is in time. */
 static void repeat_late(void)
 {
-	while (waiting && now_us - waiting->sent_us > RETRY) {
-		struct node *n = waiting;
+	static uint64_t next_us;
+	struct node *n, *tmp;
 
-		DL_DELETE(waiting, n);
+	if (now_us < next_us)
+		return;
+	next_us = now_us + RETRY / 10;
+	DL_FOREACH_SAFE(waiting, n, tmp)
+	{
+		if (now_us - n->sent_us <= RETRY << (n->tries < 4 ? n->tries : 4))
+			continue;
 		if (++n->tries == TRIES) {
 			count_lost++;
 			n->waiting = false;
 			n_waiting--;
+			DL_DELETE(waiting, n);
 			DL_APPEND(idle, n);
 			continue;
 		}
 		count_retries++;
 		n->sent_us = now_us;
-		DL_APPEND(waiting, n);
 		send_updates(n, true);
 	}
 }
@@ -694,8 +701,8 @@ int main(int argc, char **argv)
 			(void)setvbuf(option.journal, NULL, _IOLBF, 0);
 			break;
 		case THROUGH:
-			if (option.n_through == 8 || inet_pton(AF_INET6, optarg, &option.through[option.n_through++]) != 1)
-				die("--through takes an address, at most 8 times", 0);
+			if (option.n_through == 32 || inet_pton(AF_INET6, optarg, &option.through[option.n_through++]) != 1)
+				die("--through takes an address, at most 32 times", 0);
 			break;
 		case MIX:
 			option.mix = (unsigned)strtoul(optarg, NULL, 10);
