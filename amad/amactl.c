@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -612,6 +613,73 @@ static int cmd_doctor(int argc, char **argv)
 	return doctor_command(&ctl, amad_checks, gather());
 }
 
+static void print_fault(void *ctx, const char *text)
+{
+	(void)ctx;
+	(void)fprintf(stderr, "amactl: %s\n", text);
+}
+
+/* The on-link prefix of an address, if a node can form an address in it (RFC 4862): /64, and not link-local. */
+static bool can_be_advertised(const struct ifaddrs *a, const char *link)
+{
+	const struct sockaddr_in6 *address = (const struct sockaddr_in6 *)a->ifa_addr,
+				  *mask = (const struct sockaddr_in6 *)a->ifa_netmask;
+	static const uint8_t half[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+	return address && mask && address->sin6_family == AF_INET6 && !strcmp(a->ifa_name, link) &&
+	       !IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr) && !memcmp(&mask->sin6_addr, half, sizeof(half));
+}
+
+/* What radvd is to say on the access interfaces so that nodes find this anchor (RFC 6275 7.1 and 7.2: home-agent flag
+ * and router address). The intervals are the shortest that radvd takes there (RFC 6275 7.5): a node that has moved
+ * hears where it is before it has asked. */
+static int cmd_radvd_config(int argc, char **argv)
+{
+	static struct amad_config config;
+	struct ifaddrs *all, *a;
+	int status = CTL_OK;
+
+	(void)argc;
+	(void)argv;
+	if (amad_config_read(config_path, true, &config, print_fault, NULL) > 0)
+		return CTL_FAILED;
+	if (getifaddrs(&all) < 0) {
+		(void)fprintf(stderr, "amactl: cannot list the interfaces' addresses: %s\n", strerror(errno));
+		return CTL_FAILED;
+	}
+	(void)printf(
+		"# radvd.conf(5), by 'amactl radvd-config' from %s and the addresses of the interfaces\n", config_path);
+	for (unsigned i = 0; i < config.access.n; i++) {
+		const char *link = config.access.word[i];
+		unsigned n = 0;
+
+		for (a = all; a; a = a->ifa_next) {
+			if (!can_be_advertised(a, link))
+				continue;
+			if (n++ == 0)
+				(void)printf(
+					"interface %s {\n"
+					"\tAdvSendAdvert on; AdvHomeAgentFlag on;\n"
+					"\tMinRtrAdvInterval 0.03; MaxRtrAdvInterval 0.07; MinDelayBetweenRAs 0.03;\n",
+					link);
+			/* the whole address: it is where the anchor is asked */
+			(void)printf("\tprefix %s/64 { AdvRouterAddr on; };\n",
+				in6_text(&((const struct sockaddr_in6 *)a->ifa_addr)->sin6_addr));
+		}
+		if (n) {
+			(void)printf("};\n");
+			continue;
+		}
+		(void)fprintf(stderr,
+			"amactl: %s has no IPv6 address of a /64 that nodes could use: 'ip -6 addr add PREFIX::1/64 "
+			"dev %s' gives it one\n",
+			link, link);
+		status = CTL_FAILED;
+	}
+	freeifaddrs(all);
+	return status;
+}
+
 static const struct command {
 	const char *name, *args, *help;
 	int (*run)(int argc, char **argv);
@@ -628,13 +696,15 @@ static const struct command {
 	{"reload", "", "read the configuration again", cmd_reload},
 	{"doctor", "", "what is wrong here, and the command that mends it", cmd_doctor},
 	{"report", "", "what a bug report needs, without keys", cmd_report},
+	{"radvd-config", "", "a radvd.conf for the access interfaces", cmd_radvd_config},
 	{"store check", "", "is the store of a stopped amad whole?", NULL},
 	{"store export", "", "write it as JSON", NULL},
 	{"store import", "FILE", "make one of that", NULL},
 	{"domain init", "NAME", "make a domain's signing key", NULL},
 	{"domain add-ama", "NAME", "an anchor's identity, with --prefix PREFIX for each it may anchor", NULL},
 	{"domain add-mn", "NAME", "a node's identity, or with --key TOKEN its credential on one line", NULL},
-	{"domain trust", "TOKEN", "believe another domain; behind it what its nodes and AMAs may do here, as lend=no", NULL},
+	{"domain trust", "TOKEN", "believe another domain; behind it what its nodes and AMAs may do here, as lend=no",
+		NULL},
 	{0},
 };
 

@@ -1081,10 +1081,14 @@ static int give_up_privileges(struct amad *a, char *reterr)
 {
 	char data[CONF_TEXT + 16], lock[CONF_TEXT + 16];
 	const char *own[] = {a->config.state_dir, data, lock, NULL};
+	int r;
 
 	(void)snprintf(data, sizeof(data), "%s/data.mdb", a->config.state_dir);
 	(void)snprintf(lock, sizeof(lock), "%s/lock.mdb", a->config.state_dir);
-	return priv_drop(a->config.user, false, false, own, reterr);
+	r = priv_drop(a->config.user, false, false, own, reterr);
+	if (r == 0 && a->config.seccomp != PRIV_SECCOMP_NO)
+		r = priv_filter(false, a->config.seccomp == PRIV_SECCOMP_TRAP, reterr);
+	return r;
 }
 
 int amad_new(const char *config_path, bool config_required, const struct amad_config *config, struct amad **ret,

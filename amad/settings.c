@@ -42,6 +42,8 @@ const struct conf_setting amad_settings[] = {
 	{"ama", "metrics", CONF_STRING, AT(metrics), "", 0, 0, "serve Prometheus metrics there: a path, or [::1]:PORT"},
 	{"ama", "key-log", CONF_STRING, AT(key_log), "", 0, 0, "for debugging: write the keys of the secure channel to this file; then it protects nothing"},
 	{"ama", "user", CONF_STRING, AT(user), "", 0, 0, "run as this user with only the capabilities needed"},
+	{"ama", "seccomp", CONF_CHOICE, AT(seccomp), "yes no trap", 0, 0, /* as enum priv_seccomp */
+		"allow only the system calls needed; trap names the first other one and ends"},
 	{"ama", "flush-on-exit", CONF_BOOL, AT(flush_on_exit), "no", 0, 0,
 		"take everything out of the kernel when stopped; without it forwarding goes on"},
 	{0},

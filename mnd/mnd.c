@@ -1152,12 +1152,16 @@ static int give_up_privileges(struct mnd *m, char *reterr)
 	char dir[CONF_TEXT];
 	const char *own[] = {m->config.state, dir, NULL};
 	char *slash;
+	int r;
 
 	(void)snprintf(dir, sizeof(dir), "%s", m->config.state);
 	slash = strrchr(dir, '/');
 	if (slash)
 		*slash = '\0';
-	return priv_drop(m->config.user, true, m->config.pins, own, reterr);
+	r = priv_drop(m->config.user, true, m->config.pins, own, reterr);
+	if (r == 0 && m->config.seccomp != PRIV_SECCOMP_NO)
+		r = priv_filter(true, m->config.seccomp == PRIV_SECCOMP_TRAP, reterr);
+	return r;
 }
 
 int mnd_new(const char *config_path, bool config_required, const struct mnd_config *config, struct mnd **ret, char *reterr)

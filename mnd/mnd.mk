@@ -18,7 +18,7 @@ libmndcore_a_SOURCES = \
 	mnd/signalling.c \
 	mnd/state.c mnd/state.h
 
-DAEMON_LIBS = libcommon.a $(EV_LIBS) $(SODIUM_LIBS) $(MNL_LIBS) $(INIH_LIBS) $(JANSSON_LIBS) $(BPF_LIBS) $(CAPNG_LIBS) $(SYSTEMD_LIBS)
+DAEMON_LIBS = libcommon.a $(EV_LIBS) $(SODIUM_LIBS) $(MNL_LIBS) $(INIH_LIBS) $(JANSSON_LIBS) $(BPF_LIBS) $(CAPNG_LIBS) $(SECCOMP_LIBS) $(SYSTEMD_LIBS)
 
 # BPF programs are compiled by clang and embedded as bytes.
 EXTRA_DIST += mnd/pin.bpf.c mnd/session.bpf.c mnd/isolate.bpf.c

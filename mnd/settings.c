@@ -42,6 +42,8 @@ const struct conf_setting mnd_settings[] = {
 	{"mnd", "metrics", CONF_STRING, AT(metrics), "", 0, 0, "serve Prometheus metrics there: a path, or [::1]:PORT"},
 	{"mnd", "key-log", CONF_STRING, AT(key_log), "", 0, 0, "for debugging: write the keys of the secure channel to this file; then it protects nothing"},
 	{"mnd", "user", CONF_STRING, AT(user), "", 0, 0, "run as this user with only the capabilities needed"},
+	{"mnd", "seccomp", CONF_CHOICE, AT(seccomp), "yes no trap", 0, 0, /* as enum priv_seccomp */
+		"allow only the system calls needed; trap names the first other one and ends"},
 	{"mnd", "pins", CONF_BOOL, AT(pins), "yes", 0, 0, "let users pin programs to a home address (hoa-exec)"},
 	{"mnd", "flush-on-exit", CONF_BOOL, AT(flush_on_exit), "no", 0, 0, "release everything when stopped"},
 	{"interface", "priority", CONF_UINT, IF(priority), NULL, 1, 1000, "the usable interface with the greatest is used"},

@@ -29,6 +29,7 @@ struct mnd_interface {
 enum mnd_proxy { MND_PREFER_DIRECT, MND_PREFER_PROXY, MND_DIRECT_ONLY };
 
 struct mnd_config {
+	unsigned seccomp; /* enum priv_seccomp */
 	char identity[CONF_TEXT], trusted_domains[CONF_TEXT], state[CONF_TEXT], control_socket[CONF_TEXT], user[CONF_TEXT];
 	char metrics[CONF_TEXT], key_log[CONF_TEXT]; /* "" = off */
 	char tunnel_device[CONF_TEXT];

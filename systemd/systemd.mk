@@ -6,7 +6,7 @@ tmpfilesdir = $(prefix)/lib/tmpfiles.d
 tmpfiles_DATA = systemd/tmpfiles.d/dmm.conf
 docexampledir = $(docdir)/examples
 dist_docexample_SCRIPTS = examples/address-types.py
-dist_docexample_DATA = systemd/dmm.networkd.conf systemd/dmm.NetworkManager.conf
+dist_docexample_DATA = systemd/dmm.networkd.conf systemd/dmm.NetworkManager.conf systemd/dmm.nft systemd/firewalld-service-dmm.xml
 EXTRA_DIST += systemd/mnd.service.in systemd/amad.service.in systemd/sysusers.conf.in systemd/tmpfiles.conf.in
 CLEANFILES += $(systemdsystemunit_DATA) $(sysusers_DATA) $(tmpfiles_DATA)
 
@@ -17,7 +17,7 @@ systemd/mnd.service: $(srcdir)/systemd/mnd.service.in Makefile
 	$(make_fragment) $(srcdir)/systemd/mnd.service.in > $@.tmp && mv $@.tmp $@
 systemd/amad.service: $(srcdir)/systemd/amad.service.in Makefile
 	$(make_fragment) $(srcdir)/systemd/amad.service.in > $@.tmp && mv $@.tmp $@
-systemd/sysusers.d/dmm.conf: $(srcdir)/systemd/sysusers.conf.in Makefile
+$(sysusers_DATA): $(srcdir)/systemd/sysusers.conf.in Makefile
 	$(make_fragment) $(srcdir)/systemd/sysusers.conf.in > $@.tmp && mv $@.tmp $@
-systemd/tmpfiles.d/dmm.conf: $(srcdir)/systemd/tmpfiles.conf.in Makefile
+$(tmpfiles_DATA): $(srcdir)/systemd/tmpfiles.conf.in Makefile
 	$(make_fragment) $(srcdir)/systemd/tmpfiles.conf.in > $@.tmp && mv $@.tmp $@

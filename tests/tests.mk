@@ -155,8 +155,14 @@ dist_check_SCRIPTS = tests/unit/test_manuals.sh tests/unit/test_messages.py test
 TESTS += tests/unit/test_manuals.sh tests/unit/test_messages.py tests/unit/test_examples.py tests/unit/test_firewall.py
 
 # --- the system around -------------------------------------------------------
-dist_check_SCRIPTS += tests/unit/test_units.sh
-TESTS += tests/unit/test_units.sh
+dist_check_SCRIPTS += tests/unit/test_units.sh tests/unit/test_fragments.sh tests/unit/test_openwrt.sh
+TESTS += tests/unit/test_units.sh tests/unit/test_fragments.sh tests/unit/test_openwrt.sh
+EXTRA_DIST += tests/packages debian openwrt
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_priv
+tests_unit_test_priv_LDADD = libcommon.a $(CAPNG_LIBS) $(SECCOMP_LIBS) $(CMOCKA_LIBS)
+TESTS += tests/unit/test_priv
+endif
 
 # --- completion --------------------------------------------------------------
 dist_noinst_SCRIPTS += tests/unit/test_completion.py

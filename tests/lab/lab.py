@@ -539,14 +539,14 @@ class Roaming:
         d = "/tmp/lab/ama%d" % i
         os.makedirs(d, exist_ok=True)
         with open(d + "/amad.conf", "w") as f:
-            f.write("[ama]\naccess = lan0\nidentity = /tmp/lab/domain/ama%d.identity\ntrusted-domains = /tmp/lab/domain/trusted-domains\n"
+            f.write("[ama]\nseccomp = trap\naccess = lan0\nidentity = /tmp/lab/domain/ama%d.identity\ntrusted-domains = /tmp/lab/domain/trusted-domains\n"
                     "state-dir = %s/state\ncontrol-socket = %s/sock\n%s\n" % (i, d, d, self.amad_config))
         self.amad[i] = self.ar[i].spawn(["amad", "-c", d + "/amad.conf"] + (["-d", "all"] if VERBOSE else []))
         self.lab.wait(lambda: self.amad[i].alive() and self.amactl(i, "status"), "amad %d" % i)
 
     def start_mnd(self):
         with open(self.mn_dir + "/mnd.conf", "w") as f:
-            f.write("[mnd]\nidentity = %s/identity\ntrusted-domains = /tmp/lab/domain/trusted-domains\nstate = %s/state.json\n"
+            f.write("[mnd]\nseccomp = trap\nidentity = %s/identity\ntrusted-domains = /tmp/lab/domain/trusted-domains\nstate = %s/state.json\n"
                     "control-socket = %s/sock\n%s\n" % (self.mn_dir, self.mn_dir, self.mn_dir, self.mnd_config))
         self.mnd = self.mn.spawn(["mnd", "-c", self.mn_dir + "/mnd.conf"] + (["-d", "all"] if VERBOSE else []))
         self.lab.wait(lambda: self.mnd.alive() and self.mnctl("status"), "mnd")

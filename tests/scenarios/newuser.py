@@ -11,7 +11,7 @@ STEPS = [
     ("router1", "amactl domain init example", r"^dmm-domain-1:\S+$"),
     ("router1", "amactl domain add-ama ama1", r"^/etc/dmm/amad.identity$"),
     ("router1", "cat > /etc/dmm/amad.conf", r"^$"),
-    ("router1", "cat > /etc/radvd.conf", r"^$"),
+    ("router1", "amactl radvd-config > /etc/radvd.conf", r"^$"),
     ("router1", "systemctl enable --now amad radvd", r"^$"),
     ("router1", "amactl status", r"^anchor ama1 of domain example"),
     ("router1", "amactl domain add-ama ama2", r"^/root/ama2.identity$"),

@@ -17,6 +17,7 @@ for name, p, caps in (("mnd", net.mnd, (1 << 1) | (1 << 12) | (1 << 13) | (1 << 
     lab.check(s["Uid"].split()[1] != "0", "%s runs as user %s" % (name, s["Uid"].split()[1]))
     lab.check(int(s["CapEff"], 16) == caps and int(s["CapPrm"], 16) == caps and int(s["CapBnd"], 16) & ~caps == 0, "%s has just the capabilities it uses: %s" % (name, s["CapEff"]))
     lab.check(s["NoNewPrivs"] == "1", name + " cannot gain new ones")
+    lab.check(s["Seccomp"] == "2", name + " is in a filter of system calls")
 hoa1 = net.attach(1)
 hold = net.mn.spawn(["labstream", "send", hoa1, "2001:db8:c::2", "9", "100000", "600"])
 net.attach(2)

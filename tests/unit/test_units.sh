@@ -30,7 +30,7 @@ for daemon in mnd amad; do
 	grep '@[a-z]*@' "$dir/$unit" && fail "$unit: not all was filled in"
 done
 for fragment in sysusers.d tmpfiles.d; do
-	grep -q '^[ud] ' "$builddir/systemd/$fragment/dmm.conf" || fail "$fragment is empty"
+	grep -q '^[ud] ' "$builddir/systemd/$fragment/dmm.conf" || fail "$fragment/dmm.conf is empty"
 done
 systemd-sysusers --help 2>/dev/null | grep -q -- --root && {
 	mkdir -p "$dir/root/usr/lib/sysusers.d" "$dir/root/etc" && cp "$builddir/systemd/sysusers.d/dmm.conf" "$dir/root/usr/lib/sysusers.d"
