@@ -305,6 +305,28 @@ static int cmd_revoke(int argc, char **argv)
 	return CTL_OK;
 }
 
+static int cmd_relocate(int argc, char **argv)
+{
+	json_t *reply;
+	int status;
+
+	if (argc != 2) {
+		(void)fprintf(stderr, "usage: amactl relocate FROM TO\n");
+		return CTL_USAGE;
+	}
+	reply = ctl_call_with(&ctl, "Relocate", json_pack("{s:s, s:s}", "from", argv[0], "to", argv[1]), &status);
+	if (!reply)
+		return status;
+	if (ctl.json) {
+		ctl_print_json(reply);
+		return CTL_OK;
+	}
+	(void)printf("%s anchors are told, of %s visits; 'amactl peers' shows those that do not answer\n", ctl_text("anchors", json_object_get(reply, "anchors")),
+		ctl_text("visits", json_object_get(reply, "visits")));
+	json_decref(reply);
+	return CTL_OK;
+}
+
 static int cmd_drain(int argc, char **argv)
 {
 	bool off = argc == 1 && !strcmp(argv[0], "off");
@@ -625,6 +647,7 @@ static const struct command {
 	{"monitor", "", "a line an event, until interrupted", cmd_monitor},
 	{"revoke", "WHAT", "take leases back: those in a PREFIX, of a NODE, or all", cmd_revoke},
 	{"drain", "[off]", "no new leases, let sessions run out, tell what is left", cmd_drain},
+	{"relocate", "FROM TO", "our address FROM goes, TO is there: move the tunnels of all visits", cmd_relocate},
 	{"reload", "", "read the configuration again", cmd_reload},
 	{"doctor", "", "what is wrong here, and the command that mends it", cmd_doctor},
 	{"report", "", "what a bug report needs, without keys", cmd_report},

@@ -284,6 +284,7 @@ void amad_undo(struct amad *a, const struct pending *p)
 	if (was->bound && b) {
 		b->mtu = was->mtu;
 		b->proxied = was->proxied;
+		b->relay = was->relay;
 		if (rc_bind(a->set, a->mr, b, &was->care_of, &was->self, a->tunnel, 0) < 0) { /* no memory */
 			amad_drop_binding(a, b);
 			return;
@@ -952,6 +953,14 @@ static void on_visit(void *ctx, const char *event, const struct serving_visit *v
 				"care_of", v->ifindex ? NULL : in6_text(&v->care_of)));
 }
 
+static void on_relocated(void *ctx, const char *anchor, unsigned visits)
+{
+	struct amad *a = ctx;
+
+	log_notice("lu", "%s knows our new address: %u visits go on there", anchor, visits);
+	control_emit(a->control, "relocated", json_pack("{s:s, s:i}", "anchor", anchor, "visits", (int)visits));
+}
+
 /* A store that cannot be read is put aside, and the anchor begins anew: its nodes register again. What it had leased it leases again to
  * whoever asks first; 'amactl store import' of an export is better. */
 static int open_store(struct amad *a, char *reterr)
@@ -974,7 +983,7 @@ static int open_all(struct amad *a, char *reterr)
 {
 	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits,
 		.tunnel_device = a->config.tunnel_device, .keep = keep_visit, .forget = forget_visit, .event = on_visit,
-		.answer_via = updates_answer_behind, .room = peers_room, .may_ask = peers_may_ask, .visits = peers_visit, .doubt = peers_doubt, .tell_left = updates_tell_previous, .ctx = a};
+		.answer_via = updates_answer_behind, .room = peers_room, .may_ask = peers_may_ask, .visits = peers_visit, .relocated = on_relocated, .doubt = peers_doubt, .tell_left = updates_tell_previous, .ctx = a};
 	struct channel_config channel = {.ops = &updates_channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
 	struct control_config control = {.path = a->config.control_socket,
 		.interface = "org.dmm.amad",

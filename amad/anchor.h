@@ -41,6 +41,7 @@
 #define DOMAINS	(2 * TRUST_MAX) /* those that were trusted before a reload may have leases */
 #define NO_DOMAIN 0xff
 #define PING_US	(5 * SEC)
+#define CHALLENGE_US (10 * SEC)
 #define SILENT_US (3 * SEC) /* without an answer to a heartbeat */
 /* RFC 5846 13: InitMINDelayBRIs, MAX_BRACK_TIMEOUT; BRIMaxRetriesNumber is 1 */
 #define REVOKE_FIRST_US	 (1 * SEC)
@@ -57,6 +58,7 @@ struct before {
 	uint64_t until_us;
 	uint16_t mtu;
 	bool proxied;
+	uint16_t relay;
 };
 
 /* An AMA that passes updates on to us. */
@@ -67,6 +69,10 @@ struct relay {
 	uint32_t ping;			      /* sequence number of the last heartbeat */
 	bool waits;			      /* for its answer */
 	uint64_t pinged_us, rtt_us;	      /* 0 = never */
+	struct in6_addr former, moving_to; /* it has moved, it says, and is asked there; moving_to :: = it has not */
+	uint16_t moving_sequence;
+	uint32_t challenge;
+	uint64_t challenged_us;
 	uint64_t whole_us; /* when it may pass on a burst again */
 	char last_error[96];
 };
@@ -168,7 +174,7 @@ struct amad {
 	uint64_t started_us;
 	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device,
 		count_proxied, count_unsealed, count_sealed_bad, count_relays_full,
-		count_refusal[REFUSALS];
+		count_refusal[REFUSALS], count_relocations;
 	struct log_bucket refused_bucket, kernel_bucket, doubt_bucket;
 	char error[ERRORS][160]; /* the last ones, for status */
 	unsigned n_errors;
@@ -267,7 +273,10 @@ bool peers_may_ask(void *ctx, const struct credential *anchor);
 json_t *peers_domains_json(struct amad *a);
 /* Send it a heartbeat (RFC 5847), to measure the round trip, unless one was sent just now; and its answer. */
 void peers_ping(struct amad *a, struct relay *r);
-void peers_ponged(struct amad *a, const struct channel_peer *peer, uint32_t sequence);
+void peers_ponged(struct amad *a, const struct channel_peer *peer, const struct in6_addr *from, uint32_t sequence);
+/* An AMA says that it is at another address than until now. It is asked there; if it answers, all bindings that it passed on, and that are at the former address,
+ * move with it. */
+void peers_moves(struct amad *a, uint16_t relay, uint16_t sequence, const struct in6_addr *former);
 /* Send the AMA that passed an update on its PBA, and count it. */
 void peers_answer(struct amad *a, uint16_t relay, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
 	const struct prefix6 *prefix);

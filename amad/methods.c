@@ -6,6 +6,7 @@
 
 #include "anchor.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -129,6 +130,7 @@ static const struct metric unexpected = COUNTER("amad_messages_unexpected_total"
 static const struct metric proxied = COUNTER("amad_proxied_updates_total", NULL, "proxied-updates", "Updates that other AMAs passed on to us");
 static const struct metric proxied_bad =
 	COUNTER("amad_proxied_updates_refused_total", "reason", "proxied-", "Of those, the ones without anything authentic inside");
+static const struct metric relocations = COUNTER("amad_relocations_total", NULL, "relocations", "AMAs that moved to another address, with all that is bound there");
 static const struct metric proxy_requests = COUNTER("amad_proxy_requests_total", NULL, "proxy-requests", "Updates that nodes asked us to pass on");
 static const struct metric proxy_results = COUNTER("amad_proxy_results_total", "result", "proxy-", "What became of requests to pass on, and of answers to them");
 static const struct metric refusals = COUNTER("amad_trust_refusals_total", "reason", "trust-", "What was refused to nodes and AMAs of a domain, by what trusted-domains says of it");
@@ -181,6 +183,7 @@ void methods_collect(void *ctx, struct metrics *w)
 	metrics_put(w, &proxied_bad, "not-sealed", a->count_unsealed);
 	metrics_put(w, &proxied_bad, "seal-bad", a->count_sealed_bad);
 	metrics_put(w, &proxied_bad, "no-room", a->count_relays_full);
+	metrics_put(w, &relocations, NULL, a->count_relocations);
 	metrics_put(w, &proxy_requests, NULL, sv->requests);
 	metrics_put(w, &proxy_results, "accepted", sv->accepted);
 	metrics_put(w, &proxy_results, "refused", sv->refused);
@@ -319,6 +322,27 @@ static int do_drain(void *ctx, const json_t *parameters, json_t **ret, char *ret
 	return *ret ? 0 : -ENOMEM;
 }
 
+static int do_relocate(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
+{
+	struct amad *a = ctx;
+	const char *from_text = json_string_value(json_object_get(parameters, "from")), *to_text = json_string_value(json_object_get(parameters, "to"));
+	struct in6_addr from, to;
+	unsigned n = 0;
+	int anchors;
+
+	if (!from_text || !to_text || inet_pton(AF_INET6, from_text, &from) != 1 || inet_pton(AF_INET6, to_text, &to) != 1 || !in6_is_global(&to)) {
+		(void)snprintf(reterr, CONTROL_ERR, "from and to are addresses of ours, the one that goes and the one that comes");
+		return -EINVAL;
+	}
+	anchors = serving_relocate(a->serving, &from, &to, loop_now_us(a->loop), &n);
+	if (anchors == -EBUSY) {
+		(void)snprintf(reterr, CONTROL_ERR, "nodes behind other AMAs are reached from here, at the old address: a regional AMA cannot move");
+		return anchors;
+	}
+	*ret = json_pack("{s:i, s:i}", "visits", (int)n, "anchors", anchors);
+	return *ret ? 0 : -ENOMEM;
+}
+
 struct faults {
 	char *text;
 	size_t size;
@@ -385,7 +409,7 @@ static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *re
 
 const struct control_method amad_methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
 	{"ListBindings", list_bindings, false}, {"ListVisits", list_visits, false}, {"ListPeers", list_peers, false}, {"Reload", do_reload, true}, {"Revoke", do_revoke, true},
-	{"Drain", do_drain, true}, {0}};
+	{"Drain", do_drain, true}, {"Relocate", do_relocate, true}, {0}};
 
 const char amad_description[] = "# The access mobility anchor\n"
 				  "interface org.dmm.amad\n"
@@ -401,11 +425,13 @@ const char amad_description[] = "# The access mobility anchor\n"
 				  "# Call with more; event is ready, lease_granted, attached, lease_renewed, "
 				  "lease_released, lease_expired, lease_revoked, draining, binding_created, binding_moved,\n"
 				  "# binding_refreshed, binding_deleted, binding_expired, visit_began, visit_refreshed, visit_moved,\n"
-				  "# visit_forwarded, visit_ended or restored\n"
+				  "# visit_forwarded, visit_ended, relocated or restored\n"
 				  "method Monitor() -> (event: string, data: object)\n"
 				  "method Reload() -> ()\n"
 				  "# what: a prefix (all leases inside it) or the name of a node\n"
 				  "method Revoke(what: ?string, all: ?bool) -> (revoked: int)\n"
 				  "method Drain(on: ?bool) -> (draining: bool, leases: int)\n"
+				  "# Addresses of ours: the one that goes and the one that comes\n"
+				  "method Relocate(from: string, to: string) -> (visits: int, anchors: int)\n"
 				  "error Failed (message: string)\n"
 				  "error PermissionDenied (message: string)\n";

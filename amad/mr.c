@@ -138,16 +138,31 @@ bool mr_put(struct mr *mr, struct locator *l, uint32_t *ret_id)
 	return true;
 }
 
-bool mr_move(struct mr *mr, struct locator *l, const struct in6_addr *care_of, const struct in6_addr *self)
+static bool move(struct mr *mr, struct locator *l, const struct in6_addr *care_of, const struct in6_addr *self)
 {
 	struct key k = {*care_of, *self};
 
-	if (l->users != 1 || find(mr, &k))
+	if (find(mr, &k))
 		return false;
 	table_remove(&mr->by_key, &l->by_key);
 	l->key = k;
 	(void)table_add(&mr->by_key, &l->by_key); /* cannot fail: the table has its buckets */
 	return true;
+}
+
+bool mr_move(struct mr *mr, struct locator *l, const struct in6_addr *care_of, const struct in6_addr *self)
+{
+	return l->users == 1 && move(mr, l, care_of, self);
+}
+
+bool mr_move_all(struct mr *mr, struct locator *l, const struct in6_addr *care_of)
+{
+	return move(mr, l, care_of, mr_self(l));
+}
+
+uint32_t mr_users(const struct locator *l)
+{
+	return l->users;
 }
 
 uint32_t mr_id(const struct locator *l)

@@ -25,6 +25,10 @@ bool mr_put(struct mr *mr, struct locator *l, uint32_t *ret_id);
  * nexthop replacement moves the route. Returns false, nothing done, when l is shared or the other exists. */
 bool mr_move(struct mr *mr, struct locator *l, const struct in6_addr *care_of, const struct in6_addr *self);
 
+/* All users of l move there at once; the same. */
+bool mr_move_all(struct mr *mr, struct locator *l, const struct in6_addr *care_of);
+uint32_t mr_users(const struct locator *l);
+
 uint32_t mr_id(const struct locator *l); /* of the nexthop object */
 const struct in6_addr *mr_care_of(const struct locator *l);
 const struct in6_addr *mr_self(const struct locator *l);

@@ -261,11 +261,126 @@ void peers_ping(struct amad *a, struct relay *r)
 	r->waits = true;
 }
 
-void peers_ponged(struct amad *a, const struct channel_peer *peer, uint32_t sequence)
+/* --- an AMA moves --------------------------------------------------------------------------------------------------
+ *
+ * Its nodes have named it in what they sealed, by the address that it had. Another address of the same AMA, which has the same key, is no redirection: it
+ * has their packets anyway. That it is there, and not somebody who would be flooded, it has to show: it answers a number that was sent
+ * there. */
+
+struct relocation {
+	struct amad *a;
+	uint16_t relay;
+	const struct in6_addr *from, *to;
+	struct locator *locator[8];
+	uint32_t count[8];
+	bool moved[8];
+	unsigned n, bindings;
+};
+
+static int locator_index(const struct relocation *x, const struct binding *b)
+{
+	if (b->relay != x->relay || !b->locator)
+		return -1;
+	for (unsigned i = 0; i < x->n; i++)
+		if (x->locator[i] == b->locator)
+			return (int)i;
+	return IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), x->from) ? (int)x->n : -1;
+}
+
+static void find_locators(void *ctx, struct binding *b)
+{
+	struct relocation *x = ctx;
+	int i = locator_index(x, b);
+
+	if (i < 0 || i == sizeof(x->locator) / sizeof(x->locator[0]))
+		return; /* we have so many addresses: those move one by one, when they are renewed */
+	if ((unsigned)i == x->n)
+		x->locator[x->n++] = b->locator;
+	x->count[i]++;
+}
+
+static void move_binding(void *ctx, struct binding *b)
+{
+	struct relocation *x = ctx;
+	struct amad *a = x->a;
+	const struct lease *l = anchoring_find(a->anchoring, &b->prefix);
+	int i = locator_index(x, b);
+	struct in6_addr self;
+
+	if (i < 0 || (unsigned)i == x->n || !l)
+		return;
+	self = *mr_self(b->locator);
+	if (!x->moved[i] && rc_bind(a->set, a->mr, b, x->to, &self, a->tunnel, 0) < 0)
+		return; /* no memory: it goes on at the old address until the node renews it */
+	if (a->srccheck) {
+		srccheck_leave(a->srccheck, &b->prefix, x->from);
+		(void)srccheck_set(a->srccheck, &b->prefix, x->to);
+	}
+	b->since_s = (uint32_t)(loop_now_us(a->loop) / SEC);
+	amad_keep_binding(a, b, l);
+	amad_emit(a, "binding_moved", l, x->to);
+	x->bindings++;
+}
+
+static void relocate(struct amad *a, struct relay *r)
+{
+	struct relocation x = {.a = a, .relay = (uint16_t)(r - a->relay + 1), .from = &r->former, .to = &r->moving_to};
+	struct channel_peer *peer = peers_relay(a, x.relay);
+	struct mh_ba ba = {.flags = MH_BA_P, .sequence = r->moving_sequence};
+	uint8_t buf[96];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_ba(&w, &ba);
+
+	lm_each(a->lm, find_locators, &x);
+	for (unsigned i = 0; i < x.n; i++) /* others may be behind it, too */
+		x.moved[i] = x.count[i] == mr_users(x.locator[i]) && rc_move_locator(a->set, a->mr, x.locator[i], x.to, a->tunnel);
+	lm_each(a->lm, move_binding, &x);
+	a->count_relocations++;
+	log_notice("lm", "AMA %s is at %s, no longer at %s: %u bindings moved with it", peer ? channel_peer_name(peer) : "?", in6_text(x.to),
+		in6_text(x.from), x.bindings);
+	mh_put_former(&m, &r->former);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+	r->moving_to = in6addr_any;
+}
+
+static void send_heartbeat(struct amad *a, struct channel_peer *peer, uint32_t sequence)
+{
+	struct mh_heartbeat hb = {.sequence = sequence};
+	uint8_t buf[32];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_heartbeat(&w, &hb);
+
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+}
+
+void peers_moves(struct amad *a, uint16_t relay, uint16_t sequence, const struct in6_addr *former)
+{
+	struct relay *r = &a->relay[relay - 1];
+
+	if (!in6_is_global(&r->ep.remote) || anchoring_covers(a->anchoring, &r->ep.remote) || IN6_ARE_ADDR_EQUAL(former, &r->ep.remote))
+		return;
+	r->former = *former;
+	r->moving_to = r->ep.remote;
+	r->moving_sequence = sequence;
+	r->challenge = randombytes_random();
+	r->challenged_us = loop_now_us(a->loop);
+	send_heartbeat(a, peers_relay(a, relay), r->challenge);
+}
+
+void peers_ponged(struct amad *a, const struct channel_peer *peer, const struct in6_addr *from, uint32_t sequence)
 {
 	struct relay *r = find_relay(a, channel_peer_key(peer));
 
-	if (!r || !r->waits || r->ping != sequence)
+	if (!r)
+		return;
+	if (!IN6_IS_ADDR_UNSPECIFIED(&r->moving_to) && r->challenge == sequence && IN6_ARE_ADDR_EQUAL(from, &r->moving_to) &&
+		loop_now_us(a->loop) - r->challenged_us < CHALLENGE_US)
+		relocate(a, r);
+	if (!r->waits || r->ping != sequence)
 		return;
 	r->waits = false;
 	r->rtt_us = loop_now_us(a->loop) - r->pinged_us;

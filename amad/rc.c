@@ -86,6 +86,20 @@ int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct 
 	return fwd_want(set, &route, cookie);
 }
 
+bool rc_move_locator(struct fwd_set *set, struct mr *mr, struct locator *l, const struct in6_addr *care_of, uint32_t tunnel)
+{
+	struct in6_addr old = *mr_care_of(l);
+	struct fwd_object o;
+
+	if (!mr_move_all(mr, l, care_of))
+		return false;
+	o = nexthop_of(l, tunnel);
+	if (fwd_want(set, &o, 0) == 0)
+		return true;
+	(void)mr_move_all(mr, l, &old);
+	return false;
+}
+
 void rc_unbind(struct fwd_set *set, struct mr *mr, struct binding *b, bool native, uint64_t cookie)
 {
 	if (!native)

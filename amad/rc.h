@@ -25,6 +25,10 @@ int rc_native(struct fwd_set *set, const struct lease *l, uint64_t cookie);
 int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct in6_addr *care_of,
 	const struct in6_addr *self, uint32_t tunnel, uint64_t cookie);
 
+/* All that is behind this locator is behind care_of now: one replacement of its nexthop. False, nothing done: there is a locator for
+ * that already, or no memory. */
+bool rc_move_locator(struct fwd_set *set, struct mr *mr, struct locator *l, const struct in6_addr *care_of, uint32_t tunnel);
+
 /* The binding ends: b gives its locator back. native: rc_native follows and takes the route over; else the route goes.
  */
 void rc_unbind(struct fwd_set *set, struct mr *mr, struct binding *b, bool native, uint64_t cookie);

@@ -46,6 +46,8 @@
 #define EXPECTED      4096
 #define DISTRUST_US   (60 * SEC)
 #define SEALED_MAX    1000
+#define RELOCATE_US   SEC /* told again, ... */
+#define RELOCATE_MOST 10 /* so often */
 #define ACCESS_OTHER  0 /* handoff indicator and access technology: we do not know (RFC 5213 8.4, 8.5) */
 #define HANDOFF_OTHER 4
 
@@ -61,6 +63,10 @@ struct ama {
 	uint64_t asked_us, known_us, rtt_us;
 	uint64_t unheard_us; /* since when it owes us an answer, 0 = it does not */
 	uint64_t sent, accepted, refused;
+	struct in6_addr moving_from, moving_to; /* it is told that we are there now; moving_to :: = it is not */
+	uint16_t moving_sequence;
+	unsigned moving_tries;
+	uint64_t moving_us;
 	char last_error[96];
 };
 
@@ -1102,14 +1108,128 @@ void serving_discovered(struct serving *s, const struct in6_addr *from, const st
 	}
 }
 
+/* --- we are at another address ----------------------------------------------------------------------------------- */
+
+static void tell_relocation(struct serving *s, struct ama *a, uint64_t now_us)
+{
+	struct channel_endpoint ep = {.remote = a->address, .local = a->moving_to, .port = s->env.port};
+	struct mh_bu head = {.sequence = a->moving_sequence, .flags = MH_BU_A | MH_BU_H | MH_BU_P, .lifetime_s = 4};
+	struct channel_peer_info info = {0};
+	uint8_t buf[96];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_bu(&w, &head);
+
+	mh_put_former(&m, &a->moving_from);
+	mh_end(&m);
+	channel_peer_set_endpoint(a->peer, &ep);
+	channel_peer_info(a->peer, &info);
+	a->moving_us = now_us;
+	a->moving_tries++;
+	if (wcur_ok(&w))
+		(void)channel_send_flags(s->env.channel, a->peer, buf, wcur_len(&w),
+			a->moving_tries > 1 || info.heard_us + IDLE_US < now_us ? CHANNEL_FORCE_HANDSHAKE : 0);
+}
+
+int serving_relocate(struct serving *s, const struct in6_addr *from, const struct in6_addr *to, uint64_t now_us, unsigned *ret_visits)
+{
+	struct table_entry *e, *tmp;
+	unsigned visits = 0;
+	int told = 0;
+
+	if (s->n_through > 0)
+		return -EBUSY;
+	TABLE_EACH(&s->by_prefix, e, tmp)
+	{
+		struct request *r = VISIT(e)->request;
+
+		if (!IN6_ARE_ADDR_EQUAL(&r->self, from) || !r->anchor->known)
+			continue;
+		visits++;
+		if (IN6_ARE_ADDR_EQUAL(&r->anchor->moving_from, from) && IN6_ARE_ADDR_EQUAL(&r->anchor->moving_to, to))
+			continue;
+		r->anchor->moving_from = *from;
+		r->anchor->moving_to = *to;
+		r->anchor->moving_sequence = ++s->sequence;
+		r->anchor->moving_tries = 0;
+		tell_relocation(s, r->anchor, now_us);
+		told++;
+	}
+	*ret_visits = visits;
+	return told;
+}
+
+/* The anchor sends to the new address: what goes to it comes from there as well. */
+static void relocated(struct serving *s, struct ama *a)
+{
+	struct table_entry *e, *tmp;
+	unsigned n = 0;
+
+	TABLE_EACH(&s->by_prefix, e, tmp)
+	{
+		struct visit *v = VISIT(e);
+
+		if (v->request->anchor != a || is_through(&v->at))
+			continue;
+		if (!IN6_ARE_ADDR_EQUAL(&v->request->self, &a->moving_to) && !IN6_ARE_ADDR_EQUAL(&v->request->self, &a->moving_from))
+			continue;
+		v->request->self = a->moving_to; /* visits may share it */
+		n++;
+		(void)rc_upstream(s->env.set, &v->prefix, &a->address, &a->moving_to, s->tunnel);
+		keep(s, v);
+	}
+	a->moving_to = in6addr_any;
+	if (s->env.relocated)
+		s->env.relocated(s->env.ctx, a->credential.node, n);
+}
+
+static void acknowledged_relocation(struct serving *s, struct channel_peer *anchor, uint16_t sequence, uint8_t status)
+{
+	struct table_entry *e, *tmp;
+
+	TABLE_EACH(&s->amas, e, tmp)
+	{
+		struct ama *a = AMA(e);
+
+		if (!a->known || a->peer != anchor || IN6_IS_ADDR_UNSPECIFIED(&a->moving_to) || a->moving_sequence != sequence)
+			continue;
+		if (status < 128) {
+			relocated(s, a);
+		} else {
+			fault(a, "does not take our new address");
+			a->moving_to = in6addr_any;
+		}
+		return;
+	}
+	count_unmatched(s, anchor, NULL, "answered that we have moved, which it was not told");
+}
+
+static void relocation_due(struct serving *s, struct ama *a, uint64_t now_us)
+{
+	if (IN6_IS_ADDR_UNSPECIFIED(&a->moving_to) || now_us - a->moving_us < RELOCATE_US)
+		return;
+	if (a->moving_tries < RELOCATE_MOST) {
+		tell_relocation(s, a, now_us);
+		return;
+	}
+	a->moving_to = in6addr_any;
+	fault(a, "does not answer that we have another address");
+	log_warning("lu", "%s does not answer that we are no longer at %s: its nodes here have to tell it themselves", a->credential.node,
+		in6_text(&a->moving_from));
+}
+
 void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg, uint64_t now_us)
 {
 	struct request *r = request_by_sequence(s, anchor, msg->ba.sequence);
 	struct expectation *e;
 	struct prefix6 prefix;
+	struct in6_addr former;
 	struct visit *v;
 	bool asked = false;
 
+	if (dmmopt_former(msg, &former)) {
+		acknowledged_relocation(s, anchor, msg->ba.sequence, msg->ba.status);
+		return;
+	}
 	if (!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
 		count_unmatched(s, anchor, NULL, "answered without a prefix");
 		return;
@@ -1179,6 +1299,10 @@ void serving_tick(struct serving *s, uint64_t now_us)
 	struct visit *v;
 	struct request *r;
 
+	TABLE_EACH(&s->amas, e, tmp)
+	{
+		relocation_due(s, AMA(e), now_us);
+	}
 	while ((x = (struct expectation *)(void *)wheel_due(&s->expectations, now_us)))
 		expected_in_vain(s, x, now_us);
 	while ((v = (struct visit *)(void *)wheel_due(&s->visits, now_us)))

@@ -64,6 +64,8 @@ struct serving_env {
 	/* A visit is to be kept over a restart (with what serving_restore takes), or no longer. */
 	void (*keep)(void *ctx, const struct serving_visit *v, const uint8_t key[32], uint32_t node_cookie);
 	void (*forget)(void *ctx, const struct prefix6 *prefix);
+	/* An anchor sends to our new address now. */
+	void (*relocated)(void *ctx, const char *anchor, unsigned visits);
 	/* Something happened to a visit: visit_began, visit_refreshed, visit_moved, visit_forwarded, visit_ended. */
 	void (*event)(void *ctx, const char *event, const struct serving_visit *v);
 	/* Send a PBA to the AMA that a node is behind, for the request that came with via. */
@@ -124,6 +126,10 @@ bool serving_forward(struct serving *s, const uint8_t key[32], const struct pref
 #define SERVING_FORWARD_S 4
 /* The anchor says that the prefix is elsewhere (RFC 5846): what is on its way is still delivered, then the visit ends. */
 void serving_revoked(struct serving *s, struct channel_peer *anchor, const struct prefix6 *prefix, uint64_t now_us);
+/* Our address `from` goes, and `to` is there: tell the anchors of all visits whose tunnel ends at it (vendor FORMER), one message each. A visit
+ * goes on at the new address when its anchor has said yes. Returns how many anchors are told, or -EBUSY: there are nodes behind other AMAs, which
+ * reach us at the old one. *ret_visits: how many visits. */
+int serving_relocate(struct serving *s, const struct in6_addr *from, const struct in6_addr *to, uint64_t now_us, unsigned *ret_visits);
 /* Once a second: what is over ends. */
 void serving_tick(struct serving *s, uint64_t now_us);
 

@@ -148,7 +148,8 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	lm_set_until(a->lm, b, until_us);
 	if (is_new || is_moved)
 		b->since_s = (uint32_t)(now_us / SEC);
-	b->proxied = u->rx->ep.relay;
+	b->relay = u->rx->ep.relay;
+	b->proxied = b->relay;
 	l->sequence = u->msg->bu.sequence;
 	l->has_sequence = true;
 	if (a->srccheck && is_moved)
@@ -229,6 +230,7 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 			p->before.until_us = binding_until_us(b);
 			p->before.mtu = b->mtu;
 			p->before.proxied = b->proxied;
+			p->before.relay = b->relay;
 		}
 	}
 	if (attach)
@@ -351,6 +353,7 @@ static void on_proxy_update(struct amad *a, struct channel_peer *peer, const str
 {
 	struct prefix6 prefix = {.len = 64};
 	struct inner *in = &a->inner[a->n_inner];
+	struct in6_addr former;
 	uint16_t relay;
 	uint32_t cookie = 0;
 
@@ -371,6 +374,10 @@ static void on_proxy_update(struct amad *a, struct channel_peer *peer, const str
 	if (!a->config.accept_proxies || !peers_allow(a, peers_domain(a, peer), REFUSAL_PROXY, channel_peer_name(peer))) {
 		a->count_status[MH_STATUS_PROHIBITED]++;
 		peers_answer(a, relay, msg->bu.sequence, MH_STATUS_PROHIBITED, 0, &prefix);
+		return;
+	}
+	if (dmmopt_former(msg, &former)) {
+		peers_moves(a, relay, msg->bu.sequence, &former);
 		return;
 	}
 	if (a->n_inner == INNER) {
@@ -461,7 +468,7 @@ static void on_update(struct amad *a, struct channel_peer *peer, const struct ch
 }
 
 /* RFC 5847, and the probes of ARCHITECTURE, "Path MTU of the tunnel". */
-static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct mh_msg *msg)
+static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
 {
 	uint8_t buf[2048];
 	struct wcur w = wcur_make(buf, sizeof(buf));
@@ -471,7 +478,7 @@ static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct
 	bool probed = dmmopt_probe(msg, &probe);
 
 	if (msg->heartbeat.flags & MH_HEARTBEAT_R) {
-		peers_ponged(a, peer, msg->heartbeat.sequence);
+		peers_ponged(a, peer, &rx->ep.remote, msg->heartbeat.sequence);
 		return;
 	}
 	a->count_heartbeat++;
@@ -630,7 +637,7 @@ static void channel_recv(
 			on_update(a, peer, rx, &msg);
 			break;
 		case MH_HEARTBEAT:
-			on_heartbeat(a, peer, &msg);
+			on_heartbeat(a, peer, rx, &msg);
 			break;
 		case MH_REVOCATION:
 			on_revocation(a, peer, &msg);

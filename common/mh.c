@@ -222,6 +222,7 @@ static const struct mh_layout vendor_options[] = {
 	{DMMOPT_SEALED, "sealed", .repeats = true, .fields = FIELDS(U32("cookie"), HEX("bytes", 0))},
 	{DMMOPT_ANCHOR, "anchor", .fields = FIELDS(IP6("address"))},
 	{DMMOPT_REGIONAL, "regional", .fields = FIELDS(IP6("address"))},
+	{DMMOPT_FORMER, "former", .fields = FIELDS(IP6("address"))},
 };
 
 #define N(table) (sizeof(table) / sizeof((table)[0]))
@@ -620,6 +621,11 @@ bool dmmopt_anchor(const struct mh_msg *m, struct in6_addr *ret)
 	return dmmopt_address(m, DMMOPT_ANCHOR, ret);
 }
 
+bool dmmopt_former(const struct mh_msg *m, struct in6_addr *ret)
+{
+	return dmmopt_address(m, DMMOPT_FORMER, ret);
+}
+
 bool dmmopt_regional(const struct mh_msg *m, struct in6_addr *ret)
 {
 	return dmmopt_address(m, DMMOPT_REGIONAL, ret);
@@ -860,6 +866,11 @@ void mh_put_anchor(struct mh_writer *m, const struct in6_addr *anchor)
 void mh_put_regional(struct mh_writer *m, const struct in6_addr *ama)
 {
 	put_vendor_address(m, DMMOPT_REGIONAL, ama);
+}
+
+void mh_put_former(struct mh_writer *m, const struct in6_addr *address)
+{
+	put_vendor_address(m, DMMOPT_FORMER, address);
 }
 
 void mh_put_sealed(struct mh_writer *m, uint32_t cookie, const uint8_t *bytes, size_t len)

@@ -188,6 +188,7 @@ enum dmmopt_type {
 	DMMOPT_SEALED = 4,     /* cookie u32, bytes: part of a datagram of the secure channel between two others; repeats */
 	DMMOPT_ANCHOR = 5,     /* address: the AMA to which an update is to be passed on */
 	DMMOPT_REGIONAL = 6,   /* address: the AMA through which updates from here go (RFC 5380: the MAP) */
+	DMMOPT_FORMER = 7,     /* address: of the AMA that sends this, until now */
 };
 #define DMMOPT_LEASE_ATTACH 0x1 /* the sender is on this anchor's link: route natively */
 #define DMMOPT_LEASE_NEW    0x2 /* another prefix than the one it has */
@@ -207,6 +208,7 @@ struct dmmopt_probe {
 size_t dmmopt_sealed(const struct mh_msg *m, uint32_t *ret_cookie, uint8_t *buf, size_t size);
 bool dmmopt_anchor(const struct mh_msg *m, struct in6_addr *ret);
 bool dmmopt_regional(const struct mh_msg *m, struct in6_addr *ret);
+bool dmmopt_former(const struct mh_msg *m, struct in6_addr *ret);
 bool dmmopt_lease(const struct mh_msg *m, struct dmmopt_lease *ret);
 bool dmmopt_tunnel_mtu(const struct mh_msg *m, uint16_t *ret);
 bool dmmopt_probe(const struct mh_msg *m, struct dmmopt_probe *ret);
@@ -238,6 +240,7 @@ void mh_put_tunnel_mtu(struct mh_writer *m, uint16_t mtu);
 void mh_put_probe(struct mh_writer *m, const struct dmmopt_probe *probe);
 void mh_put_anchor(struct mh_writer *m, const struct in6_addr *anchor);
 void mh_put_regional(struct mh_writer *m, const struct in6_addr *ama);
+void mh_put_former(struct mh_writer *m, const struct in6_addr *address);
 /* As many options as the bytes need. */
 void mh_put_sealed(struct mh_writer *m, uint32_t cookie, const uint8_t *bytes, size_t len);
 /* PMIPv6's (RFC 5213 8.3, RFC 4283): who the node is, as a network access identifier. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """1,000 nodes at one serving AMA, with prefixes of three anchors: each anchor has one locator and one nexthop object for all of them, the serving AMA one rule for
-the link. Then all move to another serving AMA, one by one, and the first one is clean."""
+the link. The serving AMA moves to
+another address, and all with it by three nexthop changes. Then all move to another serving AMA, one by one, and the first one is clean."""
 import json, re, time
 from lab import Lab, now, sh
 
@@ -51,6 +52,20 @@ lab.check(net.ar[4].ip("-6 route show table 7791 proto 108") == "", "of which no
 lab.check(net.ar[4].ip("-6 route show table 7790 proto 108").count("default from") == NODES, "and a source-specific route each")
 accepted = {p["name"]: p["accepted"] for p in net.amactl(4, "peers")["peers"]}
 lab.check(all(accepted["ama%d" % k] >= NODES // 3 + (k == 1) for k in (1, 2, 3)), "each update was passed on, some again on a busy machine: %s" % accepted)
+
+# the serving AMA itself moves, its other address is its locator then: one change at each anchor for all that is behind it
+AT = "2001:db8:f:4::2"
+requests = {k: status[k]["counters"]["kernel-requests"] for k in status}
+t = now()
+told = json.loads(sh(["amactl", "--json", "--socket", "/tmp/lab/ama4/sock", "relocate", "2001:db8:a4::1", AT]))
+lab.check(told == {"visits": NODES, "anchors": 3}, "AMA4 has another address, and tells 3 anchors: %s" % told)
+lab.wait(lambda: all({b["care_of"] for b in net.bindings(k)} == {AT} for k in (1, 2, 3)), "all bindings at AMA4's other address")
+print("# all moved with AMA4 in %.1f s" % (now() - t))
+lab.wait(lambda: net.ar[4].ip("-6 route show table 7790 proto 108").count("src " + AT) == NODES, "AMA4 to send from there")
+status = {k: net.amactl(k, "status") for k in (1, 2, 3)}
+made = {k: status[k]["counters"]["kernel-requests"] - requests[k] for k in status}
+lab.check(list(made.values()) == [1, 1, 1], "%d nodes moved with their AMA by 3 nexthop changes: %s" % (NODES, made))
+lab.check([s["locators"] for s in status.values()] == [1, 1, 1] and all("dst %s " % AT in net.ar[k].ip("nexthop show proto 108") + " " for k in (1, 2, 3)), "the kernels of the anchors lead there")
 
 requests = {k: status[k]["counters"]["kernel-requests"] for k in status}
 t = now()

@@ -44,6 +44,8 @@ struct node {
 	unsigned n_ba, n_heartbeat, n_revoked;
 	uint16_t asked; /* as an AMA: sequence number of the last PBU */
 	uint32_t ping;	/* and of the last heartbeat */
+	unsigned n_moved;
+	struct in6_addr former; /* of the answer to its move */
 	size_t probe_len;
 	size_t sealed_len; /* what it sent to go through an AMA; as an AMA, what it got to hand on */
 	uint32_t cookie;
@@ -112,6 +114,10 @@ static void node_recv(void *ctx, struct channel_peer *peer, const struct channel
 		}
 		assert_int_equal(m.type, MH_BA);
 		n->ba = m.ba;
+		if (dmmopt_former(&m, &n->former)) {
+			n->n_moved++;
+			continue;
+		}
 		assert_true(mhopt_prefix(mh_find(&m, MHOPT_HNP, NULL), &n->prefix));
 		n->has_lease = dmmopt_lease(&m, &n->lease);
 		n->n_ba++;
@@ -1593,6 +1599,194 @@ static void trust_in_one_direction(void **state)
 	domain_key_done(&theirs);
 }
 
+/* --- an AMA has another address ----------------------------------------------------------------------------------- */
+
+#define MOVED "2001:db8:a9::1"
+
+/* It says so from where it is. */
+static void say_moved(struct node *ama, const char *former)
+{
+	uint8_t buf[128];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_bu bu = {.sequence = ++ama->sequence, .flags = MH_BU_A | MH_BU_H | MH_BU_P, .lifetime_s = 4};
+	struct mh_writer m = mh_begin_bu(&w, &bu);
+	struct in6_addr x = address(former);
+
+	mh_put_former(&m, &x);
+	mh_end(&m);
+	assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
+	channel_flush(ama->channel, now_us);
+	turn();
+}
+
+static void answer_heartbeat(struct node *ama, uint32_t sequence)
+{
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_heartbeat(&w, &(struct mh_heartbeat){.flags = MH_HEARTBEAT_R, .sequence = sequence});
+
+	mh_end(&m);
+	assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
+	channel_flush(ama->channel, now_us);
+	turn();
+}
+
+static void an_ama_moves(void **state)
+{
+	struct node *n = &nodes[0], *ama = &nodes[2], *other = &nodes[1];
+	struct in6_addr was = address(AMA2), is = address(MOVED);
+	uint32_t id;
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW), 0);
+	assert_int_equal(ASK(other, ATTACH), 0); /* 101:2 */
+	other->at = address(AWAY);
+	assert_int_equal(ASK(other, .prefix = "2001:db8:101:2::/64", .lifetime_s = 300), 0);
+	seal(n, P0, AMA2, 0);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 0);
+	id = change_of(FWD_NEXTHOP)->nexthop.id;
+	seal(n, P1, AMA2, 0);
+	assert_int_equal(pass_on_sealed(ama, P1, n->sealed, n->sealed_len, 1), 0);
+	is_at(P1, AMA2, true);
+
+	/* it says that it is elsewhere: until it has answered there, nothing is */
+	ama->at = is;
+	say_moved(ama, AMA2);
+	assert_int_equal(kernel.n, 0);
+	answer_heartbeat(ama, ama->ping + 1); /* made up */
+	assert_int_equal(kernel.n, 0);
+	ama->at = address("2001:db8:a8::1"); /* from somewhere else: it may have read it on the way */
+	answer_heartbeat(ama, ama->ping);
+	assert_int_equal(kernel.n, 0);
+	is_at(P0, AMA2, true);
+	assert_int_equal(ama->n_moved, 0);
+	ama->at = is;
+	answer_heartbeat(ama, ama->ping);
+	assert_int_equal(kernel.n, 1); /* both prefixes, by one replacement */
+	assert_int_equal(kernel.change[0].op, FWD_REPLACE);
+	assert_int_equal(change_of(FWD_NEXTHOP)->nexthop.id, id);
+	assert_memory_equal(&change_of(FWD_NEXTHOP)->nexthop.encap.dst, &is, 16);
+	is_at(P0, MOVED, true);
+	is_at(P1, MOVED, true);
+	is_at("2001:db8:101:2::/64", AWAY, false);
+	assert_int_equal(ama->n_moved, 1);
+	assert_memory_equal(&ama->former, &was, 16);
+	assert_int_equal(a->count_relocations, 1);
+	/* the same answer again does nothing */
+	answer_heartbeat(ama, ama->ping);
+	assert_int_equal(kernel.n, 0);
+	/* a renewal through it finds it there */
+	seal(n, P0, MOVED, 0);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 0);
+	assert_int_equal(kernel.n, 0);
+
+	/* where it has passed on one of the two behind its address, that one moves */
+	ama->at = address("2001:db8:a8::1");
+	n->at = address(MOVED); /* the node itself, at the address of the AMA */
+	assert_int_equal(ASK(n, .prefix = P1, .lifetime_s = 300), 0);
+	assert_int_equal(kernel.n, 0);
+	say_moved(ama, MOVED);
+	answer_heartbeat(ama, ama->ping);
+	is_at(P0, "2001:db8:a8::1", true);
+	is_at(P1, MOVED, false);
+	assert_int_equal(changes_of(FWD_NEXTHOP, FWD_ADD), 1);
+	assert_int_equal(changes_of(FWD_ROUTE, FWD_REPLACE), 1);
+
+	/* over a restart */
+	kill_anchor();
+	start_anchor();
+	is_at(P0, "2001:db8:a8::1", true);
+}
+
+/* Another AMA says that it was there: what was passed on by others does not move; nor does what a domain may not do. */
+static void an_ama_that_lies_about_its_address(void **state)
+{
+	struct node *n = &nodes[0], *ama = &nodes[2], *liar = &nodes[1];
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	become_ama(liar, "ama3", "2001:db8:103::/48", AMA3);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	seal(n, P0, AMA2, 0);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 0);
+	say_moved(liar, AMA2);
+	answer_heartbeat(liar, liar->ping);
+	assert_int_equal(kernel.n, 0);
+	is_at(P0, AMA2, true);
+	/* into our own pool: a tunnel that swallows itself */
+	ama->at = address("2001:db8:101:1::1");
+	say_moved(ama, AMA2);
+	answer_heartbeat(ama, ama->ping);
+	is_at(P0, AMA2, true);
+	/* too late */
+	ama->at = address(MOVED);
+	say_moved(ama, AMA2);
+	now_us += 11 * SEC;
+	answer_heartbeat(ama, ama->ping);
+	is_at(P0, AMA2, true);
+	set_policy("proxy=no");
+	say_moved(ama, AMA2);
+	assert_int_equal(ama->ba.status, 129);
+	answer_heartbeat(ama, ama->ping);
+	is_at(P0, AMA2, true);
+}
+
+/* The other side: we have another address. */
+static void we_move(void **state)
+{
+	static const char hnp[] = "2001:db8:102:5::/64";
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2), from = address(SELF), to = address("2001:db8:f::2");
+	const struct serving_counters *counters = serving_counters(a->serving);
+	struct mh_writer m;
+	unsigned visits = 0;
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	ask_through(n, &anchor, hnp, "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(ama, ama->asked, 0, hnp);
+	assert_int_equal(serving_relocate(a->serving, &to, &from, now_us, &visits), 0); /* nothing is there */
+	assert_int_equal(visits, 0);
+	assert_int_equal(serving_relocate(a->serving, &from, &to, now_us, &visits), 1);
+	assert_int_equal(visits, 1);
+	channel_flush(a->channel, now_us);
+	turn();
+	assert_int_equal(kernel.n, 0);
+	for (int right = 0; right < 2; right++) {
+		uint8_t buf[64];
+		struct wcur w = wcur_make(buf, sizeof(buf));
+		struct mh_ba ba = {.flags = MH_BA_P, .sequence = (uint16_t)(ama->asked - !right)};
+
+		m = mh_begin_ba(&w, &ba);
+		mh_put_former(&m, &from);
+		mh_end(&m);
+		assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
+		channel_flush(ama->channel, now_us);
+		turn();
+		assert_int_equal(counters->unmatched, 1);
+		assert_int_equal(kernel.n, right); /* the way up: from the new address */
+	}
+	assert_int_equal(kernel.change[0].o.route.table, RC_VISITING_TABLE);
+	assert_memory_equal(&kernel.change[0].o.route.encap.src, &to, 16);
+	/* one who does not answer is told again, for a while */
+	ama->asked = 0;
+	assert_int_equal(serving_relocate(a->serving, &to, &from, now_us, &visits), 1);
+	for (int i = 0; i < 20; i++) {
+		now_us += SEC;
+		serving_tick(a->serving, now_us);
+		channel_flush(a->channel, now_us);
+	}
+	turn();
+	assert_int_not_equal(ama->asked, 0);
+	assert_string_equal(json_string_value(listed("ama2", "last_error")), "does not answer that we have another address");
+	assert_int_equal(kernel.n, 0);
+}
+
 /* --- in the middle (regional AMA, RFC 5380) ----------------------------------------------------------------------- */
 
 #define ANCHOR "2001:db8:102::1"
@@ -1744,6 +1938,8 @@ static void lies_to_a_regional_ama(void **state)
 static void a_node_that_lies_to_a_regional_ama(void **state)
 {
 	struct node *n = &nodes[0], *anchor = &nodes[1], *ama3 = &nodes[2], thief = {0};
+	struct in6_addr self = address(SELF);
+	unsigned visits;
 
 	(void)state;
 	become_ama(anchor, "ama1", "2001:db8:102::/48", ANCHOR);
@@ -1760,6 +1956,8 @@ static void a_node_that_lies_to_a_regional_ama(void **state)
 	say(anchor, anchor->asked, MH_STATUS_NOT_AUTHORISED_HNP, HNP);
 	assert_int_equal(ama3->ba.status, MH_STATUS_NOT_AUTHORISED_HNP); /* the AMA below hears it too */
 	IS_BELOW(AMA3);
+	/* a regional AMA stays where it is: the AMAs below reach it there */
+	assert_int_equal(serving_relocate(a->serving, &self, &ama3->at, now_us, &visits), -EBUSY);
 	channel_free(thief.channel);
 	identity_done(&thief.id);
 }
@@ -1917,7 +2115,7 @@ int main(void)
 		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats), TEST(through_an_ama),
 		TEST(peers_of_both_sides), TEST(an_ama_that_lies), TEST(an_anchor_that_lies),
 		TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates), TEST(trust_in_one_direction),
-		TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops), TEST(a_regional_ama_that_is_not_trusted),
+		TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address), TEST(we_move), TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops), TEST(a_regional_ama_that_is_not_trusted),
 		TEST(a_regional_ama_restarts), TEST(ahead_of_the_word),
 		TEST(a_node_that_names_strangers)};
 
