@@ -11,28 +11,38 @@ hoa1 = net.attach(1)
 prefix1 = net.home(1)["prefix"]
 stream = net.stream(hoa1, "2001:db8:c::2", net.mn, net.cn, 9001, 10000)
 back = net.stream("2001:db8:c::2", hoa1, net.cn, net.mn, 9002, 10000)
+tcp = net.session(hoa1)
 net.attach(2)
 lab.wait(lambda: net.home(1)["state"] == "bound" and net.home(1)["path"] == "proxied", "the binding through AMA2")
 visit = lambda: net.amactl(2, "visits")["visits"][0]
 lab.check(visit()["interface"] == "lan0", "AMA2: the prefix is on lan0")
 hoa2, since = net.home(2)["address"], net.bindings(1)[0]["since_s"]
 
-core = net.core.capture("ar1")
+core, radio = net.core.capture("ar1"), [net.ar[2].capture(dev) for dev in ("lan0", "lan1")]
+upstream = net.ar[2].ip("-6 route show table 7790 proto 108")
+lab.check("from " + prefix1 in upstream and "dst 2001:db8:a1::1" in upstream, "AMA2 sends by source to the anchor: " + upstream.strip())
 requests = net.amactl(1, "status")["counters"]["kernel-requests"]
 state = net.ar[1].kernel_state()
 for turn in range(3):
     for network, interface in ((9, "lan1"), (2, "lan0")):
-        got = len(back.packets())
+        got, bytes_got = len(back.packets()), tcp.progress()
         net.radios[0].move(network)
         lab.wait(lambda: visit()["interface"] == interface, "the visit to follow to " + interface)
-        lab.wait(lambda: len(back.packets()) > got + 20, "the stream there")
-lab.check(True, "six moves between two links of AMA2: the visit followed each")
+        lab.wait(lambda: len(back.packets()) > got + 20 and tcp.progress() > bytes_got + 20000, "the stream and the TCP session there")
+        route = net.ar[2].ip("-6 route show " + prefix1 + " proto 108")
+        if "dev " + interface not in route or net.ar[2].ip("-6 route show table 7790 proto 108") != upstream:
+            lab.fail("AMA2's kernel leads down to %s and up to the anchor: %s" % (interface, route))
+lab.check(True, "six moves between two links of AMA2: the visit followed each, its way up stayed")
 lab.check(net.home(2)["address"] == hoa2 and net.home(2)["state"] == "native", "the prefix of AMA2 is native on both links")
 lab.check(net.ar[1].kernel_state() == state and net.amactl(1, "status")["counters"]["kernel-requests"] == requests, "the anchor changed no route: 0 requests")
 packets = core.packets()
 lab.check(not [p for p in packets if p.is_signalling()], "and heard no message")
 lab.check(all(p.between("2001:db8:a1::1", "2001:db8:a2::1") for p in packets if p.inner), "every tunnelled packet went between the two AMAs")
+air = [p for c in radio for p in c.packets()]
+lab.check(len([p for p in air if p.between("2001:db8:101:", "2001:db8:c::2")]) > 200 and not [p for p in air if p.inner], "on both radio links the packets are native")
 lab.check(len(net.bindings(1)) == 1 and net.bindings(1)[0]["care_of"] == "2001:db8:a2::1", "one binding, at AMA2")
+t = tcp.end()
+lab.check(t["ok"], "one TCP session through all of it, checksums right: %(up)d bytes up, %(down)d down %(errors)s" % t)
 r, rb = stream.end(), back.end()
 lab.check(r["received"] > 0.9 * r["sent"] and rb["received"] > 0.9 * rb["sent"], "the streams went on: up %d of %d, down %d of %d" % (r["received"], r["sent"], rb["received"], rb["sent"]))
 print("# gaps: up %.0f ms, down %.0f ms" % (r["gap_ms"], rb["gap_ms"]))

@@ -50,7 +50,10 @@ for i in range(1, N + 1):
 lab.check(all(sessions[i].getsockname()[0] == homes[i] for i in sessions) and len(set(homes.values())) == N, "ten sessions, each on the home address of the network where it began")
 here = N
 
+core = net.core.capture("ar1", "ip6 proto 41")
+tcp = net.session(homes[1])
 for target in (1, 5, 3, 9, 2):
+    before = tcp.progress()
     net.radios[0].move(target)
     lab.wait(lambda: bound_elsewhere(target), "the bindings from network %d" % target)
     ok = [i for i in sessions if alive(i)]
@@ -58,8 +61,15 @@ for target in (1, 5, 3, 9, 2):
     lab.check(ok == sorted(sessions), "in network %d: all %d sessions go on" % (target, len(ok)))
     lab.check(all(len(c) == (0 if i == target else 1) and all(a.startswith("2001:db8:a%d:" % target) for a in c) for i, c in care_of.items()),
               "and each anchor has its one binding, to the care-of address there, but the one at home")
+    lab.wait(lambda: tcp.progress() > before + 20000, "the TCP session from network %d" % target)
     here = target
 
+t = tcp.end()
+lab.check(t["ok"], "a TCP session on the first home address through five moves, checksums right: %(up)d bytes up, %(down)d down %(errors)s" % t)
+tunnelled = [p for p in core.packets() if p.inner and p.inner.between("2001:db8:101:", "2001:db8:c::2")]
+ends = {(p.src if p.dst == "2001:db8:a1::1" else p.dst).split("::")[0][:13] for p in tunnelled}
+lab.check(len(tunnelled) > 100 and all("2001:db8:a1::1" in (p.src, p.dst) for p in tunnelled), "on the wire its packets are in tunnels of anchor 1 alone: %d" % len(tunnelled))
+lab.check(all(any(e.startswith("2001:db8:a%d" % k) for e in ends) for k in (5, 3, 9, 2)), "which ended in each of the four networks")
 shown = net.mnctl("sessions")["sessions"]
 lab.check(sorted((s["anchor"], s["home_address"], s["tunnelled"]) for s in shown) == sorted(("ama%d" % i, homes[i], i != here) for i in sessions), "mnctl sessions: ten, nine tunnelled")
 ports = {s.getsockname()[1] for s in sessions.values()}

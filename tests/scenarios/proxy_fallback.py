@@ -18,13 +18,16 @@ for i in net.ar:
     net.start_amad(i)
 net.start_mnd()
 
-hoa, up = {}, {}
+hoa, up, tcp = {}, {}, {}
+core = net.core.capture("ar1", "ip6 proto 41")
 hoa[1] = net.attach(1)
 up[1] = net.stream(hoa[1], "2001:db8:c::2", net.mn, net.cn, 9001, 20000)
+tcp[1] = net.session(hoa[1], 7101)
 hoa[2] = net.attach(2)
 lab.wait(lambda: net.home(1)["state"] == "bound", "the binding")
 lab.check(net.amactl(2, "status")["domain"] == "other" and net.home(1)["path"] == "proxied", "an AMA of another domain passes our update on")
 up[2] = net.stream(hoa[2], "2001:db8:c::2", net.mn, net.cn, 9002, 20000)
+tcp[2] = net.session(hoa[2], 7102)
 lab.wait(lambda: len(up[2].packets()) > 10, "the second stream")
 
 # an AMA that passes nothing on
@@ -33,6 +36,7 @@ lab.wait(lambda: all(net.home(i)["state"] == "bound" for i in (1, 2)), "both bin
 lab.check(all(net.home(i)["path"] == "tunnel" for i in (1, 2)), "AMA3 passes nothing on: direct")
 lab.check("refused" in net.home(1)["way"] or "no AMA here" in net.home(1)["way"], "and it is said why: " + net.home(1)["way"])
 up[3] = net.stream(hoa[3], "2001:db8:c::2", net.mn, net.cn, 9003, 20000)
+tcp[3] = net.session(hoa[3], 7103)
 lab.wait(lambda: len(up[3].packets()) > 10, "the third stream")
 
 # a dead anchor holds nobody up
@@ -52,6 +56,11 @@ lab.check(paths == {1: "tunnel", 2: "proxied", 3: "proxied"}, "one direct and tw
 print("# anchor 1: %s" % net.home(1)["way"])
 lab.check([b["type"] for i in (1, 2, 3) for b in net.bindings(i)] == ["direct", "proxied", "proxied"], "the anchors say the same")
 lab.check(len(net.amactl(4, "visits")["visits"]) == 2, "AMA4 serves two prefixes")
+ends = {i: [line.split(" dst ")[1].split()[0] for line in net.ar[i].ip("nexthop show proto 108").splitlines() if " dst " in line] for i in (1, 2, 3)}
+lab.check(len(ends[1]) == 1 and ends[1][0].startswith("2001:db8:a4:") and ends[1][0] != "2001:db8:a4::1" and ends[2] == ends[3] == ["2001:db8:a4::1"],
+          "the kernels of the anchors tunnel one prefix to the node and two to AMA4: %s" % ends)
+upstream = net.ar[4].ip("-6 route show table 7790 proto 108")
+lab.check(upstream.count("default from") == 2 and "dst 2001:db8:a2::1" in upstream and "dst 2001:db8:a3::1" in upstream, "AMA4's kernel sends two prefixes to their two anchors")
 got = {i: len(up[i].packets()) for i in up}
 lab.wait(lambda: all(len(up[i].packets()) > got[i] + 20 for i in up), "all three streams")
 lab.check(True, "all three sessions go on")
@@ -63,4 +72,12 @@ lab.wait(lambda: net.home(2)["state"] == "native" and all(net.home(i)["state"] =
 got = {i: len(up[i].packets()) for i in up}
 lab.wait(lambda: all(len(up[i].packets()) > got[i] + 20 for i in up), "all three streams")
 lab.check(True, "all three sessions survived the death of their serving AMA and a move")
+got = {i: tcp[i].progress() for i in tcp}
+lab.wait(lambda: all(tcp[i].progress() > got[i] + 20000 for i in tcp), "the TCP sessions", 60)
+for i in tcp:
+    t = tcp[i].end()
+    lab.check(t["ok"], "TCP session %d through all of it, checksums right: %d bytes up, %d down %s" % (i, t["up"], t["down"], t["errors"]))
+ends = {p.dst for p in core.packets() if p.src == "2001:db8:a1::1"}
+lab.check("2001:db8:a2::1" in ends and any(e.startswith("2001:db8:a4:") and e != "2001:db8:a4::1" for e in ends),
+          "on the wire anchor 1's tunnels ended at AMA2 first, and at the node later: %s" % sorted(ends))
 lab.finish()
