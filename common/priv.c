@@ -93,7 +93,7 @@ static const char *const calls[] = {
 	/* loop, time, memory */
 	"epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "poll", "ppoll", "read", "readv", "write", "writev",
 	"close", "futex", "clock_gettime", "clock_getres", "gettimeofday", "time", "nanosleep", "clock_nanosleep",
-	"timerfd_create", "timerfd_settime", "brk", "munmap", "mremap", "madvise", "msync", "restart_syscall",
+	"timerfd_create", "timerfd_settime", "brk", "munmap", "mremap", "madvise", "mlock", "munlock", "msync", "restart_syscall",
 	"sched_yield", "getrandom",
 	/* files: configuration, state and store; /proc */
 	"open", "openat", "stat", "lstat", "fstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "lseek",
