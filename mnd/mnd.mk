@@ -67,8 +67,8 @@ libmnd.so.0: libmnd.a $(srcdir)/mnd/libmnd.map
 	$(AM_V_CCLD)$(CC) $(CFLAGS) $(DMM_CFLAGS) $(DMM_LDFLAGS) $(LDFLAGS) -shared -Wl,-soname,$@ -Wl,--version-script,$(srcdir)/mnd/libmnd.map \
 		-Wl,--whole-archive libmnd.a -Wl,--no-whole-archive $(JANSSON_LIBS) -o $@
 mnd/libmnd.pc: $(srcdir)/mnd/libmnd.pc.in Makefile
-	$(AM_V_GEN)$(MKDIR_P) mnd && $(SED) -e 's,@prefix@,$(prefix),g' -e 's,@libdir@,$(libdir),g' -e 's,@includedir@,$(includedir),g' \
-		-e 's,@VERSION@,$(VERSION),g' $(srcdir)/mnd/libmnd.pc.in > $@.tmp && mv $@.tmp $@
+	$(AM_V_GEN)$(MKDIR_P) mnd && $(SED) -e 's,[@]prefix@,$(prefix),g' -e 's,[@]libdir@,$(libdir),g' -e 's,[@]includedir@,$(includedir),g' \
+		-e 's,[@]VERSION@,$(VERSION),g' $(srcdir)/mnd/libmnd.pc.in > $@.tmp && mv $@.tmp $@
 install-exec-hook:
 	$(MKDIR_P) $(DESTDIR)$(libdir)
 	$(INSTALL_PROGRAM) libmnd.so.0 $(DESTDIR)$(libdir)/libmnd.so.0

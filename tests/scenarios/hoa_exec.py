@@ -72,7 +72,7 @@ inner = hoa_exec("-n", "ama1", "sh", "-c", "hoa-exec --socket %s --anchor ama2 %
 lab.check(inner == [hoa2, hoa1], "a pin inside a pin: the inner one counts, there")
 r = hoa_exec("-n", "ama1", "sh", "-c", "cat; pwd; exit 7", input="in and out\n", cwd="/usr")
 lab.check((r.returncode, r.stdout, r.stderr) == (7, "in and out\n/usr\n", ""), "input, directory and exit status are the command's")
-lab.check(hoa_exec("/nonexistent/x").returncode == 127 and hoa_exec("/etc/passwd").returncode == 126, "127 and 126 as a shell")
+lab.check(hoa_exec("/tmp/lab/no-such-command").returncode == 127 and hoa_exec("/etc/passwd").returncode == 126, "127 and 126 as a shell")
 r = hoa_exec("--anchor", "nobody", "true")
 lab.check(r.returncode == 125 and "mnctl leases" in r.stderr, "unknown anchor: " + r.stderr.splitlines()[0])
 

@@ -42,6 +42,7 @@ if command -v nft >/dev/null; then
 else
 	echo "no nft here: not asked"
 fi
+[ ! -f "$builddir/mnd/libmnd.pc" ] || ! grep -q @ "$builddir/mnd/libmnd.pc" || fail "libmnd.pc has places that nobody filled"
 for example in "$srcdir"/systemd/firewalld-*.xml; do
 	python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' "$example" || fail "$example is not XML"
 	if command -v firewall-offline-cmd >/dev/null; then # it reads what is there, and adds this
