@@ -1460,6 +1460,7 @@ static void trusted_no_more(void **state)
 {
 	struct node *n = &nodes[0];
 	char err[CREDENTIAL_ERR];
+	json_t *none;
 
 	(void)state;
 	assert_int_equal(ASK(n, ATTACH), 0);
@@ -1470,7 +1471,9 @@ static void trusted_no_more(void **state)
 	assert_int_equal(ASK(&nodes[1], ATTACH), 255); /* who has none gets none */
 	may_fail = CHANNEL_OK;
 	assert_int_equal(ASK(n, .prefix = P0, .lease_s = -1), 0);
-	assert_int_equal(json_array_size(peers_domains_json(a)), 0);
+	none = peers_domains_json(a);
+	assert_int_equal(json_array_size(none), 0);
+	json_decref(none);
 	set_policy("");
 	assert_int_equal(ASK(n, ATTACH), 0);
 }
