@@ -13,6 +13,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/nsfs.h>
 #include <linux/sockios.h>
 #include <pwd.h>
 #include <seccomp.h>
@@ -180,6 +181,8 @@ int priv_filter(bool load_programs, bool trap, char *reterr)
 	static const uint32_t bpf_use[] = {BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
 		BPF_MAP_GET_NEXT_KEY, BPF_MAP_LOOKUP_BATCH, BPF_MAP_UPDATE_BATCH, BPF_MAP_DELETE_BATCH,
 		BPF_OBJ_GET_INFO_BY_FD};
+	/* whose a network namespace is (hoa-exec --isolate) */
+	static const uint32_t namespaces[] = {NS_GET_NSTYPE, NS_GET_USERNS, NS_GET_OWNER_UID};
 	/* a pin, and who watches for first packets, have programs of their own */
 	static const uint32_t bpf_load[] = {BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_BTF_LOAD, BPF_MAP_FREEZE,
 		BPF_PROG_BIND_MAP, BPF_PROG_ATTACH, BPF_PROG_DETACH, BPF_PROG_QUERY};
@@ -201,6 +204,8 @@ int priv_filter(bool load_programs, bool trap, char *reterr)
 		r = allow_values(f, "socket", 0, N(families), families);
 	if (r == 0)
 		r = allow_values(f, "ioctl", 1, N(ioctls), ioctls);
+	if (r == 0 && load_programs)
+		r = allow_values(f, "ioctl", 1, N(namespaces), namespaces);
 	if (r == 0)
 		r = allow_values(f, "bpf", 0, N(bpf_use), bpf_use);
 	if (r == 0 && load_programs)
