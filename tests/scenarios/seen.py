@@ -164,9 +164,13 @@ for i in (1, 2):
     for command in ("status", "leases", "bindings", "visits", "peers"):
         fields(net.amactl(i, command), found["amactl"])
 # these talk to the daemons, and have an exit status of what they found
-for program, host, config, command in (("mnctl", net.mn, net.mn_dir + "/mnd.conf", ["doctor"]), ("mnctl", net.mn, net.mn_dir + "/mnd.conf", ["ping", "ama1"]),
-                                       ("amactl", net.ar[1], "/tmp/lab/ama1/amad.conf", ["doctor"])):
-    fields(json.loads(host.run([program, "--json", "--config", config] + command, check=False)), found[program])
+for program, host, words in (("mnctl", net.mn, ["--config", net.mn_dir + "/mnd.conf", "doctor"]), ("mnctl", net.mn, ["--socket", net.mn_dir + "/sock", "ping", "ama1"]),
+                             ("amactl", net.ar[1], ["--config", "/tmp/lab/ama1/amad.conf", "doctor"])):
+    text = host.run([program, "--json"] + words, check=False)
+    if not lab.check(text.startswith("{"), "%s %s: JSON" % (program, words[-1])):
+        print("# " + text)
+    else:
+        fields(json.loads(text), found[program])
 stream.end()
 pinned.kill()
 lab.wait(lambda: "location_update" in events["mnctl"].output() and "binding_created" in events["amactl1"].output() and "visit_began" in events["amactl2"].output(), "the events")
