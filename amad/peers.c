@@ -200,11 +200,12 @@ json_t *peers_domains_json(struct amad *a)
 	for (unsigned i = 0; i < a->n_domains; i++) {
 		const struct known_domain *d = &a->domain[i];
 		const struct trust_policy *p = &d->policy;
-		json_t *refused = json_object();
+		json_t *refused;
 		uint64_t n = 0;
 
 		if (!d->trusted && !d->leases && !d->visits)
 			continue;
+		refused = json_object();
 		for (int k = 0; k < REFUSALS; k++) {
 			(void)json_object_set_new(refused, refusal_name[k], json_integer((json_int_t)d->refused[k]));
 			n += d->refused[k];
