@@ -666,6 +666,14 @@ static void end_access(struct amad *a, const struct access_before *was)
 	}
 }
 
+/* Nothing comes out of the tunnel before the source check looks at it: its device is up only then. */
+static int raise_tunnel(struct amad *a, char *reterr)
+{
+	int r = a->srccheck ? srccheck_attach(a->srccheck, a->tunnel, reterr) : 0;
+
+	return r < 0 ? r : nl_tunnel_up(a->nl, a->tunnel, a->config.tunnel_mtu, reterr);
+}
+
 static void on_retry(void *ctx)
 {
 	struct amad *a = ctx;
@@ -675,15 +683,13 @@ static void on_retry(void *ctx)
 		a->tunnel_lost = false;
 		log_notice("nl", "the tunnel device %s was removed or set down by somebody else: putting it back",
 			a->config.tunnel_device);
-		if (nl_tunnel_open(a->nl, a->config.tunnel_device, a->config.tunnel_mtu, &a->tunnel, err) < 0) {
+		if (nl_tunnel_open(a->nl, a->config.tunnel_device, &a->tunnel, err) < 0 || raise_tunnel(a, err) < 0) {
 			log_error("nl", "%s", err);
 			a->tunnel_lost = true;
 			loop_timer_at(&a->retry, loop_now_us(a->loop) + SEC);
 			return;
 		}
 		a->count_device++;
-		if (a->srccheck && srccheck_attach(a->srccheck, a->tunnel, err) < 0)
-			log_error("nl", "%s", err);
 		lm_each(a->lm, retunnel, a);
 		serving_set_tunnel(a->serving, a->tunnel);
 		a->resync = true;
@@ -1052,7 +1058,7 @@ static int open_all(struct amad *a, char *reterr)
 	r = nl_new(&nl_ops, a, &a->nl, reterr);
 	if (r < 0)
 		return r;
-	r = nl_tunnel_open(a->nl, a->config.tunnel_device, a->config.tunnel_mtu, &a->tunnel, reterr);
+	r = nl_tunnel_open(a->nl, a->config.tunnel_device, &a->tunnel, reterr);
 	if (r < 0)
 		return r;
 	r = transport_new(a->loop, (uint16_t)a->config.port, updates_input, a, &a->transport, reterr);
@@ -1135,13 +1141,12 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 	start_meta(a);
 	anchoring_each(a->anchoring, want_native, a);
 	/* what is allowed is filled in before the check replaces one of an earlier run */
-	if (a->srccheck) {
+	if (a->srccheck)
 		(void)srccheck_flush(a->srccheck);
-		r = srccheck_attach(a->srccheck, a->tunnel, reterr);
-		if (r < 0) {
-			amad_free(a);
-			return r;
-		}
+	r = raise_tunnel(a, reterr);
+	if (r < 0) {
+		amad_free(a);
+		return r;
 	}
 	loop_io_start(&a->nl_io, a->loop, nl_fd(a->nl), read_news, a, "netlink news");
 	loop_timer_init(&a->tick, a->loop, tick, a, "tick");

@@ -175,7 +175,9 @@ static void probe_forwarding(json_t *ret)
 	int r = set ? nl_new(&probe_ops, NULL, &nl, err) : -ENOMEM;
 
 	if (r == 0)
-		r = nl_tunnel_open(nl, "probe0", 1460, &tunnel, err);
+		r = nl_tunnel_open(nl, "probe0", &tunnel, err);
+	if (r == 0)
+		r = nl_tunnel_up(nl, tunnel, 1460, err);
 	(void)json_object_set_new(ret, "tunnel", r < 0 ? json_string(err) : json_null());
 	if (r == 0) {
 		char source_err[SRCCHECK_ERR];

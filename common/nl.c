@@ -1039,7 +1039,7 @@ static int setup_device(struct nl *nl, uint32_t ifindex, uint32_t mtu, unsigned 
 	return r;
 }
 
-int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_ifindex, char *reterr)
+int nl_tunnel_open(struct nl *nl, const char *name, uint32_t *ret_ifindex, char *reterr)
 {
 	struct tunnels x;
 	char text[NL_ERR];
@@ -1075,15 +1075,22 @@ int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_
 	}
 	if (r == 0 && !x.ifindex)
 		r = -ENODEV;
-	if (r == 0)
-		r = setup_device(nl, x.ifindex, mtu, 0, text);
 	if (r < 0) {
-		(void)snprintf(reterr, NL_ERR, "cannot bring up the tunnel device %s with MTU %u: %s", name, mtu,
-			strerror(-r));
+		(void)snprintf(reterr, NL_ERR, "cannot read the devices of this machine: %s", strerror(-r));
 		return r;
 	}
 	*ret_ifindex = x.ifindex;
 	return 0;
+}
+
+int nl_tunnel_up(struct nl *nl, uint32_t ifindex, uint32_t mtu, char *reterr)
+{
+	char text[NL_ERR];
+	int r = setup_device(nl, ifindex, mtu, 0, text);
+
+	if (r < 0)
+		(void)snprintf(reterr, NL_ERR, "cannot bring up the tunnel device with MTU %u: %s", mtu, strerror(-r));
+	return r;
 }
 
 int nl_tunnel_find(struct nl *nl, const char *name, uint32_t *ret_ifindex, bool *ret_external, char *ret_other)

@@ -68,9 +68,11 @@ int nl_dump_objects(struct nl *nl, struct fwd_set *set, uint32_t device, bool co
  * -errno when the socket itself failed (the caller dumps and compares). */
 int nl_apply(struct nl *nl, struct fwd_set *set);
 
-/* Create the ip6tnl device in external mode, or adopt one of that name, set its MTU, bring it up.
- * Returns 0, or -errno with a sentence in reterr that says what to do. */
-int nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_ifindex, char *reterr);
+/* Create the ip6tnl device in external mode, or adopt one of that name as it is. A new one is down: what is to look at its packets is
+ * attached first. Returns 0, or -errno with a sentence in reterr that says what to do. */
+int nl_tunnel_open(struct nl *nl, const char *name, uint32_t *ret_ifindex, char *reterr);
+/* Set its MTU (0 = as it is) and bring it up. 0, or -errno with a sentence in reterr. */
+int nl_tunnel_up(struct nl *nl, uint32_t ifindex, uint32_t mtu, char *reterr);
 /* Look for it: *ret_ifindex = 0 when there is no such device; *ret_external: it is an ip6tnl in external mode; ret_other (IF_NAMESIZE bytes): an
  * external ip6tnl under another name, "" = none. 0 or -errno. */
 int nl_tunnel_find(struct nl *nl, const char *name, uint32_t *ret_ifindex, bool *ret_external, char *ret_other);

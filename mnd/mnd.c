@@ -783,18 +783,24 @@ static void remove_released(struct mnd *m)
 		mnd_save(m);
 }
 
+/* Nothing comes out of the tunnel before the source check looks at it: its device is up only then. */
+static int raise_tunnel(struct mnd *m, char *reterr)
+{
+	int r = m->srccheck ? srccheck_attach(m->srccheck, m->tunnel, reterr) : 0;
+
+	return r < 0 ? r : nl_tunnel_up(m->nl, m->tunnel, m->config.tunnel_mtu, reterr);
+}
+
 static void open_tunnel(struct mnd *m)
 {
 	char err[NL_ERR];
 
 	m->tunnel_lost = false;
-	if (nl_tunnel_open(m->nl, m->config.tunnel_device, m->config.tunnel_mtu, &m->tunnel, err) < 0) {
+	if (nl_tunnel_open(m->nl, m->config.tunnel_device, &m->tunnel, err) < 0 || raise_tunnel(m, err) < 0) {
 		log_error("nl", "%s", err);
 		return;
 	}
 	m->counter_device++;
-	if (m->srccheck && srccheck_attach(m->srccheck, m->tunnel, err) < 0)
-		log_error("nl", "%s", err);
 	if (nl_dump_objects(m->nl, m->set, m->tunnel, true) < 0)
 		m->resync = true;
 }
@@ -1103,7 +1109,7 @@ static int open_all(struct mnd *m, char *reterr)
 	r = nl_new(&nl_ops, m, &m->nl, reterr);
 	if (r < 0)
 		return r;
-	r = nl_tunnel_open(m->nl, m->config.tunnel_device, m->config.tunnel_mtu, &m->tunnel, reterr);
+	r = nl_tunnel_open(m->nl, m->config.tunnel_device, &m->tunnel, reterr);
 	if (r < 0)
 		return r;
 	m->ra_fd = ra_open();
@@ -1188,13 +1194,12 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 	for (unsigned i = 0; m->srccheck && i < HOMES; i++)
 		if (m->homes[i].used)
 			(void)srccheck_set(m->srccheck, &m->homes[i].h.prefix, &m->homes[i].anchor->address);
-	if (m->srccheck) {
+	if (m->srccheck)
 		(void)srccheck_flush(m->srccheck);
-		r = srccheck_attach(m->srccheck, m->tunnel, reterr);
-		if (r < 0) {
-			mnd_free(m);
-			return r;
-		}
+	r = raise_tunnel(m, reterr);
+	if (r < 0) {
+		mnd_free(m);
+		return r;
 	}
 	loop_io_start(&m->nl_io, m->loop, nl_fd(m->nl), read_news, m, "netlink news");
 	loop_io_start(&m->ra_io, m->loop, m->ra_fd, read_adverts, m, "router advertisements");

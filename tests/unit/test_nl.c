@@ -431,6 +431,14 @@ static int foreign(enum fwd_op op, const struct fwd_object *o)
 	return request(other, put_object(other, buf, op, o), NULL);
 }
 
+static void open_tunnel(uint32_t mtu)
+{
+	char err[NL_ERR];
+
+	assert_int_equal(nl_tunnel_open(door, "tun0", &tunnel, err), 0);
+	assert_int_equal(nl_tunnel_up(door, tunnel, mtu, err), 0);
+}
+
 static int open_doors(void **state)
 {
 	char err[NL_ERR];
@@ -442,7 +450,7 @@ static int open_doors(void **state)
 	assert_int_equal(nl_new(&ops, NULL, &other, err), 0);
 	veth = make_veth("v0", "v1");
 	if (has_tunnel)
-		assert_int_equal(nl_tunnel_open(door, "tun0", 1400, &tunnel, err), 0);
+		open_tunnel(1400);
 	nl_read_news(door);
 	(void)forget(state);
 	return 0;
@@ -838,7 +846,7 @@ static void no_tunnel_driver(void **state)
 	if (has_tunnel)
 		return; /* nothing to see */
 	NEEDS(in_namespace);
-	assert_int_equal(nl_tunnel_open(door, "tun0", 1400, &ifindex, err), -EOPNOTSUPP);
+	assert_int_equal(nl_tunnel_open(door, "tun0", &ifindex, err), -EOPNOTSUPP);
 	assert_non_null(strstr(err, "modprobe ip6_tunnel"));
 }
 
@@ -857,7 +865,7 @@ static void no_privilege(void **state)
 
 		if (seteuid(65534) < 0 || nl_new(&ops, NULL, &nl, err) < 0)
 			_exit(2);
-		_exit(nl_tunnel_open(nl, "tun9", 1400, &ifindex, err) == -EPERM && strstr(err, "CAP_NET_ADMIN") ? 0
+		_exit(nl_tunnel_open(nl, "tun9", &ifindex, err) == -EPERM && strstr(err, "CAP_NET_ADMIN") ? 0
 														: 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -879,16 +887,18 @@ static void the_tunnel_device(void **state)
 	assert_true(nl_link_is_up(tunnel));
 	/* adopted, and what somebody did to it undone */
 	set_up(tunnel, false);
-	assert_int_equal(nl_tunnel_open(door, "tun0", 1380, &again, err), 0);
+	assert_int_equal(nl_tunnel_open(door, "tun0", &again, err), 0);
 	assert_int_equal(again, tunnel);
+	assert_false(nl_link_is_up(tunnel)); /* what looks at its packets comes first */
+	open_tunnel(1380);
 	assert_true(nl_link_is_up(tunnel));
 	assert_int_equal(nl_sysctl_get("tun0", "mtu", &v), 0);
 	assert_int_equal(v, 1380);
 	/* a namespace has room for one, and the sentence says who has it */
-	assert_int_equal(nl_tunnel_open(door, "tun1", 1400, &again, err), -EEXIST);
+	assert_int_equal(nl_tunnel_open(door, "tun1", &again, err), -EEXIST);
 	assert_non_null(strstr(err, "tun0 already holds"));
 	/* and a device of that name which is another thing */
-	assert_int_equal(nl_tunnel_open(door, "v0", 1400, &again, err), -EEXIST);
+	assert_int_equal(nl_tunnel_open(door, "v0", &again, err), -EEXIST);
 	assert_non_null(strstr(err, "v0 exists and is not an external ip6tnl"));
 }
 
@@ -955,7 +965,6 @@ static void what_goes_with_others(void **state)
 {
 	struct fwd_object o[8];
 	struct fwd_set *s;
-	char err[NL_ERR];
 	unsigned n;
 	int fd;
 
@@ -997,7 +1006,7 @@ static void what_goes_with_others(void **state)
 	assert_int_equal(told.links_gone, 1);
 	assert_int_equal(told.link.ifindex, tunnel);
 	assert_false(nl_link_is_up(tunnel));
-	assert_int_equal(nl_tunnel_open(door, "tun0", 1400, &tunnel, err), 0);
+	open_tunnel(1400);
 	fwd_begin(s);
 	n = bindings(o);
 	for (unsigned i = 0; i < n; i++)
@@ -1092,7 +1101,7 @@ int main(int argc, char **argv)
 
 	if (unshare(CLONE_NEWNET) == 0 && nl_new(&ops, NULL, &nl, err) == 0) {
 		in_namespace = true;
-		has_tunnel = nl_tunnel_open(nl, "probe0", 1400, &ifindex, err) == 0;
+		has_tunnel = nl_tunnel_open(nl, "probe0", &ifindex, err) == 0;
 		if (has_tunnel)
 			(void)nl_link_delete(nl, ifindex);
 		nl_free(nl);

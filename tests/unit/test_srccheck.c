@@ -291,7 +291,7 @@ static int setup(void **state)
 			srccheck_free(s);
 		}
 	}
-	if (nl_tunnel_open(nl, "tun0", 1400, &tunnel, err) < 0) {
+	if (nl_tunnel_open(nl, "tun0", &tunnel, err) < 0 || nl_tunnel_up(nl, tunnel, 1400, err) < 0) {
 		print_message("%s\n", err);
 		tunnel = 0;
 		return 0;
