@@ -1255,9 +1255,11 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 		e = expectation_find(s, &prefix);
 		if (e && memcmp(e->key, r->key, sizeof(e->key)) == 0)
 			expected_in_vain(s, e, now_us);
-		if (r->via.relay)
+		if (msg->ba.status == MH_STATUS_NO_PROXIES || msg->ba.status == MH_STATUS_NOT_AUTHORISED_MAG)
+			answer_node(s, r, msg->ba.status); /* the anchor did not read the node's update: there is no sealed answer */
+		else if (r->via.relay)
 			s->env.answer_via(s->env.ctx, &r->via, msg->ba.status, 0, &prefix);
-		return; /* the node reads it in its own, sealed answer; if there is none, here */
+		return;
 	}
 	r->anchor->accepted++;
 	s->counters.accepted++;

@@ -354,6 +354,7 @@ static void on_proxy_update(struct amad *a, struct channel_peer *peer, const str
 	struct prefix6 prefix = {.len = 64};
 	struct inner *in = &a->inner[a->n_inner];
 	struct in6_addr former;
+	uint8_t status = MH_STATUS_OK;
 	uint16_t relay;
 	uint32_t cookie = 0;
 
@@ -371,9 +372,13 @@ static void on_proxy_update(struct amad *a, struct channel_peer *peer, const str
 		peers_answer(a, relay, msg->bu.sequence, MH_STATUS_RESOURCES, 0, &prefix);
 		return;
 	}
-	if (!a->config.accept_proxies || !peers_allow(a, peers_domain(a, peer), REFUSAL_PROXY, channel_peer_name(peer))) {
-		a->count_status[MH_STATUS_PROHIBITED]++;
-		peers_answer(a, relay, msg->bu.sequence, MH_STATUS_PROHIBITED, 0, &prefix);
+	if (!a->config.accept_proxies)
+		status = MH_STATUS_NO_PROXIES;
+	else if (!peers_allow(a, peers_domain(a, peer), REFUSAL_PROXY, channel_peer_name(peer)))
+		status = MH_STATUS_NOT_AUTHORISED_MAG;
+	if (status != MH_STATUS_OK) {
+		a->count_status[status]++;
+		peers_answer(a, relay, msg->bu.sequence, status, 0, &prefix);
 		return;
 	}
 	if (dmmopt_former(msg, &former)) {

@@ -403,8 +403,12 @@ static void on_proxy_answer(struct mnd *m, struct anchor *ama, const struct mh_m
 				x->told = in6addr_any; /* with all that its anchor has to know */
 			signalling_begin_update(m, x, loop_now_us(m->loop));
 		} else if (refused) {
-			(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "the AMA refused: %s", mh_status_name(msg->ba.status));
+			bool by_anchor = msg->ba.status == MH_STATUS_NO_PROXIES || msg->ba.status == MH_STATUS_NOT_AUTHORISED_MAG;
+
+			(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "the %s refused: %s", by_anchor ? "anchor" : "AMA",
+				mh_status_name(msg->ba.status));
 			x->anchor->flipped_generation = m->attach.generation + 1;
+			x->bu.next_us = loop_clock_us();
 		}
 	}
 	mnd_touch(m);

@@ -563,9 +563,9 @@ static void print(const char *name, const struct phase *p)
 	if (option.json)
 		(void)printf("{\"phase\": \"%s\", \"updates\": %" PRIu64
 			     ", \"seconds\": %.6f, \"own_cpu_s\": %.6f, \"per_s\": %.1f, \"net_per_s\": %.1f, "
-			     "\"p50_us\": %u, \"p90_us\": %u, \"p99_us\": %u, \"worst_us\": %u}\n",
+			     "\"p50_us\": %u, \"p90_us\": %u, \"p99_us\": %u, \"worst_us\": %u, \"retries\": %" PRIu64 "}\n",
 			name, p->ok, (double)p->us / 1e6, (double)p->cpu_us / 1e6, per_s(p->ok, p->us),
-			per_s(p->ok, net_us), p->p50, p->p90, p->p99, p->worst);
+			per_s(p->ok, net_us), p->p50, p->p90, p->p99, p->worst, count_retries);
 	else
 		(void)printf("%-8s %" PRIu64
 			     " updates in %.3f s, %.0f/s (%.0f/s without the load's own %.3f s); answer after %.2f ms "

@@ -21,20 +21,25 @@ with inside("mn"):
 client.bind((hoa1, 0))
 client.connect(("2001:db8:c::2", 7000))
 server = listener.accept()[0]
-server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-stop, gaps = threading.Event(), []
+# and one that has nothing to do with the anchor: what stops that is this machine
+with inside("core"):
+    beside = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+beside.connect(("2001:db8:c::2", 7000))
+beside_server = listener.accept()[0]
+stop, gaps, beside_gaps = threading.Event(), [], []
 
 
-def send():
+def send(to):
+    to.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     while not stop.is_set():
-        server.sendall(b"x" * 1000)
+        to.sendall(b"x" * 1000)
         time.sleep(0.02)
 
 
-def receive():
+def receive(of, gaps):
     last = now()
-    client.settimeout(30)
-    while not stop.is_set() and client.recv(65536):
+    of.settimeout(30)
+    while not stop.is_set() and of.recv(65536):
         t = now()
         gaps.append(t - last)
         last = t
@@ -42,7 +47,8 @@ def receive():
 
 net.attach(2)
 lab.wait(lambda: net.home(1)["state"] == "bound", "the binding")
-threads = [threading.Thread(target=f, daemon=True) for f in (send, receive)]
+threads = [threading.Thread(target=f, args=args, daemon=True)
+           for f, args in ((send, (server,)), (receive, (client, gaps)), (send, (beside_server,)), (receive, (beside, beside_gaps)))]
 for t in threads:
     t.start()
 
@@ -145,6 +151,7 @@ lab.check(book.acked > 3 * POINTS, "the load was one: %.0f acknowledgements betw
 lab.wait(lambda: kernel_is_reconciled() is True, "the kernel to be reconciled")
 lab.check(True, "the kernel has just the routes of leases and bindings")
 stop.set()
-print("# TCP: longest gap %.0f ms of %d; slowest restart as seen by amactl %.0f ms" % (max(gaps) * 1000, len(gaps), worst_restart * 1000))
-lab.check(max(gaps[5:]) < 3.0 and len(gaps) > took * 3, "a TCP stream through the anchor never stopped for longer than its own retransmission")
+print("# TCP: longest gap %.0f ms of %d, of the one beside %.0f ms of %d; slowest restart as seen by amactl %.0f ms"
+      % (max(gaps[5:]) * 1000, len(gaps), max(beside_gaps[5:]) * 1000, len(beside_gaps), worst_restart * 1000))
+lab.check(max(gaps[5:]) < 1.0 + max(beside_gaps[5:]) and len(gaps) > len(beside_gaps) / 2, "a TCP stream through the anchor never stopped for longer than its own retransmission")
 lab.finish()

@@ -81,6 +81,7 @@ visit("tunnel", "our policy: proxy=no")
 d = {d["name"]: d for d in net.amactl(1, "status")["domains"]}
 lab.check(d["other"]["proxy"] is False and d["other"]["refused"]["proxy"] > 0 and d["lab"]["leases"] == 1, "amactl status: the policy, and %d refused by it" % d["other"]["refused"]["proxy"])
 lab.check("ama2 of domain other is refused: proxy in trusted-domains" in net.amad[1].output(), "and the log says so")
+lab.check("the anchor refused" in net.home(1)["way"] and "no answer" not in net.home(1)["way"], "the node was told, it did not wait: " + net.home(1)["way"])
 lab.check(net.amactl(1, "peers")["peers"][0]["policy"] == "proxy=no", "amactl peers: %s" % net.amactl(1, "peers")["peers"][0]["last_error"])
 home()
 

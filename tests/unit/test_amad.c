@@ -1206,14 +1206,14 @@ static void an_ama_that_lies(void **state)
 	/* not asked to: switched off */
 	a->config.accept_proxies = false;
 	seal(n, P0, AMA2, 0);
-	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), MH_STATUS_PROHIBITED);
-	assert_int_equal(a->count_status[MH_STATUS_PROHIBITED], 1);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), MH_STATUS_NO_PROXIES);
+	assert_int_equal(a->count_status[MH_STATUS_NO_PROXIES], 1);
 	is_at(P0, AMA3, true);
 	is_listed("ama2", "received", 6);
 	is_listed("ama2", "received_refused", 6);
 	is_listed("ama3", "received", 3);
 	is_listed("ama3", "received_accepted", 1);
-	assert_non_null(strstr(json_string_value(listed("ama2", "last_error")), "129"));
+	assert_non_null(strstr(json_string_value(listed("ama2", "last_error")), "152 (proxy registration not enabled)"));
 }
 
 /* A node asks us, its serving AMA, to pass something on to its anchor. */
@@ -1491,7 +1491,7 @@ static void policy_of_updates(void **state)
 	set_policy("proxy=no");
 	/* nothing from its AMAs */
 	seal(n, P0, AMA2, 0);
-	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 129);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), MH_STATUS_NOT_AUTHORISED_MAG);
 	refused_by("proxy", 1, "ama2 of domain test is refused: proxy in trusted-domains");
 	assert_string_equal(json_string_value(listed("ama2", "policy")), "proxy=no");
 	assert_int_equal(lm_count(a->lm), 0);
@@ -1731,7 +1731,7 @@ static void an_ama_that_lies_about_its_address(void **state)
 	is_at(P0, AMA2, true);
 	set_policy("proxy=no");
 	say_moved(ama, AMA2);
-	assert_int_equal(ama->ba.status, 129);
+	assert_int_equal(ama->ba.status, MH_STATUS_NOT_AUTHORISED_MAG);
 	answer_heartbeat(ama, ama->ping);
 	is_at(P0, AMA2, true);
 }
