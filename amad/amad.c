@@ -989,7 +989,7 @@ static int open_all(struct amad *a, char *reterr)
 {
 	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits,
 		.tunnel_device = a->config.tunnel_device, .keep = keep_visit, .forget = forget_visit, .event = on_visit,
-		.answer_via = updates_answer_behind, .room = peers_room, .may_ask = peers_may_ask, .visits = peers_visit, .relocated = on_relocated, .doubt = peers_doubt, .tell_left = updates_tell_previous, .ctx = a};
+		.answer_via = updates_answer_behind, .room = peers_room, .may_ask = peers_may_ask, .visits = peers_visit, .relocated = on_relocated, .doubt = peers_doubt, .tell_left = updates_tell_previous, .attached_since = updates_attached_since, .ctx = a};
 	struct channel_config channel = {.ops = &updates_channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
 	struct control_config control = {.path = a->config.control_socket,
 		.interface = "org.dmm.amad",

@@ -235,6 +235,8 @@ void updates_send_pba(struct amad *a, struct channel_peer *peer, uint16_t sequen
 void updates_answer_behind(
 	void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix);
 void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix);
+bool updates_attached_since(void *ctx, const uint8_t key[32], uint16_t sequence, uint32_t *ret_ifindex, struct in6_addr *ret_link_local,
+	uint8_t ret_link_layer[6]);
 /* Take a lease back (RFC 5846): the node is told, twice if it does not answer, then the lease ends. In the store it has
  * ended at once. l is gone on return if the node cannot be told. */
 void updates_revoke(struct amad *a, struct lease *l);

@@ -545,6 +545,7 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 {
 	struct visit *v = visit_find(s, prefix);
 	bool is_new = !v, moved_since = v && is_of(v, r->key) && v->moved_us > r->sent_us;
+	struct place at = r->at;
 
 	if (!v) {
 		v = s->by_prefix.n < s->env.max_visits ? calloc(1, sizeof(*v)) : NULL;
@@ -580,7 +581,10 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 		free(v);
 		return;
 	}
-	if (visit_place(s, v, moved_since ? &v->at : &r->at) < 0) {
+	/* or while its anchor was asked for the first time */
+	if (r->sent_us && !is_through(&at) && s->env.attached_since)
+		(void)s->env.attached_since(s->env.ctx, r->key, r->node_sequence, &at.ifindex, &at.link_local, at.link_layer);
+	if (visit_place(s, v, moved_since ? &v->at : &at) < 0) {
 		log_error("lu", "no memory for %s of %s: it is not forwarded", prefix6_text(prefix), r->node);
 		visit_end(s, v);
 		return;

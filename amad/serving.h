@@ -73,6 +73,9 @@ struct serving_env {
 	/* May a node of this domain have so many visits more? May an update be passed on to this anchor? NULL = yes. */
 	bool (*room)(void *ctx, uint8_t domain, const char *node, unsigned more);
 	bool (*may_ask)(void *ctx, const struct credential *anchor);
+	/* Has the node said that it is on a link of ours, later than its message with that number? Then which. NULL = it has not. */
+	bool (*attached_since)(void *ctx, const uint8_t key[32], uint16_t sequence, uint32_t *ret_ifindex, struct in6_addr *ret_link_local,
+		uint8_t ret_link_layer[6]);
 	/* A domain has a visit more (1) or less (-1). */
 	void (*visits)(void *ctx, uint8_t domain, int change);
 	/* An AMA said something that it was not asked, or is not believed about. prefix may be NULL. */

@@ -51,6 +51,22 @@ static uint64_t granted_lease_us(struct amad *a, const struct update *u, const s
 	return us;
 }
 
+bool updates_attached_since(void *ctx, const uint8_t key[32], uint16_t sequence, uint32_t *ret_ifindex, struct in6_addr *ret_link_local,
+	uint8_t ret_link_layer[6])
+{
+	const struct amad *a = ctx;
+	const struct lease *l = anchoring_find_key(a->anchoring, key);
+
+	while (l && (!l->has_sequence || !l->ifindex || (l->ifindex & ABSENT_BIT) || !lm_sequence_ok(sequence, l->sequence)))
+		l = l->next_of_key;
+	if (!l)
+		return false;
+	*ret_ifindex = l->ifindex;
+	*ret_link_local = l->link_local;
+	memcpy(ret_link_layer, l->link_layer, sizeof(l->link_layer));
+	return true;
+}
+
 static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
 {
 	uint64_t now_us = loop_now_us(a->loop), granted_us = granted_lease_us(a, u, l);

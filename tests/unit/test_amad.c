@@ -270,7 +270,7 @@ static void start_anchor(void)
 					 .may_ask = peers_may_ask,
 					 .visits = peers_visit,
 					 .doubt = peers_doubt,
-					 .tell_left = updates_tell_previous,
+					 .tell_left = updates_tell_previous, .attached_since = updates_attached_since,
 					 .keep = keep_visit,
 					 .forget = forget_visit,
 					 .event = on_visit,
@@ -1380,6 +1380,25 @@ static void ahead_of_the_word(void **state)
 	assert_string_equal(told(other), "254:11 ");
 }
 
+/* A node changes links while its anchor is asked about it for the first time: the visit begins where it is, not where it was. */
+static void moves_while_its_anchor_is_asked(void **state)
+{
+	static const char hnp[] = "2001:db8:102:5::/64";
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2);
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	ask_through(n, &anchor, hnp, "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	n->sequence = 1; /* of what it has asked */
+	assert_int_equal(ASK(n, ATTACH, .link_local = "fe80::12"), 0);
+	say(ama, ama->asked, 0, hnp);
+	assert_string_equal(told(hnp), "254:12 -7791 ");
+}
+
 /* --- what a domain may do here (trusted-domains) ------------------------------------------------------------------- */
 
 /* As a line of the file would say it, of the domain that all are of. */
@@ -2119,7 +2138,7 @@ int main(void)
 		TEST(peers_of_both_sides), TEST(an_ama_that_lies), TEST(an_anchor_that_lies),
 		TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates), TEST(trust_in_one_direction),
 		TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address), TEST(we_move), TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops), TEST(a_regional_ama_that_is_not_trusted),
-		TEST(a_regional_ama_restarts), TEST(ahead_of_the_word),
+		TEST(a_regional_ama_restarts), TEST(ahead_of_the_word), TEST(moves_while_its_anchor_is_asked),
 		TEST(a_node_that_names_strangers)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
