@@ -10,11 +10,10 @@
 
 #include "nl.h"
 
-int __wrap_nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_ifindex, char *reterr);
-int __wrap_nl_tunnel_open(struct nl *nl, const char *name, uint32_t mtu, uint32_t *ret_ifindex, char *reterr)
+int __wrap_nl_tunnel_open(struct nl *nl, const char *name, uint32_t *ret_ifindex, char *reterr);
+int __wrap_nl_tunnel_open(struct nl *nl, const char *name, uint32_t *ret_ifindex, char *reterr)
 {
 	(void)nl;
-	(void)mtu;
 	*ret_ifindex = if_nametoindex(name);
 	(void)snprintf(reterr, NL_ERR, "no device %s", name);
 	return *ret_ifindex ? 0 : -ENODEV;
