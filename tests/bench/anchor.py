@@ -44,6 +44,8 @@ def phase(begin=True):
 done = {}
 limits.measure()
 limits.measure()
+if prefixes == 1:
+    limits.measure_answered(anchor.load, "2001:db8:a1::1", nodes, 200000)
 anchor.start("/tmp/lab/state")
 memory_before = memory()
 with inside("load"):
@@ -65,9 +67,15 @@ anchor.stop()
 ar.ip("nexthop flush", check=False)
 limits.measure()
 limits.measure()
+if prefixes == 1:
+    limits.measure_answered(anchor.load, "2001:db8:a1::1", nodes, 200000)
 of = "%d nodes of %d prefix%s, %d update%s a datagram" % (nodes, prefixes, "es"[:2 * (prefixes > 1)], prefixes, "s"[:prefixes > 1])
 for name, what in (("going away", "bind"), ("moves", "move"), ("coming home", "home")):
     rate = done[what][0] / done[what][1]
     out("%s, %s" % (name, of), rate, "1/CPU s", limits.of(what), rate / limits.of(what), ">= 0.7 of plain batched netlink")
+if prefixes == 1:
+    rate, most = done["move"][0] / done["move"][1], limits.of("answered")
+    out("a plain sender of moves that answers a datagram for each, and does nothing else", most, "1/CPU s", limits.of("move"), most / limits.of("move"), "what is left for any anchor")
+    out("moves, against that", rate, "1/CPU s", most, rate / most, "1")
 out("memory a binding: lease, binding, channel, route (user space), %d nodes of %d prefixes" % (nodes, prefixes), used / (nodes * prefixes), "bytes", 1024, used / (nodes * prefixes) / 1024, "<= 1 (1 KB at 100,000 bindings)")
 lab.finish()

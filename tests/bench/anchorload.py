@@ -42,6 +42,18 @@ class Limits:
             print("# plain: %(phase)s: %(per_s)d a second, %(per_cpu_s)d a CPU second" % j)
             self.rates.setdefault(j["phase"], []).append(j["per_cpu_s"])
 
+    def measure_answered(self, load, at, nodes, changes):
+        """The moves again, each asked for by a datagram and answered by one; nobody looks into them."""
+        answering = self.host.spawn([self.command[0], "amad0", str(nodes), str(changes), "512", "answer", "7873"])
+        while "ready" not in answering.output():
+            time.sleep(0.01)
+        load.run([self.command[0], "amad0", str(nodes), str(changes), "512", "answer", "7873", at], timeout=600)
+        answering.popen.wait(60)
+        j = json.loads(answering.output().splitlines()[-1])
+        print("# plain, datagrams answered: %(per_s)d a second, %(per_cpu_s)d a CPU second" % j)
+        self.rates.setdefault(j["phase"], []).append(j["per_cpu_s"])
+        os.unlink(answering.log)
+
     def of(self, phase):
         return statistics.median(self.rates[phase])
 

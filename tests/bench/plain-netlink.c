@@ -3,6 +3,7 @@
  * the limit for amad
  *
  *   plain-netlink DEVICE N CHANGES BATCH [PREFIXES [LINK GATEWAY]]
+ *   plain-netlink DEVICE N CHANGES BATCH answer PORT [ADDRESS]
  *
  * It makes the requests that amad makes, for N nodes with PREFIXES (1) routes each, the routes are counted:
  *
@@ -12,6 +13,9 @@
  * more than 1 a node moves as amad moves it: a new nexthop, its routes replaced one by one, the old nexthop deleted.
  * shared: routes are replaced by routes to another of two nexthops, which is what a node causes that moves from one AMA
  *         to another, with many others behind each.
+ *
+ * With "answer" each move is asked for by a datagram that is answered, both of the size that an update in the secure channel has: what the
+ * datagrams alone leave of the rate, without a look into them. With ADDRESS it is the one that asks, there.
  *
  * Prints one JSON object: changes a second of wall clock and of its own CPU time. Knows nothing of nl.c: libmnl and as
  * little as possible. */
@@ -194,6 +198,103 @@ static void print(const struct phase *p)
 		p->changes, p->changes / p->wall_s, p->changes / (p->cpu_s > 0 ? p->cpu_s : p->wall_s));
 }
 
+#define ASKED    168 /* bytes of UDP payload: a Binding Update, and its acknowledgement */
+#define ANSWERED 152
+#define WINDOW   512
+
+static struct mmsghdr datagrams[WINDOW];
+
+static int datagram_socket(const char *at, const char *port, bool ask)
+{
+	static struct iovec iov[WINDOW];
+	static struct sockaddr_in6 name[WINDOW];
+	static uint8_t payload[WINDOW][256];
+	struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(port))};
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0), size = 1 << 24;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	if ((at && inet_pton(AF_INET6, at, &sa.sin6_addr) != 1) || (ask ? connect : bind)(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		perror("plain-netlink: socket");
+		exit(1);
+	}
+	for (unsigned i = 0; i < WINDOW; i++) {
+		iov[i] = (struct iovec){payload[i], ask ? ASKED : sizeof(payload[i])};
+		datagrams[i].msg_hdr = (struct msghdr){
+			.msg_iov = &iov[i], .msg_iovlen = 1, .msg_name = ask ? NULL : &name[i], .msg_namelen = ask ? 0 : sizeof(name[i])};
+	}
+	return fd;
+}
+
+static int receive_some(int fd)
+{
+	int r = recvmmsg(fd, datagrams, WINDOW, MSG_WAITFORONE, NULL);
+
+	if (r < 0) {
+		perror("plain-netlink: recvmmsg");
+		exit(1);
+	}
+	return r;
+}
+
+static void send_all(int fd, unsigned n, size_t size)
+{
+	for (unsigned i = 0; i < n; i++)
+		datagrams[i].msg_hdr.msg_iov->iov_len = size;
+	for (unsigned sent = 0; sent < n;) {
+		int r = sendmmsg(fd, datagrams + sent, n - sent, 0);
+
+		if (r < 0) {
+			perror("plain-netlink: sendmmsg");
+			exit(1);
+		}
+		sent += (unsigned)r;
+	}
+}
+
+static int ask(const char *at, const char *port, unsigned changes)
+{
+	int fd = datagram_socket(at, port, true);
+
+	for (unsigned done = 0; done < changes; done += WINDOW) {
+		send_all(fd, WINDOW, ASKED);
+		for (unsigned got = 0; got < WINDOW; got += (unsigned)receive_some(fd))
+			;
+	}
+	return 0;
+}
+
+static int answer(const char *port, unsigned oif, unsigned n, unsigned changes, unsigned batch)
+{
+	struct phase p = {.name = "answered"};
+	int fd = datagram_socket(NULL, port, false);
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		put_nexthop(FIRST_ID + 2 * i, 0, i, oif, batch);
+	flush();
+	(void)printf("{\"phase\": \"ready\"}\n");
+	(void)fflush(stdout);
+	while (done < (changes + WINDOW - 1) / WINDOW * WINDOW) {
+		int r = receive_some(fd);
+
+		if (done == 0)
+			begin();
+		for (int i = 0; i < r; i++, done++)
+			put_nexthop(FIRST_ID + 2 * (done % n), 1 + done / n, done % n, oif, batch);
+		flush();
+		send_all(fd, (unsigned)r, ANSWERED);
+		for (int i = 0; i < r; i++)
+			datagrams[i].msg_hdr.msg_iov->iov_len = 256;
+	}
+	end_phase(&p, done);
+	print(&p);
+	for (unsigned i = 0; i < n; i++)
+		delete_nexthop(FIRST_ID + 2 * i, batch);
+	flush();
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct phase bind = {.name = "bind"}, home = {.name = "home"}, moves = {.name = "move"},
@@ -201,7 +302,9 @@ int main(int argc, char **argv)
 	unsigned n, changes, batch, oif, prefixes, turn = 0;
 	int size = 1 << 23;
 
-	if ((argc != 5 && argc != 6 && argc != 8) || !(oif = if_nametoindex(argv[1]))) {
+	if (argc == 8 && !strcmp(argv[5], "answer"))
+		return ask(argv[7], argv[6], (unsigned)atoi(argv[3]));
+	if ((argc < 5 || argc > 8) || !(oif = if_nametoindex(argv[1]))) {
 		(void)fprintf(stderr, "usage: plain-netlink DEVICE N CHANGES BATCH [PREFIXES [LINK GATEWAY]]\n");
 		return 2;
 	}
@@ -218,6 +321,8 @@ int main(int argc, char **argv)
 	}
 	(void)setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	(void)setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	if (argc == 7)
+		return answer(argv[6], oif, n, changes, batch);
 	for (unsigned i = 0; link_oif && i < n * prefixes; i++)
 		put_route(i, 0, batch);
 	for (unsigned done = 0; done < changes; done += n * prefixes) { /* clocks may count in ticks of 10 ms */
