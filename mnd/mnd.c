@@ -31,6 +31,8 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
+#define SETTINGS_FILE "/mnd.sysctl" /* debian/mnd.prerm reads it */
+
 /* --- small things ---------------------------------------------------------------------------------------------- */
 
 void mnd_touch(struct mnd *m)
@@ -269,16 +271,70 @@ static bool is_eligible(const struct mnd *m, const struct nl_link *link)
 	return false;
 }
 
+/* What a setting of the kernel was before us is noted beside the control socket: it is to be so again when mnd is removed. */
+static FILE *open_settings(const struct mnd *m, const char *mode)
+{
+	char path[CONF_TEXT + 16];
+	const char *slash = strrchr(m->config.control_socket, '/');
+	int dir = slash ? (int)(slash - m->config.control_socket) : 0;
+
+	(void)snprintf(path, sizeof(path), "%.*s" SETTINGS_FILE, dir, m->config.control_socket);
+	if (!mode)
+		(void)unlink(path);
+	return mode ? fopen(path, mode) : NULL;
+}
+
+static void note_setting(const struct mnd *m, const char *name, const char *key, int was)
+{
+	char line[160], had[160];
+	FILE *f = open_settings(m, "a+e");
+	bool noted = false;
+
+	if (!f)
+		return;
+	(void)snprintf(line, sizeof(line), "net/ipv6/conf/%s/%s = %d\n", name, key, was);
+	while (!noted && fgets(had, sizeof(had), f))
+		noted = !strcmp(had, line);
+	if (!noted)
+		(void)fputs(line, f);
+	(void)fclose(f);
+}
+
+static void restore_settings(const struct mnd *m)
+{
+	char line[160], name[64], key[64];
+	FILE *f = open_settings(m, "re");
+	int was;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "net/ipv6/conf/%63[^/]/%63s = %d", name, key, &was) == 3)
+			(void)nl_sysctl_set(name, key, was);
+	if (f)
+		(void)fclose(f);
+	(void)open_settings(m, NULL);
+}
+
+/* Returns 0 when it is on, or -errno: -ENOENT, this kernel has none. */
+static int turn_on(const struct mnd *m, const char *name, const char *key)
+{
+	int v, r = nl_sysctl_get(name, key, &v);
+
+	if (r < 0 || v > 0)
+		return r;
+	r = nl_sysctl_set(name, key, 1);
+	if (r == 0)
+		note_setting(m, name, key, v);
+	return r;
+}
+
 /* Optimistic DAD, so that a new address can be used at once (RFC 4429). Kernels without it have neither setting. */
 static void prepare_interface(struct mnd *m, const char *name)
 {
 	static const char *const keys[] = {"optimistic_dad", "use_optimistic"};
 
 	for (unsigned i = 0; i < 2; i++) {
-		int v = 1, r = nl_sysctl_get(name, keys[i], &v);
+		int r = turn_on(m, name, keys[i]);
 
-		if (r == 0 && v == 0)
-			r = nl_sysctl_set(name, keys[i], 1);
 		if (r == -ENOENT && !(m->sysctl_off++))
 			log_info("attach", "this kernel has no optimistic DAD: a new care-of address can be used only after about a second, unless accept_dad is 0");
 		else if (r < 0 && r != -ENOENT)
@@ -286,7 +342,7 @@ static void prepare_interface(struct mnd *m, const char *name)
 				strerror(-r));
 	}
 	/* routers hear of another link-layer address at once */
-	(void)nl_sysctl_set(name, "ndisc_notify", 1);
+	(void)turn_on(m, name, "ndisc_notify");
 }
 
 static void on_link(void *ctx, const struct nl_link *link, bool present)
@@ -1252,6 +1308,7 @@ static void flush_everything(struct mnd *m)
 	fwd_end(m->set);
 	(void)nl_apply(m->nl, m->set);
 	(void)nl_link_delete(m->nl, m->tunnel);
+	restore_settings(m);
 	(void)unlink(m->config.state);
 }
 

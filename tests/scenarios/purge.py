@@ -11,6 +11,8 @@ def kernel(host):
     state = host.kernel_state()
     state["link"] = sorted(l.split("@")[0] for l in host.ip("-o link").splitlines() if "amad0" in l or "mnd0" in l)
     state["filters"] = [l for link in ("lan0", "up0", "wlan0") for l in host.run("tc filter show dev %s ingress" % link, check=False).splitlines() if "bpf" in l]
+    state["qdiscs"] = [l for l in host.run("tc qdisc show").splitlines() if "clsact" in l]
+    state["settings"] = [l for link in ("lan0", "up0", "wlan0") for l in host.run("sysctl -a -r ^net.ipv6.conf.%s" % link, check=False).splitlines() if "stable_secret" not in l]
     # what router advertisements bring is not ours, and goes with time
     return {k: [l for l in v if "proto ra" not in l and "proto kernel" not in l and "dynamic" not in l and "fe80" not in l and "temporary" not in l] for k, v in state.items()}
 
@@ -23,6 +25,10 @@ lab.wait(lambda: net.mnctl("pins")["pins"], "the pin")
 net.attach(2)
 lab.wait(lambda: net.home(1)["state"] == "bound" and net.bindings(1), "the binding")
 hold.kill()
+isolated = net.mn.spawn(["hoa-exec", "--socket", net.mn_dir + "/sock", "--isolate", "sleep", "600"])
+lab.wait(lambda: "clsact" in net.mn.run("tc qdisc show dev wlan0"), "the filters of an isolated program")
+isolated.kill()
+lab.check(kernel(net.mn)["settings"] != before[net.mn]["settings"] and kernel(net.mn)["qdiscs"], "while it runs, mnd has turned on settings of the kernel: %s" % sorted(set(kernel(net.mn)["settings"]) - set(before[net.mn]["settings"])))
 for p in (net.mnd, net.amad[1]):
     p.kill(signal.SIGTERM)
 stopped = {h: kernel(h) for h in before}
@@ -30,12 +36,13 @@ lab.check(all("proto 108" in str(stopped[h]) for h in before), "stopped, as for 
 net.radios[0].unplug()
 for host, name in ((net.mn, "mnd"), (net.ar[1], "amad")):
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../debian/%s.prerm" % name)
+    if name == "mnd":  # where the unit has it
+        host.run(["sh", "-c", "mkdir -p /run/dmm && cp %s/mnd.sysctl /run/dmm/" % net.mn_dir])
     host.run(["sh", script, "upgrade", "0.2"])
     lab.check("proto 108" in str(kernel(host)), name + ": an upgrade leaves it alone")
     host.run(["sh", script, "remove"])
     after = kernel(host)
-    lab.check({k: v for k, v in after.items() if k != "addr"} == {k: v for k, v in before[host].items() if k != "addr"}, "%s removed: routes, rules, nexthops, devices and filters are as they were" % name)
-    if after != before[host]:
-        print("# before %s\n# after  %s" % (before[host], after))
+    changed = {k: (sorted(set(before[host][k]) - set(after[k])), sorted(set(after[k]) - set(before[host][k]))) for k in after if k != "addr" and after[k] != before[host][k]}
+    lab.check(not changed, "%s removed: routes, rules, nexthops, devices, filters and settings are as they were %s" % (name, changed or ""))
 lab.check(not sh("find /sys/fs/cgroup -name 'hoa-exec-*'").strip(), "no cgroup of a pin is left")
 lab.finish()
