@@ -24,7 +24,7 @@ const struct conf_setting amad_settings[] = {
 	{"ama", "quarantine", CONF_TIME, AT(quarantine_us), "1h", 0, 31536000,
 		"how long a prefix rests before another node gets it; never longer than the lease"},
 	{"ama", "leases-a-node", CONF_UINT, AT(leases_a_node), "8", 1, 1024, "prefixes one node may hold"},
-	{"ama", "max-nodes", CONF_UINT, AT(max_nodes), "200000", 1, 10000000, "nodes and bindings served at once"},
+	{"ama", "max-nodes", CONF_UINT, AT(max_nodes), "50000", 1, 10000000, "nodes and bindings served at once"},
 	{"ama", "proxy", CONF_BOOL, AT(proxy), "yes", 0, 0,
 		"pass the updates of nodes on our links on to their anchors, and be their locator"},
 	{"ama", "through", CONF_ADDRESS, AT(through), NULL, 0, 0,

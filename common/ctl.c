@@ -283,9 +283,12 @@ bool ctl_set_colour(const char *when)
 
 bool ctl_in_colour(void)
 {
-	const char *no = getenv("NO_COLOR"); /* no-color.org: set and not empty */
+	if (colour == COLOUR_AUTO) { /* asked for each cell of a table: once is enough */
+		const char *no = getenv("NO_COLOR"); /* no-color.org: set and not empty */
 
-	return colour == COLOUR_ALWAYS || (colour == COLOUR_AUTO && isatty(STDOUT_FILENO) && !(no && *no));
+		colour = isatty(STDOUT_FILENO) && !(no && *no) ? COLOUR_ALWAYS : COLOUR_NEVER;
+	}
+	return colour == COLOUR_ALWAYS;
 }
 
 /* Words that people look for: green = as it should be, yellow = on its way, red = look here. */

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Real programs while the node moves: as they are, pinned by hoa-exec, and isolated (hoa-exec --isolate, where it exists). What survives a move from router 1 to
 router 2, and what the user sees; a table for doc/programs.md in the results. Programs that are not installed are left out."""
-import functools, os, pty, re, shutil, subprocess
+import fcntl, functools, os, pty, re, shutil, struct, subprocess, termios
 from lab import Lab, RESULTS, inside, now, sh
 
 lab = Lab()
@@ -20,7 +20,7 @@ def server():
     with open("/tmp/lab/www/file", "wb") as f:
         f.write(os.urandom(6 << 20))
     with open("/tmp/lab/www/page.html", "w") as f:
-        f.write("<html><body id=b>loading<script>var b=document.getElementById('b')</script><script src=slow.js onerror=\"b.textContent='the load failed'\"></script></body></html>")
+        f.write("<html><body id=b>loading<script>var b=document.getElementById('b')</script><script src=http://[2001:db8:c::2]:8081/slow.js onerror=\"b.textContent='the load failed'\"></script></body></html>")
     with open("/tmp/lab/www/slow.js", "w") as f:
         f.write("//" + "x" * (6 << 20) + "\nb.textContent='the page is there'\n")
     if shutil.which("ffmpeg"):
@@ -37,14 +37,14 @@ def server():
     with open("/tmp/lab/nginx.conf", "w") as f:
         f.write("worker_processes 1; daemon off; pid /tmp/lab/nginx.pid; error_log stderr; user root; events {}\n"
                 "http { access_log off; send_timeout 600s; client_body_temp_path /tmp/lab/b; proxy_temp_path /tmp/lab/p; fastcgi_temp_path /tmp/lab/f; uwsgi_temp_path /tmp/lab/u; "
-                "scgi_temp_path /tmp/lab/s; types { text/html html; text/javascript js; } server { listen [::]:8080; root /tmp/lab/www; limit_rate 600k; } }\n")
+                "scgi_temp_path /tmp/lab/s; types { text/html html; text/javascript js; } server { listen [::]:8080; listen [::]:8081; root /tmp/lab/www; limit_rate 600k; } }\n")
     net.cn.spawn(["nginx", "-c", "/tmp/lab/nginx.conf"])
     for k in ("host", "user"):
         sh(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", D + "/" + k])
     with open(D + "/sshd_config", "w") as f:
         f.write("Port 2222\nListenAddress ::\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n" % (D, D))
     net.cn.spawn(["/usr/sbin/sshd", "-D", "-e", "-f", D + "/sshd_config"])
-    lab.wait(lambda: net.cn.run("ss -6tlnH sport = :2222 or sport = :8080").count("LISTEN") == 2, "the servers")
+    lab.wait(lambda: net.cn.run("ss -6tlnH sport = :2222 or sport = :8080 or sport = :8081").count("LISTEN") == 3, "the servers")
 
 
 class Run:
@@ -57,6 +57,7 @@ class Run:
         self.terminal = None
         if terminal:
             self.terminal, end = pty.openpty()
+            fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         with inside("mn"):
             self.popen = subprocess.Popen(words, stdin=end if terminal else subprocess.DEVNULL, stdout=end if terminal else out, stderr=end if terminal else out, env=os.environ | env,
                                           start_new_session=True)
@@ -129,7 +130,7 @@ def programs(mode):
     if shutil.which("chromium"):
         out["chromium"] = (functools.partial(Run, mode, "chromium", ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--single-process", "--no-zygote", "--user-data-dir=" + d + "/chromium",
                                                                     "--timeout=120000", "--dump-dom", URL + "page.html"], env={"HOME": d}),
-                           lambda run: "chrom" in net.mn.run("ss -6tnpH dport = :8080", check=False), finished(lambda run: "the page is there" in run.read()))
+                           lambda run: "ESTAB" in net.cn.run("ss -6tnH sport = :8081", check=False), finished(lambda run: "the page is there" in run.read()))
     return out
 
 

@@ -71,7 +71,7 @@ class Anchor:
         self.ll = self.load.ip("-6 addr show dev eth0 scope link").split("inet6 ")[1].split("/")[0]
         self.ar.route("2001:db8:bb::/64 via %s dev lan0" % self.ll)
         self.load.ip("-6 route add local 2001:db8:bb::/64 dev lo")
-        self.d, self.program = "/tmp/lab/domain", "amad"
+        self.d, self.program = "/tmp/lab/load-domain", "amad"  # a scenario may have its own
         os.makedirs(self.d)
         sh(["amactl", "domain", "init", "--dir", self.d, "lab"])
         sh(["amactl", "domain", "add-ama", "--dir", self.d, "ama", "--prefix", "2001:db8:1000::/40"])
@@ -80,7 +80,7 @@ class Anchor:
         """Returns the seconds until it is ready."""
         with open("/tmp/lab/amad.conf", "w") as f:
             f.write("[ama]\naccess = lan0\nidentity = %s/ama.identity\ntrusted-domains = %s/trusted-domains\nstate-dir = %s\ncontrol-socket = /tmp/lab/sock\n"
-                    "leases-a-node = 1000\n" % (self.d, self.d, state))
+                    "leases-a-node = 1000\nmax-nodes = 200000\n" % (self.d, self.d, state))
         t = now()
         self.p = self.ar.spawn([self.program, "-c", "/tmp/lab/amad.conf"])
         while "is ready" not in self.p.output():

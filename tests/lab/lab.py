@@ -365,7 +365,7 @@ class Lab:
         for p in self.processes:
             broken = p.popen.poll() not in (None, 0, -signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT)
             if broken or os.path.basename(p.command[0]) in ("mnd", "amad", "radvd"):
-                print("--- %s %s\n%s" % (p.host.name, p.command[0], p.output()[-6000:]))
+                print("--- %s %s\n%s" % (p.host.name, p.command[0], p.output()[-6000:] if os.path.exists(p.log) else ""))
         for name, h in self.hosts.items():
             if name.startswith(("mn", "ar")):
                 for what in ("-6 rule", "-6 route show table all", "-6 addr", "nexthop"):
