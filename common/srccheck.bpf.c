@@ -78,6 +78,19 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
+/* At a node: when the first packet came through the tunnel to the care-of address of the last move. */
+struct awaited {
+	__u32 care_of[4];
+	__u64 first_ns; /* CLOCK_MONOTONIC, 0 = not yet */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct awaited);
+} awaited SEC(".maps");
+
 enum { PASSED, UNBOUND, WRONG_SOURCE, MALFORMED, WRONG_NODE };
 
 static __always_inline int count(__u32 what, int verdict)
@@ -152,11 +165,19 @@ SEC("tc")
 int by_inner_destination(struct __sk_buff *skb)
 {
 	struct bpf_tunnel_key key = {};
+	struct awaited *first;
 	struct outer *entry;
+	__u32 zero = 0;
+	int found;
 
 	if (!outer_of(skb, &key))
 		return count(MALFORMED, TC_ACT_SHOT);
-	return verdict(compare(skb, 24, &bindings, &key, &entry));
+	found = compare(skb, 24, &bindings, &key, &entry);
+	first = bpf_map_lookup_elem(&awaited, &zero);
+	if (found == RIGHT && first && !first->first_ns && first->care_of[0] == key.local_ipv6[0] && first->care_of[1] == key.local_ipv6[1] &&
+		first->care_of[2] == key.local_ipv6[2] && first->care_of[3] == key.local_ipv6[3])
+		first->first_ns = bpf_ktime_get_ns();
+	return verdict(found);
 }
 
 #define SOURCE_OFFSET (ETH_HLEN + 8)

@@ -24,7 +24,7 @@
 
 struct srccheck {
 	struct bpf_object *object;
-	int prog, access_prog, map, left, visiting, on_link, was_on_link, counters;
+	int prog, access_prog, map, left, visiting, on_link, was_on_link, counters, awaited;
 	unsigned n_set, n_del, n_left, n_visit;
 	uint64_t set_key[BATCH], del_key[BATCH];
 	struct in6_addr set_value[BATCH];
@@ -55,7 +55,7 @@ int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck 
 {
 	struct srccheck *s = calloc(1, sizeof(*s));
 	struct bpf_program *by_source, *by_destination, *by_node, *prog;
-	struct bpf_map *map, *left, *visiting, *on_link, *was_on_link, *counters;
+	struct bpf_map *map, *left, *visiting, *on_link, *was_on_link, *counters, *awaited;
 	int r = 0;
 
 	if (!s)
@@ -75,8 +75,9 @@ int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck 
 	on_link = bpf_object__find_map_by_name(s->object, "on_link");
 	was_on_link = bpf_object__find_map_by_name(s->object, "was_on_link");
 	counters = bpf_object__find_map_by_name(s->object, "counters");
+	awaited = bpf_object__find_map_by_name(s->object, "awaited");
 	prog = mode == SRCCHECK_ANCHOR ? by_source : by_destination;
-	if (!prog || !by_node || !map || !left || !visiting || !on_link || !was_on_link || !counters) {
+	if (!prog || !by_node || !map || !left || !visiting || !on_link || !was_on_link || !counters || !awaited) {
 		r = -EINVAL;
 		goto fail;
 	}
@@ -99,6 +100,7 @@ int srccheck_new(enum srccheck_mode mode, uint32_t max_entries, struct srccheck 
 	s->left = bpf_map__fd(left);
 	s->visiting = bpf_map__fd(visiting);
 	s->counters = bpf_map__fd(counters);
+	s->awaited = bpf_map__fd(awaited);
 	*ret = s;
 	return 0;
 fail:
@@ -295,6 +297,28 @@ int srccheck_flush(struct srccheck *s)
 	error = s->error;
 	s->error = 0;
 	return error;
+}
+
+/* As the program has it. */
+struct awaited {
+	struct in6_addr care_of;
+	uint64_t first_ns;
+};
+
+void srccheck_await(struct srccheck *s, const struct in6_addr *care_of)
+{
+	struct awaited w = {.care_of = *care_of};
+	uint32_t zero = 0;
+
+	(void)bpf_map_update_elem(s->awaited, &zero, &w, BPF_ANY);
+}
+
+uint64_t srccheck_first_us(const struct srccheck *s, const struct in6_addr *care_of)
+{
+	struct awaited w = {0};
+	uint32_t zero = 0;
+
+	return bpf_map_lookup_elem(s->awaited, &zero, &w) == 0 && IN6_ARE_ADDR_EQUAL(&w.care_of, care_of) ? w.first_ns / 1000 : 0;
 }
 
 int srccheck_counters(const struct srccheck *s, struct srccheck_counters *ret)

@@ -54,4 +54,9 @@ void srccheck_detach_access(struct srccheck *s, uint32_t ifindex);
 /* Returns 0 or -errno. */
 int srccheck_flush(struct srccheck *s);
 
+/* At a node: note when the first packet comes out of a tunnel that ends at care_of, in place of what was waited for before. */
+void srccheck_await(struct srccheck *s, const struct in6_addr *care_of);
+/* When that was: CLOCK_MONOTONIC in us; 0 = not yet, or another care-of address is waited for. */
+uint64_t srccheck_first_us(const struct srccheck *s, const struct in6_addr *care_of);
+
 int srccheck_counters(const struct srccheck *s, struct srccheck_counters *ret);

@@ -105,13 +105,14 @@ static json_t *history_json(struct mnd *m)
 
 	for (unsigned i = m->n_history - n; i < m->n_history; i++) {
 		const struct handover *ho = &m->history[i % HISTORY];
+		uint64_t first_us = i == m->n_history - 1 && m->srccheck ? srccheck_first_us(m->srccheck, &ho->care_of) : ho->first_us;
 
 		(void)json_array_append_new(list,
-			json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "at", (json_int_t)ho->at_wall_s,
+			json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "at", (json_int_t)ho->at_wall_s,
 				"link_up_at_us", (json_int_t)ho->link_up_us, "usable_at_us", (json_int_t)ho->usable_us, "from", ho->from, "to",
 				ho->to, "care_of", in6_text(&ho->care_of), "ama", ho->ama[0] ? ho->ama : NULL, "router_ms", ms_between(ho->link_up_us, ho->heard_us),
 				"address_ms", ms_between(ho->heard_us, ho->usable_us), "registration_ms",
-				ms_between(ho->sent_us, ho->acked_us), "total_ms", ms_between(ho->link_up_us, ho->acked_us), "datagrams_sent", with_ack(ho, ho->tx), "datagrams_received",
+				ms_between(ho->sent_us, ho->acked_us), "first_packet_ms", ms_between(ho->usable_us, first_us), "total_ms", ms_between(ho->link_up_us, ho->acked_us), "datagrams_sent", with_ack(ho, ho->tx), "datagrams_received",
 				with_ack(ho, ho->rx), "tries", with_ack(ho, ho->tries), "sessions", with_ack(ho, ho->sessions)));
 	}
 	return list;

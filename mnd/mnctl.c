@@ -57,7 +57,7 @@ static const struct ctl_column home_columns[] = {{"address", "HOME ADDRESS"}, {"
 static void show_handovers(const json_t *all, size_t n)
 {
 	static const struct ctl_column columns[] = {{"when", "WHEN"}, {"from", "FROM"}, {"to", "TO"}, {"ama", "AMA"}, {"router_ms", "LINK ms"},
-		{"address_ms", "ADDRESS ms"}, {"registration_ms", "REGISTRATION ms"}, {"total_ms", "TOTAL ms"}, {"sessions", "SESSIONS"},
+		{"address_ms", "ADDRESS ms"}, {"registration_ms", "REGISTRATION ms"}, {"first_packet_ms", "PACKET ms"}, {"total_ms", "TOTAL ms"}, {"sessions", "SESSIONS"},
 		{"tries", "TRIES"}, {"datagrams_sent", "SENT"}, {"datagrams_received", "RECEIVED"}, {0}};
 	size_t size = json_array_size(all);
 	json_t *last = json_array();

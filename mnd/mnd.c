@@ -580,6 +580,10 @@ static void moved(struct mnd *m, uint64_t now_us)
 		mnd_emit(m, "detached", json_object());
 		return;
 	}
+	if (last && m->srccheck)
+		last->first_us = srccheck_first_us(m->srccheck, &last->care_of);
+	if (m->srccheck)
+		srccheck_await(m->srccheck, &at->care_of);
 	ho = &m->history[m->n_history++ % HISTORY];
 	memset(ho, 0, sizeof(*ho));
 	ho->at_wall_s = loop_wall_ns() / 1000000000;

@@ -125,6 +125,7 @@ struct handover {
 	struct in6_addr care_of;
 	char ama[CREDENTIAL_NAME_MAX + 1];
 	uint64_t link_up_us, heard_us, usable_us, sent_us, acked_us; /* 0 = not yet, or not needed */
+	uint64_t first_us; /* first packet through the tunnel; of the last handover the source check knows */
 	uint64_t rx, tx; /* of transport's counters: at the beginning; with acked_us what the handover took */
 	unsigned sessions, tries; /* with acked_us: on tunnelled addresses; of the update that they waited for */
 };

@@ -21,6 +21,8 @@ tcp = net.session(hoa1)
 
 hoa2 = net.attach(2)
 lab.wait(lambda: net.home(1)["state"] == "bound", "the binding")
+lab.wait(lambda: net.mnctl("history")["handovers"][-1]["first_packet_ms"], "the first packet through the tunnel")
+first_ms = net.mnctl("history")["handovers"][-1]["first_packet_ms"]
 b = net.bindings(1)
 lab.check(len(b) == 1 and b[0]["hnp"] == net.home(1)["prefix"], "away: one binding at the anchor")
 lab.check(b[0]["care_of"].startswith("2001:db8:a2:"), "its care-of address is of network 2: " + b[0]["care_of"])
@@ -41,6 +43,8 @@ lab.check(t["ok"], "one TCP session away and back, checksums right: %(up)d bytes
 lab.check(net.bindings(1) == [], "back at home the binding is gone")
 lab.check("encap" not in net.ar[1].ip("-6 route show proto 108"), "and so is the tunnel route")
 r, rb = stream.end(), back.end()
+lab.check(0 < first_ms <= rb["gap_ms"] and net.mnctl("history")["handovers"][-2]["first_packet_ms"] == first_ms,
+          "history: the first packet came %.1f ms after the address was usable; the stream waited for %.1f ms in all" % (first_ms, rb["gap_ms"]))
 lab.check(r["received"] > 0.66 * r["sent"] and rb["received"] > 0.66 * rb["sent"], "the streams went on: up %d of %d, down %d of %d" % (r["received"], r["sent"], rb["received"], rb["sent"]))
 print("# gaps: up %.0f ms, down %.0f ms" % (r["gap_ms"], rb["gap_ms"]))
 
