@@ -12,6 +12,7 @@
 
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/nsfs.h>
 #include <linux/sockios.h>
@@ -34,10 +35,10 @@ static int fail(char *reterr, const char *what, int error)
 	return -error;
 }
 
-int priv_drop(const char *user, bool raw, bool cgroups, const char *const *own, char *reterr)
+/* NULL in *ret = stay who we are. */
+static int find_user(const char *user, struct passwd **ret, char *reterr)
 {
 	struct passwd *pw = NULL;
-	int r;
 
 	if (*user) {
 		errno = 0;
@@ -56,17 +57,21 @@ int priv_drop(const char *user, bool raw, bool cgroups, const char *const *own, 
 		}
 		if (geteuid() == pw->pw_uid)
 			pw = NULL; /* the service manager was there before us */
-		for (; pw && own && *own; own++)
-			if (chown(*own, pw->pw_uid, pw->pw_gid) < 0 && errno != ENOENT)
-				return fail(reterr, *own, errno);
 	}
-	capng_clear(CAPNG_SELECT_BOTH);
-	(void)capng_updatev(
-		CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_NET_ADMIN, CAP_BPF, -1);
-	if (raw)
-		(void)capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_NET_RAW);
-	if (cgroups)
-		(void)capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_DAC_OVERRIDE);
+	*ret = pw;
+	return 0;
+}
+
+static void keep(unsigned capability)
+{
+	(void)capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, capability);
+}
+
+/* Become it, with what is kept. */
+static int become(const struct passwd *pw, char *reterr)
+{
+	int r;
+
 	if (pw)
 		r = capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
 	else
@@ -83,6 +88,42 @@ int priv_drop(const char *user, bool raw, bool cgroups, const char *const *own, 
 		return -EPERM;
 	}
 	return 0;
+}
+
+int priv_drop(const char *user, bool raw, bool cgroups, const char *const *own, char *reterr)
+{
+	struct passwd *pw;
+	int r = find_user(user, &pw, reterr);
+
+	if (r < 0)
+		return r;
+	for (; pw && own && *own; own++)
+		if (chown(*own, pw->pw_uid, pw->pw_gid) < 0 && errno != ENOENT)
+			return fail(reterr, *own, errno);
+	capng_clear(CAPNG_SELECT_BOTH);
+	keep(CAP_NET_ADMIN);
+	keep(CAP_BPF);
+	if (raw)
+		keep(CAP_NET_RAW);
+	if (cgroups)
+		keep(CAP_DAC_OVERRIDE);
+	return become(pw, reterr);
+}
+
+int priv_drop_to(const char *user, unsigned capability, char *reterr)
+{
+	struct passwd *pw;
+	int r = find_user(user, &pw, reterr);
+
+	if (r < 0)
+		return r;
+	if (!capng_have_capability(CAPNG_PERMITTED, capability)) {
+		(void)snprintf(reterr, PRIV_ERR, "the capability was not given to the daemon");
+		return -EPERM;
+	}
+	capng_clear(CAPNG_SELECT_BOTH);
+	keep(capability);
+	return become(pw, reterr);
 }
 
 /* --- the filter ------------------------------------------------------------------------------------------------------
@@ -235,5 +276,32 @@ int priv_filter(bool load_programs, bool trap, char *reterr)
 		(void)snprintf(reterr, PRIV_ERR,
 			"cannot load the filter of system calls (seccomp): %s; 'seccomp = no' goes on without",
 			strerror(-r));
+	return r;
+}
+
+int priv_filter_reader(char *reterr)
+{
+	static const char *const reads[] = {"read", "recvfrom", "recv", "sendto", "send", "getdents64", "stat", "stat64", "newfstatat", "fstatat64", "statx",
+		"fstat", "fstat64", "lseek", "close", "fcntl", "brk", "munmap", "exit_group", "rt_sigreturn", "restart_syscall", NULL};
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int r = f ? allow_all(f, reads) : -ENOMEM;
+
+#ifdef DMM_SANITIZERS
+	if (r == 0)
+		r = allow_all(f, calls);
+#endif
+
+	if (r == 0)
+		r = allow(f, "openat", 1, &SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT, O_RDONLY));
+	if (r == 0)
+		r = allow(f, "mmap", 1, &SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (r == 0)
+		r = allow(f, "mmap2", 1, &SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	if (r == 0)
+		r = seccomp_load(f);
+	if (f)
+		seccomp_release(f);
+	if (r < 0)
+		(void)snprintf(reterr, PRIV_ERR, "cannot load the filter of system calls (seccomp): %s; 'seccomp = no' goes on without", strerror(-r));
 	return r;
 }

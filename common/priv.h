@@ -23,3 +23,9 @@ int priv_drop(const char *user, bool raw, bool cgroups, const char *const *own, 
  * load_programs: allow to load BPF programs, and what pins need. trap: any other ends the daemon and is named on
  * standard error, for tests. Returns 0, or -errno with a sentence in reterr. */
 int priv_filter(bool load_programs, bool trap, char *reterr);
+
+/* Become user and keep one capability (linux/capability.h), for good. As priv_drop. */
+int priv_drop_to(const char *user, unsigned capability, char *reterr);
+
+/* After that: read files and answer on sockets that are open, and nothing else; any other call ends the process. As priv_filter. */
+int priv_filter_reader(char *reterr);

@@ -1075,7 +1075,7 @@ int mnd_reload(struct mnd *m, char *reterr, size_t size)
 	m->n_trusted = (size_t)n;
 	m->config = *config;
 	free(config);
-	rules_load(m->rules, m->config.pin, m->config.n_pin);
+	pinning_load_rules(m);
 	(void)channel_set_trusted(m->channel, m->trusted, m->n_trusted);
 	m->resync = true; /* interfaces may have become eligible */
 	mnd_touch(m);
@@ -1224,10 +1224,29 @@ static int give_up_privileges(struct mnd *m, char *reterr)
 	slash = strrchr(dir, '/');
 	if (slash)
 		*slash = '\0';
-	r = priv_drop(m->config.user, true, m->config.pins, own, reterr);
+	r = priv_drop(m->config.user, true, m->config.pins || m->exe, own, reterr);
 	if (r == 0 && m->config.seccomp != PRIV_SECCOMP_NO)
 		r = priv_filter(true, m->config.seccomp == PRIV_SECCOMP_TRAP, reterr);
 	return r;
+}
+
+/* A rule names a program by its path. */
+static bool is_by_path(const struct mnd_config *config)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < config->n_pin; i++)
+		any |= config->pin[i].exe[0];
+	return any;
+}
+
+static void look_for_programs(struct mnd *m)
+{
+	char err[EXE_ERR];
+
+	m->exe = is_by_path(&m->config) ? exe_new(&m->config, err) : NULL;
+	if (!m->exe && is_by_path(&m->config))
+		log_error("pin", "%s", err);
 }
 
 int mnd_new(const char *config_path, bool config_required, const struct mnd_config *config, struct mnd **ret, char *reterr)
@@ -1243,6 +1262,7 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 	m->ra_fd = m->watch_fd = m->pin_fd = -1;
 	m->session_due_us = UINT64_MAX;
 	(void)snprintf(reterr, MND_ERR, "out of memory");
+	look_for_programs(m); /* while there is no secret in memory that its process would have, too */
 	r = open_all(m, reterr);
 	if (r < 0) {
 		mnd_free(m);
@@ -1266,7 +1286,9 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 	loop_io_start(&m->session_io, m->loop, session_fd(m->session), read_session_news, m, "socket news");
 	loop_io_start(&m->pin_io, m->loop, m->pin_fd, pinning_read_news, m, "pins");
 	loop_io_start(&m->rules_io, m->loop, rules_fd(m->rules), pinning_read_rules, m, "cgroups of rules");
-	rules_load(m->rules, m->config.pin, m->config.n_pin);
+	if (m->exe)
+		loop_io_start(&m->exe_io, m->loop, exe_fd(m->exe), pinning_read_exe, m, "programs of rules");
+	pinning_load_rules(m);
 	loop_timer_init(&m->timer, m->loop, on_timer, m, "timer");
 	loop_timer_init(&m->watchdog, m->loop, on_watchdog, m, "watchdog");
 	loop_signal_start(&m->sig_term, m->loop, SIGTERM, on_signal, m);
@@ -1337,6 +1359,7 @@ void mnd_free(struct mnd *m)
 	loop_signal_stop(&m->sig_term);
 	loop_timer_stop(&m->watchdog);
 	loop_timer_stop(&m->timer);
+	loop_io_stop(&m->exe_io);
 	loop_io_stop(&m->rules_io);
 	loop_io_stop(&m->pin_io);
 	loop_io_stop(&m->watch_io);
@@ -1345,6 +1368,7 @@ void mnd_free(struct mnd *m)
 	loop_io_stop(&m->nl_io);
 	fwd_free(m->set);
 	isolate_free(m->isolate);
+	exe_free(m->exe);
 	rules_free(m->rules);
 	srccheck_free(m->srccheck);
 	channel_free(m->channel);

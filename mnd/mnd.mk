@@ -3,6 +3,7 @@
 noinst_LIBRARIES += libmndcore.a
 libmndcore_a_SOURCES = \
 	mnd/attach.c mnd/attach.h \
+	mnd/exe.c mnd/exe.h \
 	mnd/homeaddr.c mnd/homeaddr.h \
 	mnd/isolate.c mnd/isolate.h \
 	mnd/lu.c mnd/lu.h \

@@ -13,6 +13,7 @@
 #include "channel.h"
 #include "control.h"
 #include "counters.h"
+#include "exe.h"
 #include "keylog.h"
 #include "homeaddr.h"
 #include "log.h"
@@ -110,6 +111,7 @@ struct pin_request {
 	uid_t uid;
 	bool in_place, fresh, by_address;
 	bool address_only; /* no pin: the caller binds to it */
+	bool lenient;	   /* what it opened before goes on */
 	int netns; /* the network namespace to isolate it in, -1 = none */
 	enum pin_type type;
 	struct in6_addr address;		/* with by_address */
@@ -151,7 +153,7 @@ struct mnd {
 	int ra_fd;
 	uint32_t tunnel;
 
-	struct loop_io rules_io, nl_io, ra_io, session_io, watch_io, pin_io;
+	struct loop_io rules_io, exe_io, nl_io, ra_io, session_io, watch_io, pin_io;
 	struct loop_timer timer, watchdog;
 	struct loop_signal sig_term, sig_int, sig_hup;
 
@@ -172,6 +174,9 @@ struct mnd {
 	uint32_t watch_tunnel;
 	uint64_t watched, watch_hold_us;
 	struct pin pins[PINS];
+	struct exe *exe;	/* NULL = no rule names a program by its path, or it cannot be seen */
+	uint32_t exe_waits;	/* a bit a rule: its program runs, and there is no home address for it */
+	pid_t exe_refused[8];	/* those that cannot be pinned, the newest first */
 	int pin_fd; /* inotify: a pinned cgroup is empty */
 	struct pin_request pin_requests[PIN_REQUESTS];
 	struct isolate *isolate; /* NULL = not needed so far */
@@ -265,6 +270,10 @@ void pinning_answer(struct mnd *m);
 void pinning_free(struct mnd *m);
 /* There is news of the cgroups that rules are about. ctx is the mnd. */
 void pinning_read_rules(void *ctx);
+/* The same of programs that rules name by their path. */
+void pinning_read_exe(void *ctx);
+/* The configuration is another one. */
+void pinning_load_rules(struct mnd *m);
 /* After a start: the namespaces of pins from before are joined again. */
 void pinning_adopt(struct mnd *m);
 /* Is this device the outer end of a pair, and so no network? */

@@ -264,7 +264,7 @@ int pin_begin_cgroup(const char *cgroup, bool lenient, enum pin_type type, const
 	return begin_in_place(cgroup, 0, ret, reterr);
 }
 
-int pin_begin(pid_t pid, uid_t uid, bool in_place, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
+int pin_begin(pid_t pid, uid_t uid, bool in_place, bool lenient, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
 	char *reterr)
 {
 	char parent[PIN_CGROUP], name[48];
@@ -277,6 +277,7 @@ int pin_begin(pid_t pid, uid_t uid, bool in_place, enum pin_type type, const str
 		(void)snprintf(reterr, PIN_ERR, "there is no process %d", (int)pid);
 		return -ESRCH;
 	}
+	ret->lenient = lenient;
 	ret->type = type;
 	ret->home_address = *home_address;
 	ret->uid = uid;

@@ -53,11 +53,11 @@ struct pin {
 uint32_t pin_mark(const struct in6_addr *home_address);
 
 /* Pin process pid, and what it will start, to home_address: makes a cgroup below the one it is in and moves it there; or, in place, pin the cgroup
- * that it is in with all that is in it. Only for uid's own processes and cgroups (all three user identities; 0 may pin any). Fills *ret. Returns 0, or
+ * that it is in with all that is in it. lenient: sockets in it that have no mark may go on under any address. Only for uid's own processes and cgroups (all three user identities; 0 may pin any). Fills *ret. Returns 0, or
  * -errno with a sentence in reterr and nothing changed. */
-int pin_begin(pid_t pid, uid_t uid, bool in_place, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
+int pin_begin(pid_t pid, uid_t uid, bool in_place, bool lenient, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
 	char *reterr);
-/* Pin a cgroup as it is, for a rule of the administrator's. lenient: sockets in it that have no mark may go on under any address. As above. */
+/* Pin a cgroup as it is, for a rule of the administrator's. As above. */
 int pin_begin_cgroup(const char *cgroup, bool lenient, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
 	char *reterr);
 /* The cgroup of a process; "" = the root. Returns 0, or -errno with a sentence in reterr. */

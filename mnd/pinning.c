@@ -351,7 +351,7 @@ static int make_pin(struct mnd *m, const struct pin_request *q, const struct hom
 			r = isolate_join(m->isolate, m->nl, q->netns, q->uid, &outer, err);
 	}
 	if (r == 0)
-		r = pin_begin(q->pid, q->uid, q->in_place, q->type, &address, loop_wall_ns() / 1000000000, &pin, err);
+		r = pin_begin(q->pid, q->uid, q->in_place, q->lenient, q->type, &address, loop_wall_ns() / 1000000000, &pin, err);
 	if (r < 0 && outer)
 		(void)nl_link_delete(m->nl, outer);
 	if (r < 0) {
@@ -391,11 +391,20 @@ void pinning_read_rules(void *ctx)
 		mnd_touch(m);
 }
 
+static struct pin_request request_of(const struct mnd_pin *rule)
+{
+	struct pin_request q = {.type = (enum pin_type)rule->type, .address = rule->address, .by_address = !IN6_IS_ADDR_UNSPECIFIED(&rule->address),
+		.netns = -1, .lenient = true};
+
+	(void)snprintf(q.anchor, sizeof(q.anchor), "%.*s", (int)sizeof(q.anchor) - 1, rule->anchor);
+	return q;
+}
+
 /* A cgroup that a rule means, as soon as there is an address for it. */
 static void obey(struct mnd *m, struct rules_match *x)
 {
 	const struct mnd_pin *rule = &m->config.pin[x->rule];
-	struct pin_request q = {.type = (enum pin_type)rule->type, .address = rule->address, .by_address = !IN6_IS_ADDR_UNSPECIFIED(&rule->address), .netns = -1};
+	struct pin_request q = request_of(rule);
 	char err[CONTROL_ERR];
 	struct pin *p = NULL;
 	struct home *home;
@@ -407,7 +416,6 @@ static void obey(struct mnd *m, struct rules_match *x)
 		if (!m->pins[i].cgroup[0])
 			p = &m->pins[i];
 	}
-	(void)snprintf(q.anchor, sizeof(q.anchor), "%.*s", (int)sizeof(q.anchor) - 1, rule->anchor);
 	home = x->done ? NULL : find_home(m, &q);
 	if (!home || !p)
 		return;
@@ -424,6 +432,106 @@ static void obey(struct mnd *m, struct rules_match *x)
 	(void)pin_watch(p, m->pin_fd);
 	tell_pinned(m, p);
 	mnd_save(m);
+}
+
+void pinning_read_exe(void *ctx)
+{
+	struct mnd *m = ctx;
+
+	exe_read_news(m->exe, loop_now_us(m->loop));
+	mnd_touch(m);
+}
+
+void pinning_load_rules(struct mnd *m)
+{
+	bool by_path = false;
+
+	rules_load(m->rules, m->config.pin, m->config.n_pin);
+	for (unsigned i = 0; i < m->config.n_pin; i++) {
+		const char *exe = m->config.pin[i].exe;
+
+		by_path |= exe[0];
+		if (exe[0] && access(exe, R_OK) < 0)
+			log_warning("pin", "[pin %s] waits: mnd cannot read %s: %s", m->config.pin[i].name, exe, strerror(errno));
+	}
+	if (m->exe)
+		exe_load(m->exe, m->config.pin, m->config.n_pin, loop_now_us(m->loop));
+	else if (by_path)
+		log_error("pin", "rules with exe are not obeyed: mnd was not started with one, or without CAP_SYS_PTRACE; see mnd.conf(5), then restart it");
+}
+
+/* In a cgroup that is pinned, by this rule or otherwise. */
+static bool is_pinned(const struct mnd *m, const char *cgroup)
+{
+	for (unsigned i = 0; i < PINS; i++) {
+		size_t len = strlen(m->pins[i].cgroup);
+
+		if (len > 0 && !strncmp(m->pins[i].cgroup, cgroup, len) && (cgroup[len] == '\0' || cgroup[len] == '/'))
+			return true;
+	}
+	return false;
+}
+
+static void obey_for(struct mnd *m, const struct exe_found *x)
+{
+	const struct mnd_pin *rule = &m->config.pin[x->rule];
+	struct pin_request q = request_of(rule);
+	char cgroup[PIN_CGROUP], err[CONTROL_ERR];
+	struct home *home;
+	int r = 0;
+
+	for (unsigned i = 0; i < sizeof(m->exe_refused) / sizeof(m->exe_refused[0]); i++)
+		if (m->exe_refused[i] == x->pid)
+			return;
+	if (pin_cgroup_of(x->pid, cgroup, err) < 0 || is_pinned(m, cgroup))
+		return;
+	q.pid = x->pid;
+	q.uid = x->uid;
+	home = find_home(m, &q);
+	if (!home) {
+		m->exe_waits |= 1u << x->rule;
+		return;
+	}
+	if (q.type == PIN_FIXED)
+		r = fix(m, home, err);
+	if (r == 0)
+		r = make_pin(m, &q, home, err);
+	if (r >= 0) {
+		mnd_save(m);
+	} else if (r != -ESRCH) { /* which has ended meanwhile */
+		log_warning("pin", "[pin %s] cannot be obeyed for process %d: %s", rule->name, (int)x->pid, err);
+		memmove(&m->exe_refused[1], &m->exe_refused[0], sizeof(m->exe_refused) - sizeof(m->exe_refused[0]));
+		m->exe_refused[0] = x->pid;
+	}
+}
+
+/* Programs that rules name by their path: after one was opened, or when there is an address at last. */
+static void find_programs(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
+{
+	struct exe_found found[EXE_FOUND];
+	bool waited = false;
+	int n = 0;
+
+	for (unsigned i = 0; i < m->config.n_pin && m->exe_waits; i++) {
+		struct pin_request q = request_of(&m->config.pin[i]);
+
+		waited |= (m->exe_waits & 1u << i) && find_home(m, &q);
+	}
+	if (now_us >= exe_due_us(m->exe) || waited) {
+		m->exe_waits = 0;
+		n = exe_find(m->exe, now_us, found);
+	}
+	if (n < 0) {
+		log_error("pin", "rules with exe are not obeyed any more: the process that looks for programs has ended (%s); restart mnd", strerror(-n));
+		loop_io_stop(&m->exe_io);
+		exe_free(m->exe);
+		m->exe = NULL;
+		return;
+	}
+	for (int i = 0; i < n; i++)
+		obey_for(m, &found[i]);
+	if (exe_due_us(m->exe) < *wake_us)
+		*wake_us = exe_due_us(m->exe);
 }
 
 /* One request: done, refused, or left for later. */
@@ -462,6 +570,8 @@ void pinning_step(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 	for (unsigned i = 0; i < n; i++)
 		if (!x[i].done)
 			obey(m, &x[i]);
+	if (m->exe)
+		find_programs(m, now_us, wake_us);
 	for (unsigned i = 0; i < PIN_REQUESTS; i++) {
 		struct pin_request *q = &m->pin_requests[i];
 

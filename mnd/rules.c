@@ -82,7 +82,7 @@ bool rules_mean(const struct mnd_pin *rule, const char *cgroup)
 	const char *name = strrchr(cgroup, '/');
 	char unit[CONF_TEXT + 16];
 
-	if (!name || !name[1])
+	if (!name || !name[1] || rule->exe[0])
 		return false;
 	if (rule->cgroup[0])
 		return fnmatch(rule->cgroup, cgroup, FNM_PATHNAME) == 0;

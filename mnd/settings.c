@@ -50,6 +50,7 @@ const struct conf_setting mnd_settings[] = {
 	{"interface", "ignore", CONF_BOOL, IF(ignore), "no", 0, 0, "do not use this interface"},
 	{"pin", "unit", CONF_STRING, PIN(unit), "", 0, 0, "units of systemd that are pinned whenever they run, as a shell pattern"},
 	{"pin", "cgroup", CONF_STRING, PIN(cgroup), "", 0, 0, "or cgroups, as a shell pattern of the path below /sys/fs/cgroup"},
+	{"pin", "exe", CONF_STRING, PIN(exe), "", 0, 0, "or a program, by the path of its file"},
 	{"pin", "type", CONF_CHOICE, PIN(type), "session fixed graceful", 0, 0, "kind of address (hoa-exec --type)"}, /* as enum pin_type */
 	{"pin", "anchor", CONF_STRING, PIN(anchor), "", 0, 0, "on the home address of this anchor"},
 	{"pin", "address", CONF_ADDRESS, PIN(address), NULL, 0, 0, "on this home address"},
@@ -72,8 +73,9 @@ unsigned mnd_config_read(const char *path, bool required, struct mnd_config *ret
 	}
 	for (unsigned i = 0; i < ret->n_pin; i++) {
 		const struct mnd_pin *p = &ret->pin[i];
-		const char *why = !p->unit[0] == !p->cgroup[0]				      ? "has to say either unit or cgroup"
+		const char *why = !!p->unit[0] + !!p->cgroup[0] + !!p->exe[0] != 1 ? "has to say one of unit, cgroup and exe"
 				  : p->cgroup[0] && p->cgroup[0] != '/'			      ? "has a cgroup that does not begin with '/'"
+				  : p->exe[0] && p->exe[0] != '/' ? "has an exe that does not begin with '/'"
 				  : p->anchor[0] && !IN6_IS_ADDR_UNSPECIFIED(&p->address)     ? "can say either anchor or address, not both"
 				  : p->type == 2 && (p->anchor[0] || !IN6_IS_ADDR_UNSPECIFIED(&p->address)) ? "is graceful, and so names no anchor and no address"
 													    : NULL;

@@ -11,10 +11,11 @@
 #define MND_INTERFACES 16
 #define MND_PINS       16
 
-/* Programs that are pinned by what they run in: rules.h, pin.h. */
+/* Programs that are pinned by what they run in (rules.h), or by their file (exe.h). */
 struct mnd_pin {
 	char name[CONF_TEXT]; /* first, as below */
-	char unit[CONF_TEXT], cgroup[CONF_TEXT], anchor[CONF_TEXT];
+	char unit[CONF_TEXT], cgroup[CONF_TEXT], exe[CONF_TEXT]; /* one of them */
+	char anchor[CONF_TEXT];
 	struct in6_addr address; /* :: = whichever */
 	unsigned type;           /* enum pin_type */
 };

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pins by rule in mnd.conf: a unit of systemd and a cgroup are pinned whenever they are there, without polling: what a user's service manager starts after
-mnd, what runs already, and what begins before there is an address. Connections from before a rule go on."""
-import os, subprocess, sys
+mnd, what runs already, and what begins before there is an address; and a program by its path. Connections from before a rule go on."""
+import os, shutil, subprocess, sys
 from lab import Lab, inside, sh
 
 USER = "4242"
@@ -62,6 +62,10 @@ def last(name):
     return open("%s/%s.out" % (home, name)).read().splitlines()[-1].split()
 
 
+def children(pid):
+    return [int(p) for p in open("/proc/%d/task/%d/children" % (pid, pid)).read().split()]
+
+
 def job(name, port):
     os.makedirs("/sys/fs/cgroup/jobs/" + name)
     return net.mn.spawn(["sh", "-c", "echo $$ > /sys/fs/cgroup/jobs/%s/cgroup.procs; exec %s" % (name, " ".join(as_user(sys.executable, home + "/opener", str(port))))], name=name)
@@ -98,6 +102,47 @@ sh(["mnctl", "--socket", SOCK, "reload"])
 lab.wait(lambda: late.output().split()[-2:] == [hoa2, hoa1], "its new sockets on the address of the rule, the old one where it was")
 lab.check("error" not in late.output(), "a rule that comes later cuts nothing off")
 lab.check(pins()["early"]["type"] == "graceful", "the other rule goes on")
+
+# a program by its path: a user's own copy of the interpreter, so that nobody else runs it
+reader = "/tmp/lab/programs/reader"
+os.makedirs(os.path.dirname(reader))
+shutil.copy(os.path.realpath(sys.executable), reader)
+rule = "[pin reader]\nexe = %s\nanchor = ama1\n" % reader
+with open(net.mn_dir + "/mnd.conf", "a") as f:
+    f.write(rule)
+sh(["mnctl", "--socket", SOCK, "reload"])
+lab.wait(lambda: "CAP_SYS_PTRACE" in net.mnd.output(), "mnd to say that a rule of this kind needs another start")
+net.mnd.kill()
+net.mnd_config += "\n" + rule
+net.start_mnd()
+lab.wait(lambda: net.home(1) and net.home(1)["state"] == "bound", "the binding after a restart")
+
+
+def start_reader(name, port):
+    return net.mn.spawn(as_user(reader, "-S", home + "/opener", str(port)), name=name)
+
+
+by_path = start_reader("reader", 7805)
+lab.wait(lambda: by_path.output().split()[-1:] == [hoa1], "the program of the rule to be on %s" % hoa1)
+lab.check([(p["uid"], p["anchor"], p["in_place"]) for p in pins().values() if p["pid"] == by_path.popen.pid] == [(int(USER), "ama1", False)], "it is listed, and its user's")
+lab.check("error" not in by_path.output(), "what it opened before goes on")
+plain = net.mn.spawn(as_user(sys.executable, home + "/opener", "7806"), name="plain")
+lab.wait(lambda: len(plain.output().split()) > 20, "the same script with another program")
+lab.check(set(plain.output().split()) == {hoa2}, "another program is not pinned")
+shutil.copy(reader, reader + ".new")  # as a package does with a new version
+os.rename(reader + ".new", reader)
+newer = start_reader("newer", 7807)
+lab.wait(lambda: newer.output().split()[-1:] == [hoa1], "its next version to be pinned, too")
+status = {pid: dict(line.split(":\t", 1) for line in open("/proc/%d/status" % pid).read().splitlines() if ":\t" in line) for pid in [net.mnd.popen.pid] + children(net.mnd.popen.pid)}
+ptrace = {pid: int(s["CapPrm"], 16) for pid, s in status.items() if int(s["CapPrm"], 16) & 1 << 19}
+lab.check(len(status) == 2 and list(ptrace.values()) == [1 << 19] and net.mnd.popen.pid not in ptrace, "CAP_SYS_PTRACE is the other process's, and all it has: %s" % ptrace)
+looker = list(ptrace)[0]
+lab.check(status[looker]["Seccomp"] == "2" and status[looker]["NoNewPrivs"] == "1" and status[looker]["Uid"].split()[0] != "0", "it is nobody, in a filter")
+by_path.kill()
+newer.kill()
+plain.kill()
+
+lab.wait(lambda: len(pins()) == 3, "the end of those pins")
 
 # the end, and again
 systemctl("restart", "mail-client")
