@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The units under a real systemd: ready, as its own user, in its sandbox each daemon does everything that it does outside: attaches, keeps a session over a move,
 pins, reloads, is started again. Its log is in a real journal, with fields."""
-import glob, json, os, signal, subprocess
+import glob, json, os, signal, subprocess, sys
 from lab import Lab, inside, sh
 
 SYSTEMD = "/lib/systemd/systemd"
@@ -23,7 +23,7 @@ os.makedirs("/etc/dmm", exist_ok=True)
 with open("/etc/dmm/mnd.conf", "w") as f:
     f.write("[mnd]\ngrace = 2s\n")
 with open("/etc/dmm/amad.conf", "w") as f:
-    f.write("[ama]\naccess = lan0\n")
+    f.write("[ama]\naccess = lan0\nkey-log = /var/lib/dmm/amad/keys\n")
 sh("install -m 600 /tmp/lab/domain/ama1.identity /etc/dmm/amad.identity")
 sh("install -m 600 %s/identity /etc/dmm/mnd.identity" % net.mn_dir)
 sh("install -m 644 /tmp/lab/domain/trusted-domains /etc/dmm/trusted-domains")
@@ -123,7 +123,9 @@ lab.check("Read-only file system" in out and hoa1 not in out, "in no other cgrou
 optimistic = there("cat", "/proc/sys/net/ipv6/conf/wlan0/ndisc_notify").strip()
 lab.check(optimistic == "1", "the interface's settings could be written")
 
-# --- reload
+# --- reload; what it tells of at the next start: a program by its path, and the keys
+READER = "/run/bin/reader"
+there("cp", os.path.realpath(sys.executable), READER)
 with open("/etc/dmm/mnd.conf", "w") as f:
     f.write("[mnd]\ngrace = soon\n")
 lab.check("failed" in there("systemctl", "reload", "mnd", check=False) and show("mnd", "ActiveState") == ["active"], "a bad configuration is refused whole")
@@ -131,7 +133,7 @@ lab.wait(lambda: any("'soon' is not a value for grace" in e["MESSAGE"] for e in 
 there("sh", "-c", "kill -HUP $(systemctl show -P MainPID mnd)")
 lab.wait(lambda: any("configuration refused, keeping the old one" in e["MESSAGE"] for e in journal()), "SIGHUP: refused as well")
 with open("/etc/dmm/mnd.conf", "w") as f:
-    f.write("[mnd]\ngrace = 1s\n")
+    f.write("[mnd]\ngrace = 1s\nkey-log = /var/lib/dmm/mnd/keys\n[pin reader]\nexe = %s\nanchor = ama1\n" % READER)
 there("systemctl", "reload", "mnd")
 lab.wait(lambda: any("configuration read again" in e["MESSAGE"] for e in journal()), "the reload")
 lab.check(homes()["ama1"]["state"] == "bound", "a good one is taken, and the session is as it was")
@@ -142,6 +144,8 @@ for what, how in (("killed", "kill -KILL"), ("stuck", "kill -STOP")):
         os.makedirs(units + "/mnd.service.d")
         with open(units + "/mnd.service.d/lab.conf", "w") as f:
             f.write("[Service]\nWatchdogSec=4\n")
+        lab.check(any("CAP_SYS_PTRACE" in e["MESSAGE"] for e in journal()) and show("mnd", "ActiveState") == ["active"], "a rule by path without the capability: said, and the rest works")
+        sh("install -m 644 %s %s/mnd.service.d/" % (os.path.join(os.path.dirname(__file__), "../../systemd/mnd-exe.conf"), units))
         there("systemctl", "daemon-reload")
         there("systemctl", "restart", "mnd")
     before = int(show("mnd", "NRestarts")[0])
@@ -150,6 +154,21 @@ for what, how in (("killed", "kill -KILL"), ("stuck", "kill -STOP")):
     lab.wait(lambda: int(show("mnd", "NRestarts")[0]) > before and show("mnd", "ActiveState", "SubState") == ["active", "running"] and show("mnd", "MainPID") != [pid], "the restart", 40)
     lab.wait(lambda: homes()["ama1"]["state"] == "bound", "the binding", 40)
     lab.check(homes()["ama1"]["address"] == hoa1 and hold.alive(), "%s: started again by systemd, the session goes on" % what)
+
+# --- a program by its path; the keys
+there("sh", "-c", "mkdir -p /sys/fs/cgroup/user.slice/user-4242.slice/app.scope && { echo $$ > /sys/fs/cgroup/user.slice/user-4242.slice/app.scope/cgroup.procs;"
+      "setpriv --reuid 4242 --clear-groups %s -S -c 'import time; time.sleep(600)' < /dev/null > /dev/null 2>&1 & }" % READER)
+
+
+def by_path():
+    return [p for p in json.loads(there("mnctl", "--json", "pins"))["pins"] if p["cgroup"].startswith("/user.slice/user-4242.slice/app.scope/")]
+
+
+lab.wait(by_path, "the pin of a program by its path")
+lab.check(by_path()[0]["uid"] == 4242 and by_path()[0]["home_address"] == hoa1, "with mnd-exe.conf a user's program is pinned by its path, in the sandbox")
+for name in ("mnd", "amad"):
+    keys = there("stat", "-c", "%a %U %s", "/var/lib/dmm/" + name + "/keys").split()
+    lab.check(keys[:2] == ["600", "dmm"] and int(keys[2]) > 0, "%s's key log is in its own directory: mode %s, of %s, %s bytes" % (name, *keys))
 
 # --- the journal
 ours = journal("ANCHOR=ama1")
