@@ -169,7 +169,7 @@ static void collect_state(const struct mnd *m, struct metrics *w)
 
 void methods_collect(void *ctx, struct metrics *w)
 {
-	const struct mnd *m = ctx;
+	struct mnd *m = ctx;
 	const struct counters_parts parts = {.version = PACKAGE_VERSION,
 		.channel = m->channel,
 		.transport = m->transport,
@@ -180,6 +180,7 @@ void methods_collect(void *ctx, struct metrics *w)
 		.mh = m->counter_mh,
 		.restored_device = m->counter_device};
 
+	mnd_count_sessions(m);
 	counters_put(w, &parts);
 	metrics_put(w, &unmatched, NULL, m->counter_ba_unmatched);
 	metrics_put(w, &adverts_ignored, NULL, m->counter_ra_ignored);
@@ -195,6 +196,7 @@ static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *r
 
 	(void)parameters;
 	(void)reterr;
+	mnd_count_sessions(m);
 	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "version", PACKAGE_VERSION, "uptime_s",
 		(double)(loop_now_us(m->loop) - m->started_us) / SEC, "node", m->identity.name, "domain",
 		m->identity.credential.domain, "device", m->config.tunnel_device, "attachments", attachments_json(m),
@@ -206,6 +208,7 @@ static int list_leases(void *ctx, const json_t *parameters, json_t **ret, char *
 {
 	(void)parameters;
 	(void)reterr;
+	mnd_count_sessions(ctx);
 	*ret = json_pack("{s:o}", "leases", homes_json(ctx));
 	return *ret ? 0 : -ENOMEM;
 }

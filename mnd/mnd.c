@@ -495,6 +495,16 @@ static void refresh_sessions(struct mnd *m)
 	}
 }
 
+/* Nobody tells of sessions that begin at home, where none needs us: who asks counts them. */
+void mnd_count_sessions(struct mnd *m)
+{
+	uint64_t due_us = m->session_due_us;
+
+	refresh_sessions(m);
+	m->session_due_us = due_us; /* what is waited for may not be there yet */
+	mnd_touch(m);
+}
+
 static void read_session_news(void *ctx)
 {
 	struct mnd *m = ctx;

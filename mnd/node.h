@@ -198,6 +198,8 @@ struct mnd {
 
 /* Something changed: decide again before the turn ends. Every handler of input calls it; it does nothing itself. */
 void mnd_touch(struct mnd *m);
+/* Make the number of sessions of each home address true. */
+void mnd_count_sessions(struct mnd *m);
 /* Tell `mnctl monitor`. Takes data over. */
 void mnd_emit(struct mnd *m, const char *event, json_t *data);
 /* The AMA with this address, or with this peer of the channel; NULL = not known. Valid until mnd_anchor_new. */
