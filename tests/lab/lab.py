@@ -163,6 +163,17 @@ class Host:
         log = "%s/%s-%s.log" % (RESULTS, self.name, name or os.path.basename(words[0]))
         return Process(self, words, log, **kw)
 
+    def start_bus(self):
+        """D-Bus, the system's, for programs that want one."""
+        os.makedirs("/run/dbus", exist_ok=True)
+        with open("/tmp/lab/bus.conf", "w") as f:
+            f.write('<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">'
+                    '<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>'
+                    '<policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/><allow send_type="signal"/><allow send_requested_reply="true"/>'
+                    '<allow receive_type="method_call"/><allow receive_type="signal"/><allow eavesdrop="true"/></policy></busconfig>')
+        self.spawn(["dbus-daemon", "--config-file=/tmp/lab/bus.conf", "--nofork", "--nopidfile"])
+        self.lab.wait(lambda: os.path.exists("/run/dbus/system_bus_socket"), "dbus")
+
     def sysctl(self, key, value):
         with inside(self.name), open("/proc/sys/" + key.replace(".", "/"), "w") as f:
             f.write(str(value))

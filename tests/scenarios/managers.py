@@ -17,15 +17,7 @@ def inside(command, name, environment=None):
     return net.mn.spawn(["env"] + ["%s=%s" % kv for kv in (environment or {}).items()] + ["unshare", "--mount", "sh", "-c", SHELL, "sh"] + command, name=name)
 
 
-os.makedirs("/run/dbus", exist_ok=True)
-with open("/tmp/lab/bus.conf", "w") as f:
-    f.write('<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">'
-            '<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>'
-            '<policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/><allow send_type="signal"/><allow send_requested_reply="true"/>'
-            '<allow receive_type="method_call"/><allow receive_type="signal"/><allow eavesdrop="true"/></policy></busconfig>')
-net.mn.spawn(["dbus-daemon", "--config-file=/tmp/lab/bus.conf", "--nofork", "--nopidfile"])
-lab.wait(lambda: os.path.exists("/run/dbus/system_bus_socket"), "dbus")
-
+net.mn.start_bus()
 os.makedirs("/run/systemd/network", exist_ok=True)
 os.makedirs("/run/systemd/netif/links", exist_ok=True)
 os.makedirs("/run/systemd/netif/leases", exist_ok=True)
