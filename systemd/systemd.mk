@@ -4,6 +4,7 @@ sysusersdir = $(prefix)/lib/sysusers.d
 sysusers_DATA = systemd/sysusers.d/dmm.conf
 tmpfilesdir = $(prefix)/lib/tmpfiles.d
 tmpfiles_DATA = systemd/tmpfiles.d/dmm.conf
+dist_doc_DATA = doc/programs.md
 docexampledir = $(docdir)/examples
 dist_docexample_SCRIPTS = examples/address-types.py
 dist_docexample_DATA = systemd/mnd-exe.conf systemd/dmm.networkd.conf systemd/dmm.NetworkManager.conf systemd/dmm.nft systemd/firewalld-service-dmm.xml

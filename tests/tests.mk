@@ -89,6 +89,10 @@ noinst_PROGRAMS += tests/bench/amad-any-device
 tests_bench_amad_any_device_SOURCES = amad/main.c tests/bench/any-device.c
 tests_bench_amad_any_device_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=nl_tunnel_open
 tests_bench_amad_any_device_LDADD = $(amad_amad_LDADD)
+noinst_PROGRAMS += tests/bench/mnd-any-device
+tests_bench_mnd_any_device_SOURCES = mnd/main.c tests/bench/any-device.c
+tests_bench_mnd_any_device_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=nl_tunnel_open
+tests_bench_mnd_any_device_LDADD = $(mnd_mnd_LDADD)
 bench: all
 	$(PYTHON3) $(srcdir)/tests/bench/bench --build $(abs_builddir)
 .PHONY: bench

@@ -4,17 +4,17 @@ import json, os, statistics, time
 from lab import KERNEL, Lab, now, sh
 
 
-def tunnel_device(host):
-    """amad0 in this host, and the program to run there: amad, or where the kernel has no ip6tnl one that takes any device. What an update
-    costs is the same: to routes and nexthops a device is a number."""
-    if "amad0" in host.ip("link add amad0 type ip6tnl external encaplimit none", check=False) + host.ip("link show"):
-        host.ip("link set amad0 mtu 1460 up")
-        return "amad"
+def tunnel_device(host, device="amad0", program="amad"):
+    """The tunnel device in this host, and the program to run there: the daemon, or where the kernel has no ip6tnl one that takes any device. What an
+    update costs is the same: to routes and nexthops a device is a number."""
+    if device in host.ip("link add %s type ip6tnl external encaplimit none" % device, check=False) + host.ip("link show"):
+        host.ip("link set %s mtu 1460 up" % device)
+        return program
     print("# no ip6tnl here: the tunnel device is a veth")
-    host.ip("link add amad0 type veth peer name amad1")
-    host.ip("link set amad1 up")
-    host.ip("link set amad0 up")
-    return "amad-any-device"
+    host.ip("link add %s type veth peer name %s-peer" % (device, device))
+    host.ip("link set %s-peer up" % device)
+    host.ip("link set %s up" % device)
+    return program + "-any-device"
 
 
 def cpu_s(process):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* any-device.c - amad whose tunnel device may be of any kind, for measurements of what an update costs on kernels
+/* any-device.c - amad, or mnd, whose tunnel device may be of any kind, for measurements of what an update costs on kernels
  * without ip6tnl
  *
  * Linked in place of nl_tunnel_open(). The kernel takes nexthops with encapsulation and routes to them on any device,
