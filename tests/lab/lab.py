@@ -203,7 +203,7 @@ class Capture:
     def __init__(self, host, dev, filter):
         name = "%s-%d" % (dev, len(host.lab.processes))  # its own log: an earlier one says "listening" already
         self.path = "%s/%s-%s.pcap" % (RESULTS, host.name, name)
-        self.process = host.spawn(["tcpdump", "-Z", "root", "-U", "--immediate-mode", "-n", "-i", dev, "-w", self.path] + ([filter] if filter else []), name="tcpdump-" + name)
+        self.process = host.spawn(["tcpdump", "-Z", "root", "-U", "--immediate-mode", "-B", "8192", "-s", "2048", "-n", "-i", dev, "-w", self.path] + ([filter] if filter else []), name="tcpdump-" + name)
         host.lab.wait(lambda: "listening on" in self.process.output(), "tcpdump", 10)
 
     def stop(self):
