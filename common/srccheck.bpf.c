@@ -104,26 +104,30 @@ static __always_inline int count(__u32 what, int verdict)
 
 enum { NONE, RIGHT, WRONG };
 
-/* Is this outer source the one for the prefix of the inner address at offset? *entry: what the map has for that prefix.
- */
+/* Without CAP_PERFMON the verifier of Linux 6.1 takes a number of 4 bytes on the stack for a pointer that the next one beside it would spoil: addresses are
+ * written by 8 bytes, and so lie at multiples of 8. */
+struct tunnel {
+	__u32 zero;
+	struct bpf_tunnel_key key; /* remote_ipv6 is 4 bytes behind its beginning */
+} __attribute__((aligned(8)));
+
+/* Is this outer source the one for the prefix of the inner address at offset? */
 static __always_inline int compare(
-	struct __sk_buff *skb, int offset, void *map, const struct bpf_tunnel_key *key, struct outer **entry)
+	struct __sk_buff *skb, int offset, void *map, const struct tunnel *tunnel, __u64 *ret_prefix)
 {
+	const struct bpf_tunnel_key *key = &tunnel->key;
 	struct leaving was = {};
 	struct outer *outer;
 	__u64 *until;
 
-	*entry = NULL;
 	if (bpf_skb_load_bytes(skb, offset, &was.prefix, sizeof(was.prefix)) < 0)
 		return NONE;
-	*entry = outer = bpf_map_lookup_elem(map, &was.prefix);
+	*ret_prefix = was.prefix;
+	outer = bpf_map_lookup_elem(map, &was.prefix);
 	if (outer && outer->addr[0] == key->remote_ipv6[0] && outer->addr[1] == key->remote_ipv6[1] &&
 		outer->addr[2] == key->remote_ipv6[2] && outer->addr[3] == key->remote_ipv6[3])
 		return RIGHT;
-	was.outer.addr[0] = key->remote_ipv6[0];
-	was.outer.addr[1] = key->remote_ipv6[1];
-	was.outer.addr[2] = key->remote_ipv6[2];
-	was.outer.addr[3] = key->remote_ipv6[3];
+	__builtin_memcpy(&was.outer, key->remote_ipv6, sizeof(was.outer));
 	until = bpf_map_lookup_elem(&left, &was);
 	if (until && bpf_ktime_get_ns() < *until)
 		return RIGHT;
@@ -146,36 +150,40 @@ static __always_inline int verdict(int found)
 SEC("tc")
 int by_inner_source(struct __sk_buff *skb)
 {
-	struct bpf_tunnel_key key = {};
-	struct outer *entry;
+	struct tunnel tunnel = {};
+	struct visiting *visitor;
+	__u64 prefix = 0;
 	int found;
 
-	if (!outer_of(skb, &key))
+	if (!outer_of(skb, &tunnel.key))
 		return count(MALFORMED, TC_ACT_SHOT);
-	found = compare(skb, 8, &bindings, &key, &entry);
+	found = compare(skb, 8, &bindings, &tunnel, &prefix);
 	if (found != NONE)
 		return verdict(found);
-	found = compare(skb, 24, &visiting, &key, &entry);
-	if (found == RIGHT && entry)
-		skb->mark = ((struct visiting *)entry)->mark;
+	found = compare(skb, 24, &visiting, &tunnel, &prefix);
+	if (found == RIGHT) {
+		visitor = bpf_map_lookup_elem(&visiting, &prefix);
+		if (visitor)
+			skb->mark = visitor->mark;
+	}
 	return verdict(found);
 }
 
 SEC("tc")
 int by_inner_destination(struct __sk_buff *skb)
 {
-	struct bpf_tunnel_key key = {};
+	struct tunnel tunnel = {};
 	struct awaited *first;
-	struct outer *entry;
+	__u64 prefix = 0;
 	__u32 zero = 0;
 	int found;
 
-	if (!outer_of(skb, &key))
+	if (!outer_of(skb, &tunnel.key))
 		return count(MALFORMED, TC_ACT_SHOT);
-	found = compare(skb, 24, &bindings, &key, &entry);
+	found = compare(skb, 24, &bindings, &tunnel, &prefix);
 	first = bpf_map_lookup_elem(&awaited, &zero);
-	if (found == RIGHT && first && !first->first_ns && first->care_of[0] == key.local_ipv6[0] && first->care_of[1] == key.local_ipv6[1] &&
-		first->care_of[2] == key.local_ipv6[2] && first->care_of[3] == key.local_ipv6[3])
+	if (found == RIGHT && first && !first->first_ns && first->care_of[0] == tunnel.key.local_ipv6[0] && first->care_of[1] == tunnel.key.local_ipv6[1] &&
+		first->care_of[2] == tunnel.key.local_ipv6[2] && first->care_of[3] == tunnel.key.local_ipv6[3])
 		first->first_ns = bpf_ktime_get_ns();
 	return verdict(found);
 }
@@ -188,16 +196,19 @@ int by_node(struct __sk_buff *skb)
 {
 	struct was_here was = {};
 	struct here *here;
-	__u8 mac[6];
+	/* both whole before their interface is written: see struct tunnel */
+	struct was_here told = {};
+	const __u8 *mac = told.here.link_layer;
 	__u64 *until;
 
 	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, SOURCE_OFFSET, &was.prefix, sizeof(was.prefix)) < 0 ||
-		bpf_skb_load_bytes(skb, ETH_ALEN, mac, sizeof(mac)) < 0)
+		bpf_skb_load_bytes(skb, ETH_ALEN, told.here.link_layer, sizeof(told.here.link_layer)) < 0)
 		return TC_ACT_OK;
 	here = bpf_map_lookup_elem(&on_link, &was.prefix);
 	if (!here)
 		return TC_ACT_OK;
-	was.here.ifindex = skb->ifindex;
+	told.prefix = was.prefix;
+	told.here.ifindex = was.here.ifindex = skb->ifindex;
 	if (here->ifindex == skb->ifindex) {
 		__u8 known = 0, other = 0;
 
@@ -211,8 +222,7 @@ int by_node(struct __sk_buff *skb)
 	until = bpf_map_lookup_elem(&was_on_link, &was); /* where its link-layer address was not known */
 	if (until && bpf_ktime_get_ns() < *until)
 		return TC_ACT_OK;
-	__builtin_memcpy(was.here.link_layer, mac, sizeof(mac));
-	until = bpf_map_lookup_elem(&was_on_link, &was);
+	until = bpf_map_lookup_elem(&was_on_link, &told);
 	if (until && bpf_ktime_get_ns() < *until)
 		return TC_ACT_OK;
 	return count(WRONG_NODE, TC_ACT_SHOT);

@@ -12,10 +12,14 @@
 
 enum { NOWHERE, NATIVE, TUNNEL };
 
+/* Without CAP_PERFMON the verifier of Linux 6.1 takes a number of 4 bytes on the stack for a pointer that the next one beside it would spoil: addresses are
+ * written by 8 bytes, and so lie at multiples of 8. */
+#define ALIGNED __attribute__((aligned(8)))
+
 struct way {
 	__u32 address[4]; /* the only source */
 	__u32 kind, ifindex;
-	__u32 router[4], anchor[4], care_of[4];
+	__u32 router[4] ALIGNED, anchor[4] ALIGNED, care_of[4] ALIGNED;
 };
 
 struct {
@@ -54,20 +58,23 @@ int from_inside(struct __sk_buff *skb)
 	if (source.a[0] != w->address[0] || source.a[1] != w->address[1] || source.a[2] != w->address[2] || source.a[3] != w->address[3])
 		return TC_ACT_SHOT;
 	if (w->kind == NATIVE) {
-		struct bpf_redir_neigh to = {.nh_family = AF_INET6};
+		struct {
+			__u32 zero;
+			struct bpf_redir_neigh to;
+		} ALIGNED next = {.to.nh_family = AF_INET6};
 
-		for (int i = 0; i < 4; i++)
-			to.ipv6_nh[i] = w->router[i];
-		return bpf_redirect_neigh(w->ifindex, &to, sizeof(to), 0);
+		__builtin_memcpy(next.to.ipv6_nh, w->router, sizeof(w->router));
+		return bpf_redirect_neigh(w->ifindex, &next.to, sizeof(next.to), 0);
 	}
 	if (w->kind == TUNNEL) {
-		struct bpf_tunnel_key key = {.tunnel_ttl = 64};
+		struct {
+			__u32 zero;
+			struct bpf_tunnel_key key;
+		} ALIGNED tunnel = {.key.tunnel_ttl = 64};
 
-		for (int i = 0; i < 4; i++) {
-			key.remote_ipv6[i] = w->anchor[i];
-			key.local_ipv6[i] = w->care_of[i];
-		}
-		if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6) < 0)
+		__builtin_memcpy(tunnel.key.remote_ipv6, w->anchor, sizeof(w->anchor));
+		__builtin_memcpy(tunnel.key.local_ipv6, w->care_of, sizeof(w->care_of));
+		if (bpf_skb_set_tunnel_key(skb, &tunnel.key, sizeof(tunnel.key), BPF_F_TUNINFO_IPV6) < 0)
 			return TC_ACT_SHOT;
 		return bpf_redirect(w->ifindex, 0);
 	}
