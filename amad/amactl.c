@@ -55,9 +55,10 @@ static int list(const char *method, const char *key, const struct ctl_column *co
 
 static int cmd_status(int argc, char **argv)
 {
-	static const struct ctl_column domain_columns[] = {{"name", "DOMAIN"}, {"trusted", "TRUSTED"}, {"roaming", "ROAMING"}, {"lend", "LEND"},
-		{"proxy", "PROXY"}, {"leases", "LEASES"}, {"max_leases", "MOST"}, {"visits", "VISITS"}, {"max_visits", "MOST"},
-		{"updates", "UPDATES/s"}, {"refusals", "REFUSED"}, {0}};
+	static const struct ctl_column domain_columns[] = {{"name", "DOMAIN"}, {"trusted", "TRUSTED"},
+		{"roaming", "ROAMING"}, {"lend", "LEND"}, {"proxy", "PROXY"}, {"leases", "LEASES"},
+		{"max_leases", "MOST"}, {"visits", "VISITS"}, {"max_visits", "MOST"}, {"updates", "UPDATES/s"},
+		{"refusals", "REFUSED"}, {0}};
 	static const char *const keys[] = {"leases", "bindings", "locators", "nodes", "restart_counter", "draining"};
 	int status;
 	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *v;
@@ -73,19 +74,22 @@ static int cmd_status(int argc, char **argv)
 		return CTL_OK;
 	}
 	(void)printf("anchor %s of domain %s, amad %s, up %s\n\n", ctl_text("node", json_object_get(reply, "node")),
-		ctl_text("domain", json_object_get(reply, "domain")), ctl_text("version", json_object_get(reply, "version")),
+		ctl_text("domain", json_object_get(reply, "domain")),
+		ctl_text("version", json_object_get(reply, "version")),
 		ctl_text("uptime_s", json_object_get(reply, "uptime_s")));
-	json_array_foreach(json_object_get(reply, "pools"), i, v) (void)printf("%-16s %s\n", "pool", json_string_value(v));
+	json_array_foreach(json_object_get(reply, "pools"), i, v)(void)
+		printf("%-16s %s\n", "pool", json_string_value(v));
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		(void)printf("%-16s %s\n", keys[i], ctl_text(keys[i], json_object_get(reply, keys[i])));
 	(void)printf("\n");
 	ctl_table(json_object_get(reply, "domains"), domain_columns, "no domain is trusted");
 	(void)printf("\n");
-	json_object_foreach(json_object_get(reply, "counters"), key, v) if (json_integer_value(v) > 0)
-		(void)printf("%-32s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(v));
+	json_object_foreach(json_object_get(reply, "counters"), key, v) if (json_integer_value(v) > 0)(void)
+		printf("%-32s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(v));
 	if (json_array_size(json_object_get(reply, "errors")) > 0)
 		(void)printf("\n");
-	json_array_foreach(json_object_get(reply, "errors"), i, v) (void)printf("last error: %s\n", json_string_value(v));
+	json_array_foreach(json_object_get(reply, "errors"), i, v)(void)
+		printf("last error: %s\n", json_string_value(v));
 	json_decref(reply);
 	return CTL_OK;
 }
@@ -100,8 +104,9 @@ static int cmd_leases(int argc, char **argv)
 	return list("ListLeases", "leases", lease_columns, "no lease");
 }
 
-static const struct ctl_column binding_columns[] = {{"hnp", "HOME PREFIX"}, {"mn", "NODE"}, {"care_of", "CARE-OF ADDRESS"},
-	{"type", "TYPE"}, {"sequence", "SEQUENCE"}, {"remaining_s", "REMAINING"}, {"since_s", "SINCE"}, {"mtu", "MTU"}, {0}};
+static const struct ctl_column binding_columns[] = {{"hnp", "HOME PREFIX"}, {"mn", "NODE"},
+	{"care_of", "CARE-OF ADDRESS"}, {"type", "TYPE"}, {"sequence", "SEQUENCE"}, {"remaining_s", "REMAINING"},
+	{"since_s", "SINCE"}, {"mtu", "MTU"}, {0}};
 
 static int cmd_bindings(int argc, char **argv)
 {
@@ -113,16 +118,18 @@ static int cmd_bindings(int argc, char **argv)
 static int cmd_visits(int argc, char **argv)
 {
 	static const struct ctl_column columns[] = {{"hnp", "HOME PREFIX"}, {"mn", "NODE"}, {"anchor_name", "ANCHOR"},
-		{"interface", "INTERFACE"}, {"link_local|forwarded_to", "NEXT HOP"}, {"remaining_s", "REMAINING"}, {"since_s", "SINCE"}, {0}};
+		{"interface", "INTERFACE"}, {"link_local|forwarded_to", "NEXT HOP"}, {"remaining_s", "REMAINING"},
+		{"since_s", "SINCE"}, {0}};
 
 	(void)argc;
 	(void)argv;
 	return list("ListVisits", "visits", columns, "no prefix of another anchor is served");
 }
 
-static const struct ctl_column peer_columns[] = {{"name", "AMA"}, {"domain", "DOMAIN"}, {"address", "ADDRESS"}, {"state", "STATE"},
-	{"rtt_ms", "RTT ms"}, {"heard_s", "HEARD"}, {"sent", "SENT"}, {"refused", "REFUSED"}, {"received", "RECEIVED"},
-	{"received_refused", "REFUSED"}, {"tx_bytes", "OUT B"}, {"rx_bytes", "IN B"}, {"policy", "POLICY"}, {"last_error", "LAST ERROR"}, {0}};
+static const struct ctl_column peer_columns[] = {{"name", "AMA"}, {"domain", "DOMAIN"}, {"address", "ADDRESS"},
+	{"state", "STATE"}, {"rtt_ms", "RTT ms"}, {"heard_s", "HEARD"}, {"sent", "SENT"}, {"refused", "REFUSED"},
+	{"received", "RECEIVED"}, {"received_refused", "REFUSED"}, {"tx_bytes", "OUT B"}, {"rx_bytes", "IN B"},
+	{"policy", "POLICY"}, {"last_error", "LAST ERROR"}, {0}};
 static const char no_peer[] = "no update was passed on to another AMA, or by one";
 
 static int cmd_peers(int argc, char **argv)
@@ -141,7 +148,8 @@ struct top {
 	double at_s;	  /* the daemon's uptime then */
 };
 
-/* What was counted under names that begin so, but for those that go on with but (NULL = none), a second since the last time. */
+/* What was counted under names that begin so, but for those that go on with but (NULL = none), a second since the last
+ * time. */
 static double rate(const struct top *t, const json_t *now, double at_s, const char *begin, const char *but)
 {
 	const json_t *v;
@@ -151,7 +159,8 @@ static double rate(const struct top *t, const json_t *now, double at_s, const ch
 
 	if (!t->counters || at_s <= t->at_s) /* the first time, or another daemon */
 		return 0;
-	json_object_foreach((json_t *)now, key, v) if (!strncmp(key, begin, n) && !(but && !strncmp(key + n, but, strlen(but))))
+	json_object_foreach(
+		(json_t *)now, key, v) if (!strncmp(key, begin, n) && !(but && !strncmp(key + n, but, strlen(but))))
 		sum += json_number_value(v) - json_number_value(json_object_get(t->counters, key));
 	return sum / (at_s - t->at_s);
 }
@@ -182,26 +191,31 @@ static json_t *newest_first(const json_t *all)
 
 static int draw_top(void *ctx, unsigned rows)
 {
-	static const struct ctl_column rates[] = {{"updates", "ANSWERS/s"}, {"refused", "REFUSALS/s"}, {"handshakes", "HANDSHAKES/s"},
-		{"received", "RECEIVED/s"}, {"dropped", "DROPPED/s"}, {"kernel", "KERNEL CHANGES/s"}, {0}};
+	static const struct ctl_column rates[] = {{"updates", "ANSWERS/s"}, {"refused", "REFUSALS/s"},
+		{"handshakes", "HANDSHAKES/s"}, {"received", "RECEIVED/s"}, {"dropped", "DROPPED/s"},
+		{"kernel", "KERNEL CHANGES/s"}, {0}};
 	struct top *t = ctx;
 	int status;
-	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *counters = json_object_get(reply, "counters"), *other, *sorted;
+	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *counters = json_object_get(reply, "counters"), *other,
+	       *sorted;
 	double at_s = json_number_value(json_object_get(reply, "uptime_s"));
 
 	(void)rows;
 	if (!reply)
 		return status;
-	(void)fprintf(ctl_out(), "%s of %s, up %s%s: %s leases, %s bindings, %s locators, %s nodes\n\n", ctl_text("node", json_object_get(reply, "node")),
-		ctl_text("domain", json_object_get(reply, "domain")), ctl_text("uptime_s", json_object_get(reply, "uptime_s")),
-		json_is_true(json_object_get(reply, "draining")) ? ", draining" : "", ctl_text("leases", json_object_get(reply, "leases")),
-		ctl_text("bindings", json_object_get(reply, "bindings")), ctl_text("locators", json_object_get(reply, "locators")),
+	(void)fprintf(ctl_out(), "%s of %s, up %s%s: %s leases, %s bindings, %s locators, %s nodes\n\n",
+		ctl_text("node", json_object_get(reply, "node")), ctl_text("domain", json_object_get(reply, "domain")),
+		ctl_text("uptime_s", json_object_get(reply, "uptime_s")),
+		json_is_true(json_object_get(reply, "draining")) ? ", draining" : "",
+		ctl_text("leases", json_object_get(reply, "leases")),
+		ctl_text("bindings", json_object_get(reply, "bindings")),
+		ctl_text("locators", json_object_get(reply, "locators")),
 		ctl_text("nodes", json_object_get(reply, "nodes")));
-	other = json_pack("[{s:f, s:f, s:f, s:f, s:f, s:f}]", "updates", rate(t, counters, at_s, "ba-status-", NULL), "refused",
-		rate(t, counters, at_s, "ba-status-1", NULL), "handshakes", rate(t, counters, at_s, "handshakes", NULL), "received",
-		rate(t, counters, at_s, "udp-rx", NULL), "dropped",
-		rate(t, counters, at_s, "decap-", "passed") + rate(t, counters, at_s, "access-", NULL), "kernel",
-		rate(t, counters, at_s, "kernel-requests", NULL));
+	other = json_pack("[{s:f, s:f, s:f, s:f, s:f, s:f}]", "updates", rate(t, counters, at_s, "ba-status-", NULL),
+		"refused", rate(t, counters, at_s, "ba-status-1", NULL), "handshakes",
+		rate(t, counters, at_s, "handshakes", NULL), "received", rate(t, counters, at_s, "udp-rx", NULL),
+		"dropped", rate(t, counters, at_s, "decap-", "passed") + rate(t, counters, at_s, "access-", NULL),
+		"kernel", rate(t, counters, at_s, "kernel-requests", NULL));
 	ctl_table(other, rates, "");
 	json_decref(other);
 	json_decref(t->counters);
@@ -256,9 +270,11 @@ static json_t *affected(const char *what, int *ret_status)
 	list = json_array();
 	json_array_foreach(json_object_get(reply, "leases"), i, l)
 	{
-		const char *text = json_string_value(json_object_get(l, "hnp")), *node = json_string_value(json_object_get(l, "mn"));
+		const char *text = json_string_value(json_object_get(l, "hnp")),
+			   *node = json_string_value(json_object_get(l, "mn"));
 
-		if (!text || !node || (by_prefix && (prefix6_parse(text, &hnp) < 0 || !prefix6_covers(&prefix, &hnp))) ||
+		if (!text || !node ||
+			(by_prefix && (prefix6_parse(text, &hnp) < 0 || !prefix6_covers(&prefix, &hnp))) ||
 			(what && !by_prefix && strcmp(node, what) != 0))
 			continue;
 		(void)json_array_append(list, l);
@@ -288,8 +304,8 @@ static int cmd_revoke(int argc, char **argv)
 	}
 	if (!ctl.json)
 		ctl_table(list, lease_columns, "");
-	(void)snprintf(question, sizeof(question), "Revoke %zu lease%s? Sessions on these prefixes end.", json_array_size(list),
-		json_array_size(list) == 1 ? "" : "s");
+	(void)snprintf(question, sizeof(question), "Revoke %zu lease%s? Sessions on these prefixes end.",
+		json_array_size(list), json_array_size(list) == 1 ? "" : "s");
 	json_decref(list);
 	if (!ctl_confirm(&ctl, question, yes))
 		return CTL_FAILED;
@@ -301,7 +317,8 @@ static int cmd_revoke(int argc, char **argv)
 		ctl_print_json(reply);
 		return CTL_OK;
 	}
-	(void)printf("%s revoked; nodes that do not answer are cut off in 3 s\n", ctl_text("revoked", json_object_get(reply, "revoked")));
+	(void)printf("%s revoked; nodes that do not answer are cut off in 3 s\n",
+		ctl_text("revoked", json_object_get(reply, "revoked")));
 	json_decref(reply);
 	return CTL_OK;
 }
@@ -322,7 +339,8 @@ static int cmd_relocate(int argc, char **argv)
 		ctl_print_json(reply);
 		return CTL_OK;
 	}
-	(void)printf("%s anchors are told, of %s visits; 'amactl peers' shows those that do not answer\n", ctl_text("anchors", json_object_get(reply, "anchors")),
+	(void)printf("%s anchors are told, of %s visits; 'amactl peers' shows those that do not answer\n",
+		ctl_text("anchors", json_object_get(reply, "anchors")),
 		ctl_text("visits", json_object_get(reply, "visits")));
 	json_decref(reply);
 	return CTL_OK;
@@ -359,7 +377,8 @@ static int cmd_drain(int argc, char **argv)
 	if (off)
 		(void)printf("not draining: new nodes get leases again\n");
 	else
-		(void)printf("draining: %s left; 'amactl leases' tells who, 'amactl revoke all' ends them, 'amactl drain off' undoes it\n",
+		(void)printf(
+			"draining: %s left; 'amactl leases' tells who, 'amactl revoke all' ends them, 'amactl drain off' undoes it\n",
 			ctl_text("leases", json_object_get(reply, "leases")));
 	json_decref(reply);
 	return CTL_OK;
@@ -444,7 +463,9 @@ static int domain_init(int argc, char **argv)
 	}
 	(void)mkdir(dir, 0755);
 	if (access(path, F_OK) == 0 && !force) {
-		(void)fprintf(stderr, "amactl: %s exists: a new key would make every credential it signed worthless (--force does it)\n", path);
+		(void)fprintf(stderr,
+			"amactl: %s exists: a new key would make every credential it signed worthless (--force does it)\n",
+			path);
 		return CTL_FAILED;
 	}
 	if (domain_key_generate(argv[0], &key, err) < 0)
@@ -457,7 +478,8 @@ static int domain_init(int argc, char **argv)
 	(void)domain_to_text(&key.domain, text);
 	domain_key_done(&key);
 	(void)printf("%s\n", text);
-	(void)fprintf(stderr, "domain %s: its signing key is %s, keep it safe; domains that shall trust it run 'amactl domain trust' with the token above\n",
+	(void)fprintf(stderr,
+		"domain %s: its signing key is %s, keep it safe; domains that shall trust it run 'amactl domain trust' with the token above\n",
 		argv[0], in_dir("domain.key", ""));
 	return CTL_OK;
 }
@@ -473,7 +495,8 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 	int status = CTL_FAILED;
 
 	if (argc != 1 || (role == CREDENTIAL_AMA) != (n_prefixes > 0)) {
-		(void)fprintf(stderr, "usage: amactl domain %s [--dir DIR] [--days N] [--key TOKEN] [--out FILE] NAME%s\n", role_name,
+		(void)fprintf(stderr,
+			"usage: amactl domain %s [--dir DIR] [--days N] [--key TOKEN] [--out FILE] NAME%s\n", role_name,
 			role == CREDENTIAL_AMA ? " --prefix PREFIX..." : "");
 		return CTL_USAGE;
 	}
@@ -483,12 +506,15 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 		if (key_request_from_text(key_token, &request, err) < 0)
 			goto out;
 		if (request.role != role) {
-			(void)snprintf(err, sizeof(err), "the token is of a %s: use 'amactl domain %s'", credential_role_name(request.role),
+			(void)snprintf(err, sizeof(err), "the token is of a %s: use 'amactl domain %s'",
+				credential_role_name(request.role),
 				request.role == CREDENTIAL_AMA ? "add-ama" : "add-mn");
 			goto out;
 		}
 		if (strcmp(request.name, argv[0])) {
-			(void)snprintf(err, sizeof(err), "the token is of a node called %s, not %s: its key belongs to that name", request.name, argv[0]);
+			(void)snprintf(err, sizeof(err),
+				"the token is of a node called %s, not %s: its key belongs to that name", request.name,
+				argv[0]);
 			goto out;
 		}
 	} else {
@@ -497,8 +523,9 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 		if ((renew ? identity_load(out_path, &id, err) : identity_generate(role, argv[0], &id, err)) < 0)
 			goto out;
 		if (id.role != role || strcmp(id.name, argv[0]) != 0) {
-			(void)snprintf(err, sizeof(err), "%.200s is the identity of the %s %s: nothing to renew for %.60s", out_path, credential_role_name(id.role),
-				id.name, argv[0]);
+			(void)snprintf(err, sizeof(err),
+				"%.200s is the identity of the %s %s: nothing to renew for %.60s", out_path,
+				credential_role_name(id.role), id.name, argv[0]);
 			goto out;
 		}
 		identity_request(&id, &request);
@@ -508,7 +535,8 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 	cred.until_s = (uint64_t)time(NULL) + days * 86400ULL;
 	memcpy(cred.prefixes, prefixes, n_prefixes * sizeof(prefixes[0]));
 	if (credential_sign(&cred, &key) < 0) {
-		(void)snprintf(err, sizeof(err), "'%s' cannot be certified: a name has 1 to %d of A-Z a-z 0-9 . _ -", argv[0], CREDENTIAL_NAME_MAX);
+		(void)snprintf(err, sizeof(err), "'%s' cannot be certified: a name has 1 to %d of A-Z a-z 0-9 . _ -",
+			argv[0], CREDENTIAL_NAME_MAX);
 		goto out;
 	}
 	if (key_token) {
@@ -518,7 +546,8 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 		goto out;
 	}
 	if (access(out_path, F_OK) == 0 && !force && !renew) {
-		(void)snprintf(err, sizeof(err), "%.300s exists (--renew gives its key a new credential, --force replaces it)", out_path);
+		(void)snprintf(err, sizeof(err),
+			"%.300s exists (--renew gives its key a new credential, --force replaces it)", out_path);
 		goto out;
 	}
 	if (identity_set_credential(&id, &cred, err) < 0 || identity_store(out_path, &id, err) < 0)
@@ -526,7 +555,8 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 	(void)printf("%s\n", out_path);
 	final = role == CREDENTIAL_AMA ? SYSCONFDIR "/dmm/amad.identity" : SYSCONFDIR "/dmm/mnd.identity";
 	if (strcmp(out_path, final) != 0 && !renew)
-		(void)fprintf(stderr, "copy it to the %s as %s, mode 0600; it holds a private key\n", role == CREDENTIAL_AMA ? "router" : "node", final);
+		(void)fprintf(stderr, "copy it to the %s as %s, mode 0600; it holds a private key\n",
+			role == CREDENTIAL_AMA ? "router" : "node", final);
 	status = CTL_OK;
 out:
 	domain_key_done(&key);
@@ -541,7 +571,8 @@ static int domain_trust(int argc, char **argv)
 	struct domain domain;
 
 	if (argc < 1) {
-		(void)fprintf(stderr, "usage: amactl domain trust [--dir DIR] TOKEN [roaming=no] [lend=no] [proxy=no] [max-leases=N] [max-visits=N] [updates=N]\n");
+		(void)fprintf(stderr,
+			"usage: amactl domain trust [--dir DIR] TOKEN [roaming=no] [lend=no] [proxy=no] [max-leases=N] [max-visits=N] [updates=N]\n");
 		return CTL_USAGE;
 	}
 	for (int i = 0; i < argc; i++)
@@ -562,7 +593,8 @@ static int cmd_domain(int argc, char **argv)
 		return domain_add(CREDENTIAL_MN, argc - 1, argv + 1);
 	if (argc > 0 && !strcmp(argv[0], "trust"))
 		return domain_trust(argc - 1, argv + 1);
-	(void)fprintf(stderr, "usage: amactl domain init NAME | add-ama NAME --prefix PREFIX | add-mn NAME | trust TOKEN\n");
+	(void)fprintf(
+		stderr, "usage: amactl domain init NAME | add-ama NAME --prefix PREFIX | add-mn NAME | trust TOKEN\n");
 	return CTL_USAGE;
 }
 
@@ -621,7 +653,8 @@ static json_t *gather(void)
 
 static int cmd_report(int argc, char **argv)
 {
-	static const char *const methods[] = {"GetStatus", "ListLeases", "ListBindings", "ListVisits", "ListPeers", NULL};
+	static const char *const methods[] = {
+		"GetStatus", "ListLeases", "ListBindings", "ListVisits", "ListPeers", NULL};
 
 	(void)argc;
 	(void)argv;
@@ -649,7 +682,7 @@ static bool can_be_advertised(const struct ifaddrs *a, const char *link)
 	static const uint8_t half[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 	return address && mask && address->sin6_family == AF_INET6 && !strcmp(a->ifa_name, link) &&
-	       !IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr) && !memcmp(&mask->sin6_addr, half, sizeof(half));
+		!IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr) && !memcmp(&mask->sin6_addr, half, sizeof(half));
 }
 
 /* What radvd is to say on the access interfaces so that nodes find this anchor (RFC 6275 7.1 and 7.2: home-agent flag
@@ -736,23 +769,28 @@ static void usage(FILE *f)
 	(void)fprintf(f, "usage: amactl [--json] [--color[=WHEN]] [--socket PATH] [--config FILE] COMMAND\n\n");
 	for (const struct command *c = commands; c->name; c++)
 		(void)fprintf(f, "  %-14s %-6s %s\n", c->name, c->args, c->help);
-	(void)fprintf(f, "\n  --dir DIR (" SYSCONFDIR "/dmm), --prefix PREFIX, --key TOKEN, --out FILE, --days N (%d), --force, --renew: of domain\n"
-			 "  --state-dir DIR (" LOCALSTATEDIR "/lib/dmm/amad), --force: of store\n"
-			 "  --yes: do not ask\n"
-			 "  --color=WHEN: " CTL_COLOUR_HELP "\n"
-			 "  --help, --version\n\n"
-			 "Exit status: 0 done, 1 failed, 2 wrong usage, 3 amad cannot be reached. See amactl(1).\n",
+	(void)fprintf(f,
+		"\n  --dir DIR (" SYSCONFDIR
+		"/dmm), --prefix PREFIX, --key TOKEN, --out FILE, --days N (%d), --force, --renew: of domain\n"
+		"  --state-dir DIR (" LOCALSTATEDIR "/lib/dmm/amad), --force: of store\n"
+		"  --yes: do not ask\n"
+		"  --color=WHEN: " CTL_COLOUR_HELP "\n"
+		"  --help, --version\n\n"
+		"Exit status: 0 done, 1 failed, 2 wrong usage, 3 amad cannot be reached. See amactl(1).\n",
 		DEFAULT_DAYS);
 }
 
 int main(int argc, char **argv)
 {
 	enum { SHOW_VERSION = 256, COLOUR, RENEW, DIR_OPTION, STATE_DIR, PREFIX, KEY, OUT, DAYS };
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"color", optional_argument, NULL, COLOUR}, {"socket", required_argument, NULL, 's'},
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+		{"color", optional_argument, NULL, COLOUR}, {"socket", required_argument, NULL, 's'},
 		{"config", required_argument, NULL, 'c'}, {"renew", no_argument, NULL, RENEW},
-		{"dir", required_argument, NULL, DIR_OPTION}, {"state-dir", required_argument, NULL, STATE_DIR}, {"prefix", required_argument, NULL, PREFIX},
-		{"key", required_argument, NULL, KEY}, {"out", required_argument, NULL, OUT}, {"days", required_argument, NULL, DAYS},
-		{"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
+		{"dir", required_argument, NULL, DIR_OPTION}, {"state-dir", required_argument, NULL, STATE_DIR},
+		{"prefix", required_argument, NULL, PREFIX}, {"key", required_argument, NULL, KEY},
+		{"out", required_argument, NULL, OUT}, {"days", required_argument, NULL, DAYS},
+		{"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	int o;
 
 	(void)secret_start();
@@ -784,8 +822,9 @@ int main(int argc, char **argv)
 			break;
 		case PREFIX:
 			if (n_prefixes == CREDENTIAL_PREFIXES_MAX || prefix6_parse(optarg, &prefixes[n_prefixes]) < 0) {
-				(void)fprintf(stderr, "amactl: '%s' is not an IPv6 prefix as 2001:db8:1::/48 (at most %d of them)\n", optarg,
-					CREDENTIAL_PREFIXES_MAX);
+				(void)fprintf(stderr,
+					"amactl: '%s' is not an IPv6 prefix as 2001:db8:1::/48 (at most %d of them)\n",
+					optarg, CREDENTIAL_PREFIXES_MAX);
 				return CTL_USAGE;
 			}
 			n_prefixes++;

@@ -225,7 +225,8 @@ void amad_end_binding(struct amad *a, struct binding *b, bool native, uint64_t c
 /* Only the node of a lease sends from its prefix on our links. It stays so while the node is elsewhere. */
 void amad_check_sender(struct amad *a, const struct lease *l)
 {
-	if (a->srccheck && l->ifindex && !(l->ifindex & ABSENT_BIT) && srccheck_on_link(a->srccheck, &l->prefix, l->ifindex, l->link_layer) < 0)
+	if (a->srccheck && l->ifindex && !(l->ifindex & ABSENT_BIT) &&
+		srccheck_on_link(a->srccheck, &l->prefix, l->ifindex, l->link_layer) < 0)
 		log_warning("anchoring", "cannot check who sends from %s", prefix6_text(&l->prefix));
 }
 
@@ -344,8 +345,8 @@ static void kernel_done(void *ctx, uint64_t cookie, int result, const char *text
 	unsigned left_out;
 
 	if (cookie == RC_VISIT_COOKIE && result < 0 && result != -ECANCELED) {
-		remember_error(a, "kernel refused a route of a visiting node: %s%s%s", strerror(-result), text ? ": " : "",
-			text ? text : "");
+		remember_error(a, "kernel refused a route of a visiting node: %s%s%s", strerror(-result),
+			text ? ": " : "", text ? text : "");
 		if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->loop), 10, 10 * SEC, &left_out))
 			log_warning("nl", "the kernel refused a route of a visiting node: %s%s%s", strerror(-result),
 				text ? ": " : "", text ? text : "");
@@ -935,9 +936,9 @@ static int add_pools(struct amad *a, char *reterr)
 		r = anchoring_add_pool(a->anchoring, p);
 		if (r < 0) {
 			(void)snprintf(reterr, AMAD_ERR, "pool %s: %s", prefix6_text(p),
-				r == -EEXIST   ? "overlaps another pool"
-				: r == -EINVAL ? "must be /64 or shorter"
-					       : "too many pools");
+				r == -EEXIST	       ? "overlaps another pool"
+					: r == -EINVAL ? "must be /64 or shorter"
+						       : "too many pools");
 			return r;
 		}
 	}
@@ -955,8 +956,8 @@ static void on_visit(void *ctx, const char *event, const struct serving_visit *v
 
 	if (control_is_monitored(a->control))
 		control_emit(a->control, event,
-			json_pack("{s:s, s:s, s:s, s:s?}", "hnp", prefix6_text(&v->prefix), "mn", v->node, "anchor", v->anchor_name,
-				"care_of", v->ifindex ? NULL : in6_text(&v->care_of)));
+			json_pack("{s:s, s:s, s:s, s:s?}", "hnp", prefix6_text(&v->prefix), "mn", v->node, "anchor",
+				v->anchor_name, "care_of", v->ifindex ? NULL : in6_text(&v->care_of)));
 }
 
 static void on_relocated(void *ctx, const char *anchor, unsigned visits)
@@ -967,8 +968,8 @@ static void on_relocated(void *ctx, const char *anchor, unsigned visits)
 	control_emit(a->control, "relocated", json_pack("{s:s, s:i}", "anchor", anchor, "visits", (int)visits));
 }
 
-/* A store that cannot be read is put aside, and the anchor begins anew: its nodes register again. What it had leased it leases again to
- * whoever asks first; 'amactl store import' of an export is better. */
+/* A store that cannot be read is put aside, and the anchor begins anew: its nodes register again. What it had leased it
+ * leases again to whoever asks first; 'amactl store import' of an export is better. */
 static int open_store(struct amad *a, char *reterr)
 {
 	char path[CONF_TEXT + 64];
@@ -980,16 +981,30 @@ static int open_store(struct amad *a, char *reterr)
 	r = store_put_aside(a->config.state_dir, path, sizeof(path), reterr);
 	if (r < 0)
 		return r;
-	log_error("store", "it was moved to %s, and all leases and bindings are forgotten; 'amactl store import' takes an export", path);
+	log_error("store",
+		"it was moved to %s, and all leases and bindings are forgotten; 'amactl store import' takes an export",
+		path);
 	remember_error(a, "the store was damaged and is in %s", path);
 	return store_open(a->config.state_dir, &a->store, reterr);
 }
 
 static int open_all(struct amad *a, char *reterr)
 {
-	struct serving_env serving = {.port = (uint16_t)a->config.port, .max_visits = a->config.max_visits,
-		.tunnel_device = a->config.tunnel_device, .keep = keep_visit, .forget = forget_visit, .event = on_visit,
-		.answer_via = updates_answer_behind, .room = peers_room, .may_ask = peers_may_ask, .visits = peers_visit, .relocated = on_relocated, .doubt = peers_doubt, .tell_left = updates_tell_previous, .attached_since = updates_attached_since, .ctx = a};
+	struct serving_env serving = {.port = (uint16_t)a->config.port,
+		.max_visits = a->config.max_visits,
+		.tunnel_device = a->config.tunnel_device,
+		.keep = keep_visit,
+		.forget = forget_visit,
+		.event = on_visit,
+		.answer_via = updates_answer_behind,
+		.room = peers_room,
+		.may_ask = peers_may_ask,
+		.visits = peers_visit,
+		.relocated = on_relocated,
+		.doubt = peers_doubt,
+		.tell_left = updates_tell_previous,
+		.attached_since = updates_attached_since,
+		.ctx = a};
 	struct channel_config channel = {.ops = &updates_channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
 	struct control_config control = {.path = a->config.control_socket,
 		.interface = "org.dmm.amad",
@@ -1086,8 +1101,9 @@ static int open_all(struct amad *a, char *reterr)
 	serving_set_through(a->serving, &a->config.through);
 	want_rules(a);
 	if (nl_sysctl_get("all", "forwarding", &forwarding) == 0 && !forwarding)
-		log_warning("main", "this machine does not forward IPv6: 'sysctl -w net.ipv6.conf.all.forwarding=1' "
-				    "(and accept_ra=2 on an uplink that needs router advertisements)");
+		log_warning("main",
+			"this machine does not forward IPv6: 'sysctl -w net.ipv6.conf.all.forwarding=1' "
+			"(and accept_ra=2 on an uplink that needs router advertisements)");
 	return 0;
 }
 
@@ -1225,12 +1241,10 @@ void amad_free(struct amad *a)
 	anchoring_free(a->anchoring);
 	loop_free(a->loop);
 	identity_done(&a->identity);
-	DL_FOREACH_SAFE(a->told_once, r, tmp)
-	{
+	DL_FOREACH_SAFE(a->told_once, r, tmp) {
 		free(r);
 	}
-	DL_FOREACH_SAFE(a->told_twice, r, tmp)
-	{
+	DL_FOREACH_SAFE(a->told_twice, r, tmp) {
 		free(r);
 	}
 	free(a->over);

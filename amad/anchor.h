@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* anchor.h - the access mobility anchor as the rooms of amad share it: amad.c (life, store, kernel, the end of a turn),
- * updates.c (what nodes and AMAs say), peers.c (other AMAs), methods.c (what amactl asks). One struct amad a daemon; amad.c owns it and what
- * it points to. */
+ * updates.c (what nodes and AMAs say), peers.c (other AMAs), methods.c (what amactl asks). One struct amad a daemon;
+ * amad.c owns it and what it points to. */
 #pragma once
 
 #include <jansson.h>
@@ -31,18 +31,18 @@
 #define SEC 1000000ULL
 #define MS  1000ULL
 /* acknowledgements a turn: more than transport reads in one, 256 datagrams of at most 30 updates */
-#define PENDING 8192
-#define ACCESS	64
-#define ABSENT	64 /* interfaces that are not there, but nodes were on them */
-#define SYNC_US (50 * MS)
-#define ERRORS	8
-#define RELAYS	1024 /* AMAs that pass updates on to us */
-#define INNER	64   /* sealed datagrams a datagram or so; what is more is sent again */
-#define DOMAINS	(2 * TRUST_MAX) /* those that were trusted before a reload may have leases */
-#define NO_DOMAIN 0xff
-#define PING_US	(5 * SEC)
+#define PENDING	     8192
+#define ACCESS	     64
+#define ABSENT	     64 /* interfaces that are not there, but nodes were on them */
+#define SYNC_US	     (50 * MS)
+#define ERRORS	     8
+#define RELAYS	     1024	     /* AMAs that pass updates on to us */
+#define INNER	     64		     /* sealed datagrams a datagram or so; what is more is sent again */
+#define DOMAINS	     (2 * TRUST_MAX) /* those that were trusted before a reload may have leases */
+#define NO_DOMAIN    0xff
+#define PING_US	     (5 * SEC)
 #define CHALLENGE_US (10 * SEC)
-#define SILENT_US (3 * SEC) /* without an answer to a heartbeat */
+#define SILENT_US    (3 * SEC) /* without an answer to a heartbeat */
 /* RFC 5846 13: InitMINDelayBRIs, MAX_BRACK_TIMEOUT; BRIMaxRetriesNumber is 1 */
 #define REVOKE_FIRST_US	 (1 * SEC)
 #define REVOKE_SECOND_US (2 * SEC)
@@ -64,12 +64,12 @@ struct before {
 /* An AMA that passes updates on to us. */
 struct relay {
 	uint8_t key[32];
-	struct channel_endpoint ep; /* where its last update came from */
+	struct channel_endpoint ep;	      /* where its last update came from */
 	uint64_t received, accepted, refused; /* updates */
 	uint32_t ping;			      /* sequence number of the last heartbeat */
 	bool waits;			      /* for its answer */
 	uint64_t pinged_us, rtt_us;	      /* 0 = never */
-	struct in6_addr former, moving_to; /* it has moved, it says, and is asked there; moving_to :: = it has not */
+	struct in6_addr former, moving_to;    /* it has moved, it says, and is asked there; moving_to :: = it has not */
 	uint16_t moving_sequence;
 	uint32_t challenge;
 	uint64_t challenged_us;
@@ -77,8 +77,18 @@ struct relay {
 	char last_error[96];
 };
 
-/* Why something was refused to a node or an AMA of a domain: names of counters, and what to look at in trusted-domains. */
-enum refusal { REFUSAL_UNTRUSTED, REFUSAL_ROAMING, REFUSAL_LEND, REFUSAL_PROXY, REFUSAL_LEASES, REFUSAL_VISITS, REFUSAL_UPDATES, REFUSALS };
+/* Why something was refused to a node or an AMA of a domain: names of counters, and what to look at
+ * in trusted-domains. */
+enum refusal {
+	REFUSAL_UNTRUSTED,
+	REFUSAL_ROAMING,
+	REFUSAL_LEND,
+	REFUSAL_PROXY,
+	REFUSAL_LEASES,
+	REFUSAL_VISITS,
+	REFUSAL_UPDATES,
+	REFUSALS
+};
 
 /* A domain that is trusted, or was. Leases and visits know it by its index. */
 struct known_domain {
@@ -173,8 +183,8 @@ struct amad {
 	uint16_t revocations;			   /* ever */
 	uint64_t started_us;
 	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device,
-		count_proxied, count_unsealed, count_sealed_bad, count_relays_full,
-		count_refusal[REFUSALS], count_relocations;
+		count_proxied, count_unsealed, count_sealed_bad, count_relays_full, count_refusal[REFUSALS],
+		count_relocations;
 	struct log_bucket refused_bucket, kernel_bucket, doubt_bucket;
 	char error[ERRORS][160]; /* the last ones, for status */
 	unsigned n_errors;
@@ -235,15 +245,15 @@ void updates_send_pba(struct amad *a, struct channel_peer *peer, uint16_t sequen
 void updates_answer_behind(
 	void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix);
 void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix);
-bool updates_attached_since(void *ctx, const uint8_t key[32], uint16_t sequence, uint32_t *ret_ifindex, struct in6_addr *ret_link_local,
-	uint8_t ret_link_layer[6]);
+bool updates_attached_since(void *ctx, const uint8_t key[32], uint16_t sequence, uint32_t *ret_ifindex,
+	struct in6_addr *ret_link_local, uint8_t ret_link_layer[6]);
 /* Take a lease back (RFC 5846): the node is told, twice if it does not answer, then the lease ends. In the store it has
  * ended at once. l is gone on return if the node cannot be told. */
 void updates_revoke(struct amad *a, struct lease *l);
 /* The timer of that, ctx is the amad. */
 void updates_revoke_due(void *ctx);
-/* A datagram of the secure channel (transport_recv_cb); ctx is the amad. What was sealed inside one is read after it.
- */
+/* A datagram of the secure channel (transport_recv_cb); ctx is the amad. What was sealed inside one is read
+ * after it. */
 void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);
 
 /* --- amad/peers.c: other AMAs */
@@ -252,11 +262,13 @@ void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, s
  * NULL = 0 was given, or the channel has forgotten it. Its peer may be an anchor, too, whose address a node named: so
  * where its answers go is set each time. */
 struct channel_peer *peers_relay(struct amad *a, uint16_t relay);
-/* The index of the AMA that passed an update on, which came from there. 0 = no room for more of them, which is counted. */
+/* The index of the AMA that passed an update on, which came from there. 0 = no room for more of them, which
+ * is counted. */
 uint16_t peers_relay_index(struct amad *a, const struct channel_peer *peer, const struct channel_endpoint *ep);
 /* These are trusted from now on, and no others. Returns 0, or -errno with a sentence in reterr (CREDENTIAL_ERR bytes),
  * nothing changed. */
-int peers_set_trusted(struct amad *a, const struct domain *domain, const struct trust_policy *policy, unsigned n, char *reterr);
+int peers_set_trusted(
+	struct amad *a, const struct domain *domain, const struct trust_policy *policy, unsigned n, char *reterr);
 /* The number of the domain that signed for a peer, and of one that the store knows (store_lease.domain); NO_DOMAIN. */
 const char *peers_refusal_name(enum refusal why); /* of a counter: "max-leases" */
 uint8_t peers_domain(const struct amad *a, const struct channel_peer *peer);
@@ -276,8 +288,8 @@ json_t *peers_domains_json(struct amad *a);
 /* Send it a heartbeat (RFC 5847), to measure the round trip, unless one was sent just now; and its answer. */
 void peers_ping(struct amad *a, struct relay *r);
 void peers_ponged(struct amad *a, const struct channel_peer *peer, const struct in6_addr *from, uint32_t sequence);
-/* An AMA says that it is at another address than until now. It is asked there; if it answers, all bindings that it passed on, and that are at the former address,
- * move with it. */
+/* An AMA says that it is at another address than until now. It is asked there; if it answers, all bindings that it
+ * passed on, and that are at the former address, move with it. */
 void peers_moves(struct amad *a, uint16_t relay, uint16_t sequence, const struct in6_addr *former);
 /* Send the AMA that passed an update on its PBA, and count it. */
 void peers_answer(struct amad *a, uint16_t relay, uint16_t sequence, uint8_t status, uint32_t lifetime_s,

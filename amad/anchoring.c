@@ -29,7 +29,7 @@ struct pool {
 struct anchoring {
 	struct pool pool[ANCHORING_POOLS];
 	unsigned n_pools;
-	struct table by_prefix, by_key;	   /* by_key: the first lease of each node */
+	struct table by_prefix, by_key; /* by_key: the first lease of each node */
 	struct table resting_by_prefix, resting_by_key;
 	struct resting *quarantine, *free; /* queues, oldest first; quarantine in order of time of release */
 	struct wheel wheel;
@@ -104,20 +104,17 @@ void anchoring_free(struct anchoring *a)
 
 	if (!a)
 		return;
-	TABLE_EACH(&a->by_prefix, e, tmp)
-	{
+	TABLE_EACH(&a->by_prefix, e, tmp) {
 		free(LEASE(e));
 	}
 	table_done(&a->by_prefix);
 	table_done(&a->by_key);
 	table_done(&a->resting_by_prefix);
 	table_done(&a->resting_by_key);
-	DL_FOREACH_SAFE(a->quarantine, r, rtmp)
-	{
+	DL_FOREACH_SAFE(a->quarantine, r, rtmp) {
 		free(r);
 	}
-	DL_FOREACH_SAFE(a->free, r, rtmp)
-	{
+	DL_FOREACH_SAFE(a->free, r, rtmp) {
 		free(r);
 	}
 	free(a);
@@ -184,7 +181,8 @@ struct lease *anchoring_find_key(const struct anchoring *a, const uint8_t key[32
 static int lease_new(struct anchoring *a, const struct prefix6 *prefix, const uint8_t key[32], const char *node,
 	uint64_t until_us, struct lease **ret)
 {
-	struct lease *l = calloc(1, offsetof(struct lease, node) + strlen(node) + 1), *first = anchoring_find_key(a, key);
+	struct lease *l = calloc(1, offsetof(struct lease, node) + strlen(node) + 1),
+		     *first = anchoring_find_key(a, key);
 
 	if (!l)
 		return -ENOMEM;
@@ -373,8 +371,7 @@ void anchoring_each(const struct anchoring *a, void (*cb)(void *ctx, struct leas
 {
 	struct table_entry *e, *tmp;
 
-	TABLE_EACH(&a->by_prefix, e, tmp)
-	{
+	TABLE_EACH(&a->by_prefix, e, tmp) {
 		cb(ctx, LEASE(e));
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* anchoring.h - anchoring: leases a home network prefix, a /64, to a mobile node (ARCHITECTURE, "Life of a home address"); pure */
+/* anchoring.h - anchoring: leases a home network prefix, a /64, to a mobile node (ARCHITECTURE, "Life of a home
+ * address"); pure */
 #pragma once
 
 #include <net/if.h>
@@ -27,9 +28,10 @@ struct lease {
 	bool has_sequence;
 	bool revoked;	   /* it ends when the node has been told */
 	uint16_t sequence; /* last accepted, with has_sequence */
-	uint16_t wish;	   /* the node's number of the request that it was given for, 0 = none; not kept over a restart */
-	uint32_t ifindex;  /* the node is on this link, 0 = it is not */
-	char node[];	   /* its name */
+	/* the node's number of the request that it was given for, 0 = none; not kept over a restart */
+	uint16_t wish;
+	uint32_t ifindex; /* the node is on this link, 0 = it is not */
+	char node[];	  /* its name */
 };
 
 /* Its end, on a whole second. */
@@ -61,8 +63,8 @@ int anchoring_restore(struct anchoring *a, const struct prefix6 *prefix, const u
 void anchoring_renew(struct anchoring *a, struct lease *l, uint64_t until_us);
 /* End a lease; its prefix is not leased to another node before free_us, nor to the same one if it was revoked. */
 void anchoring_release(struct anchoring *a, struct lease *l, uint64_t free_us);
-/* A prefix that was leased to the node with this key rests until free_us (from the store). 0, -EEXIST, -ENOMEM; -ENOENT if
- * no pool covers it. */
+/* A prefix that was leased to the node with this key rests until free_us (from the store). 0, -EEXIST, -ENOMEM; -ENOENT
+ * if no pool covers it. */
 int anchoring_rest(struct anchoring *a, const struct prefix6 *prefix, const uint8_t key[32], uint64_t free_us);
 
 struct lease *anchoring_find(const struct anchoring *a, const struct prefix6 *prefix);

@@ -40,8 +40,8 @@ static void judge_pool(struct doctor *d, const json_t *facts)
 	{
 		bool covered = !covers || prefix6_parse(json_string_value(p), &pool) < 0;
 
-		json_array_foreach(covers, k, c) covered |=
-			prefix6_parse(json_string_value(c), &cover) == 0 && prefix6_covers(&cover, &pool);
+		json_array_foreach(covers, k, c)
+			covered |= prefix6_parse(json_string_value(c), &cover) == 0 && prefix6_covers(&cover, &pool);
 		if (covered)
 			continue;
 		doctor_say(d, DOCTOR_FAIL,
@@ -140,8 +140,8 @@ static void judge_firewall(struct doctor *d, const json_t *facts)
 	doctor_firewall(d, facts, packets, n);
 }
 
-/* --- router advertisements ------------------------------------------------------------------------------------------
- */
+/* --- router
+ * advertisements ------------------------------------------------------------------------------------------ */
 
 /* A copy of radvd's configuration without comments. */
 static char *without_comments(const char *text)
@@ -264,9 +264,9 @@ static void judge_advertisements(struct doctor *d, const json_t *facts)
 	size_t k;
 
 	if (!fact_int(facts, "processes.radvd")) {
-		const char *other = fact_int(facts, "processes.odhcpd")	   ? "odhcpd"
-				    : fact_int(facts, "processes.dnsmasq") ? "dnsmasq"
-									   : NULL;
+		const char *other = fact_int(facts, "processes.odhcpd") ? "odhcpd"
+			: fact_int(facts, "processes.dnsmasq")		? "dnsmasq"
+									: NULL;
 
 		if (other) {
 			doctor_say(d, DOCTOR_SKIPPED,

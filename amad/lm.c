@@ -35,8 +35,7 @@ void lm_free(struct lm *lm)
 
 	if (!lm)
 		return;
-	TABLE_EACH(&lm->bindings, e, tmp)
-	{
+	TABLE_EACH(&lm->bindings, e, tmp) {
 		free(BINDING(e));
 	}
 	table_done(&lm->bindings);
@@ -100,8 +99,7 @@ void lm_each(const struct lm *lm, void (*cb)(void *ctx, struct binding *b), void
 {
 	struct table_entry *e, *tmp;
 
-	TABLE_EACH(&lm->bindings, e, tmp)
-	{
+	TABLE_EACH(&lm->bindings, e, tmp) {
 		cb(ctx, BINDING(e));
 	}
 }

@@ -16,13 +16,13 @@
 struct binding {
 	struct wheel_entry expiry; /* first: the wheel hands this out */
 	struct table_entry in_table;
-	struct locator *locator;     /* mr's: care-of address, and ours that the node speaks to; NULL until rc_bind */
-	struct prefix6 prefix;	     /* HNP */
-	bool proxied;		     /* the care-of address is that of an AMA, which told us (pLU) */
-	uint16_t relay;		     /* which: the owner's number; 0 = none, or not known since a restart */
-	uint16_t mtu;		     /* of the tunnel as measured by the node, 0 = the device's */
-	uint32_t nexthop;	     /* id of the nexthop object, kept over a restart */
-	uint32_t since_s;	     /* when it came to this locator, monotonic */
+	struct locator *locator; /* mr's: care-of address, and ours that the node speaks to; NULL until rc_bind */
+	struct prefix6 prefix;	 /* HNP */
+	bool proxied;		 /* the care-of address is that of an AMA, which told us (pLU) */
+	uint16_t relay;		 /* which: the owner's number; 0 = none, or not known since a restart */
+	uint16_t mtu;		 /* of the tunnel as measured by the node, 0 = the device's */
+	uint32_t nexthop;	 /* id of the nexthop object, kept over a restart */
+	uint32_t since_s;	 /* when it came to this locator, monotonic */
 };
 
 /* The end of its lifetime, on a whole second. */

@@ -23,25 +23,27 @@ static void fault(void *ctx, const char *text)
 
 static void usage(FILE *f)
 {
-	(void)fprintf(f, "usage: amad [-c FILE] [-d TOKENS] [--check]\n"
-			 "\n"
-			 "Access mobility anchor: leases prefixes to mobile nodes and tunnels to where they are.\n"
-			 "\n"
-			 "  -c, --config FILE   configuration (" SYSCONFDIR "/dmm/amad.conf)\n"
-			 "      --check         check the configuration and exit: 0, or 2 if something is wrong\n"
-			 "  -d, --debug TOKENS  log each message of anchoring, lm, nl, channel (or all)\n"
-			 "  -f, --foreground    nothing: it never goes into the background\n"
-			 "      --help-config   print every setting with its default\n"
-			 "      --version, --help\n"
-			 "\n"
-			 "See amad(8), amad.conf(5); amactl status tells what it does.\n");
+	(void)fprintf(f,
+		"usage: amad [-c FILE] [-d TOKENS] [--check]\n"
+		"\n"
+		"Access mobility anchor: leases prefixes to mobile nodes and tunnels to where they are.\n"
+		"\n"
+		"  -c, --config FILE   configuration (" SYSCONFDIR "/dmm/amad.conf)\n"
+		"      --check         check the configuration and exit: 0, or 2 if something is wrong\n"
+		"  -d, --debug TOKENS  log each message of anchoring, lm, nl, channel (or all)\n"
+		"  -f, --foreground    nothing: it never goes into the background\n"
+		"      --help-config   print every setting with its default\n"
+		"      --version, --help\n"
+		"\n"
+		"See amad(8), amad.conf(5); amactl status tells what it does.\n");
 }
 
 int main(int argc, char **argv)
 {
 	enum { CHECK = 256, HELP_CONFIG, SHOW_VERSION };
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"debug", required_argument, NULL, 'd'},
-		{"check", no_argument, NULL, CHECK}, {"help", no_argument, NULL, 'h'}, {"help-config", no_argument, NULL, HELP_CONFIG},
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+		{"debug", required_argument, NULL, 'd'}, {"check", no_argument, NULL, CHECK},
+		{"help", no_argument, NULL, 'h'}, {"help-config", no_argument, NULL, HELP_CONFIG},
 		{"foreground", no_argument, NULL, 'f'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	const char *path = SYSCONFDIR "/dmm/amad.conf", *tokens = NULL;
 	bool required = true, check = false;

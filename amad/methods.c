@@ -39,12 +39,13 @@ static void lease_json(void *ctx, struct lease *l)
 	(void)json_array_append_new(c->list,
 		json_pack("{s:s, s:s?, s:s, s:s, s:s?, s:s?, s:s?, s:f}", "mn", l->node, "domain",
 			peers_domain_name(c->a, l->domain), "hnp", prefix6_text(&l->prefix), "state",
-			l->ifindex			? "native"
-			: lm_find(c->a->lm, &l->prefix) ? "bound"
-							: "away",
+			l->ifindex				? "native"
+				: lm_find(c->a->lm, &l->prefix) ? "bound"
+								: "away",
 			"interface", l->ifindex ? amad_lease_ifname(c->a, l, name) : NULL, "link_local",
 			l->ifindex ? in6_text(&l->link_local) : NULL, "link_layer",
-			l->ifindex ? link_layer_text(l->link_layer) : NULL, "remaining_s", left_s(c->a, lease_until_us(l))));
+			l->ifindex ? link_layer_text(l->link_layer) : NULL, "remaining_s",
+			left_s(c->a, lease_until_us(l))));
 }
 
 static void binding_json(void *ctx, struct binding *b)
@@ -55,9 +56,10 @@ static void binding_json(void *ctx, struct binding *b)
 	(void)json_array_append_new(c->list,
 		json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "mn", l ? l->node : "?", "hnp",
 			prefix6_text(&b->prefix), "care_of", in6_text(mr_care_of(b->locator)), "self",
-			in6_text(mr_self(b->locator)), "type", b->proxied ? "proxied" : "direct", "sequence", l ? l->sequence : 0, "remaining_s",
-			left_s(c->a, binding_until_us(b)), "since_s", (double)loop_now_us(c->a->loop) / SEC - b->since_s,
-			"mtu", b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
+			in6_text(mr_self(b->locator)), "type", b->proxied ? "proxied" : "direct", "sequence",
+			l ? l->sequence : 0, "remaining_s", left_s(c->a, binding_until_us(b)), "since_s",
+			(double)loop_now_us(c->a->loop) / SEC - b->since_s, "mtu",
+			b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
 }
 
 static int list_leases(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
@@ -91,12 +93,14 @@ static void visit_json(void *ctx, const struct serving_visit *v)
 	if (v->ifindex)
 		(void)if_indextoname(v->ifindex, name);
 	(void)json_array_append_new(c->list,
-		json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node, "domain",
-			peers_domain_name(c->a, v->domain), "hnp", prefix6_text(&v->prefix),
-			"anchor", in6_text(&v->anchor), "anchor_name", v->anchor_name, "self", in6_text(&v->self), "interface",
-			v->ifindex ? name : NULL, "link_local", v->ifindex ? in6_text(&v->link_local) : NULL, "link_layer", v->ifindex ? link_layer_text(v->link_layer) : NULL, "through",
-			through ? in6_text(&v->through) : NULL, "forwarded_to", v->ifindex || through ? NULL : in6_text(&v->care_of), "remaining_s", left_s(c->a, v->until_us), "since_s",
-			(double)(loop_now_us(c->a->loop) - v->since_us) / SEC));
+		json_pack("{s:s, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:f, s:f}", "mn", v->node,
+			"domain", peers_domain_name(c->a, v->domain), "hnp", prefix6_text(&v->prefix), "anchor",
+			in6_text(&v->anchor), "anchor_name", v->anchor_name, "self", in6_text(&v->self), "interface",
+			v->ifindex ? name : NULL, "link_local", v->ifindex ? in6_text(&v->link_local) : NULL,
+			"link_layer", v->ifindex ? link_layer_text(v->link_layer) : NULL, "through",
+			through ? in6_text(&v->through) : NULL, "forwarded_to",
+			v->ifindex || through ? NULL : in6_text(&v->care_of), "remaining_s", left_s(c->a, v->until_us),
+			"since_s", (double)(loop_now_us(c->a->loop) - v->since_us) / SEC));
 }
 
 static int list_visits(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
@@ -120,21 +124,35 @@ static int list_peers(void *ctx, const json_t *parameters, json_t **ret, char *r
 
 /* --- counters and metrics -------------------------------------------------------------------------------------- */
 
-#define COUNTER(name, label, key, help) {name, METRIC_COUNTER, label, key, help}
-#define GAUGE(name, label, help)	{name, METRIC_GAUGE, label, NULL, help}
+#define COUNTER(name, label, key, help)                                                                                \
+	{                                                                                                              \
+		name, METRIC_COUNTER, label, key, help                                                                 \
+	}
+#define GAUGE(name, label, help)                                                                                       \
+	{                                                                                                              \
+		name, METRIC_GAUGE, label, NULL, help                                                                  \
+	}
 
-static const struct metric acknowledgements =
-	COUNTER("amad_acknowledgements_total", "status", "ba-status-", "Binding acknowledgements by their status (RFC 6275 6.1.8); below 128 is yes");
-static const struct metric heartbeats = COUNTER("amad_heartbeats_total", NULL, "heartbeats", "Heartbeats that nodes asked for");
-static const struct metric unexpected = COUNTER("amad_messages_unexpected_total", NULL, "unexpected-messages", "Messages that make no sense from who sent them");
-static const struct metric proxied = COUNTER("amad_proxied_updates_total", NULL, "proxied-updates", "Updates that other AMAs passed on to us");
-static const struct metric proxied_bad =
-	COUNTER("amad_proxied_updates_refused_total", "reason", "proxied-", "Of those, the ones without anything authentic inside");
-static const struct metric relocations = COUNTER("amad_relocations_total", NULL, "relocations", "AMAs that moved to another address, with all that is bound there");
-static const struct metric proxy_requests = COUNTER("amad_proxy_requests_total", NULL, "proxy-requests", "Updates that nodes asked us to pass on");
-static const struct metric proxy_results = COUNTER("amad_proxy_results_total", "result", "proxy-", "What became of requests to pass on, and of answers to them");
-static const struct metric refusals = COUNTER("amad_trust_refusals_total", "reason", "trust-", "What was refused to nodes and AMAs of a domain, by what trusted-domains says of it");
-static const struct metric store_failures = COUNTER("amad_store_failures_total", NULL, "store-failures", "Writes that the store refused");
+static const struct metric acknowledgements = COUNTER("amad_acknowledgements_total", "status", "ba-status-",
+	"Binding acknowledgements by their status (RFC 6275 6.1.8); below 128 is yes");
+static const struct metric heartbeats = COUNTER(
+	"amad_heartbeats_total", NULL, "heartbeats", "Heartbeats that nodes asked for");
+static const struct metric unexpected = COUNTER("amad_messages_unexpected_total", NULL, "unexpected-messages",
+	"Messages that make no sense from who sent them");
+static const struct metric proxied = COUNTER(
+	"amad_proxied_updates_total", NULL, "proxied-updates", "Updates that other AMAs passed on to us");
+static const struct metric proxied_bad = COUNTER("amad_proxied_updates_refused_total", "reason", "proxied-",
+	"Of those, the ones without anything authentic inside");
+static const struct metric relocations = COUNTER("amad_relocations_total", NULL, "relocations",
+	"AMAs that moved to another address, with all that is bound there");
+static const struct metric proxy_requests = COUNTER(
+	"amad_proxy_requests_total", NULL, "proxy-requests", "Updates that nodes asked us to pass on");
+static const struct metric proxy_results = COUNTER(
+	"amad_proxy_results_total", "result", "proxy-", "What became of requests to pass on, and of answers to them");
+static const struct metric refusals = COUNTER("amad_trust_refusals_total", "reason", "trust-",
+	"What was refused to nodes and AMAs of a domain, by what trusted-domains says of it");
+static const struct metric store_failures = COUNTER(
+	"amad_store_failures_total", NULL, "store-failures", "Writes that the store refused");
 static const struct metric leases = GAUGE("amad_leases", NULL, "Leases");
 static const struct metric bindings = GAUGE("amad_bindings", NULL, "Bindings in the cache");
 static const struct metric locators = GAUGE("amad_locators", NULL, "Addresses that tunnels lead to");
@@ -142,7 +160,8 @@ static const struct metric nodes = GAUGE("amad_nodes", NULL, "Nodes and AMAs tha
 static const struct metric visits = GAUGE("amad_visits", NULL, "Prefixes of other anchors that are served here");
 static const struct metric peers = GAUGE("amad_peers", "state", "AMAs that updates were passed on to");
 static const struct metric draining = GAUGE("amad_draining", NULL, "1 while nothing new is leased");
-static const struct metric restarts = COUNTER("amad_restarts_total", NULL, NULL, "Restarts with which bindings may have been lost: the restart counter of RFC 5847");
+static const struct metric restarts = COUNTER("amad_restarts_total", NULL, NULL,
+	"Restarts with which bindings may have been lost: the restart counter of RFC 5847");
 
 static void count_peer(void *ctx, const struct serving_peer *p)
 {
@@ -225,7 +244,8 @@ static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *r
 		a->identity.name, "domain", a->identity.credential.domain, "device", a->config.tunnel_device, "pools",
 		pools, "leases", (int)anchoring_count(a->anchoring), "bindings", (int)lm_count(a->lm), "locators",
 		(int)mr_count(a->mr), "nodes", (int)channel_counters(a->channel)->peers, "restart_counter",
-		(int)a->meta.restart_counter, "draining", a->draining, "domains", peers_domains_json(a), "counters", metrics_json(methods_collect, a), "errors", errors);
+		(int)a->meta.restart_counter, "draining", a->draining, "domains", peers_domains_json(a), "counters",
+		metrics_json(methods_collect, a), "errors", errors);
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -313,7 +333,8 @@ static int do_drain(void *ctx, const json_t *parameters, json_t **ret, char *ret
 		return *ret ? 0 : -ENOMEM;
 	}
 	a->draining = !json_is_false(on);
-	log_notice("anchoring", a->draining ? "draining: no new leases; %zu are left" : "no longer draining; %zu leases",
+	log_notice("anchoring",
+		a->draining ? "draining: no new leases; %zu are left" : "no longer draining; %zu leases",
 		anchoring_count(a->anchoring));
 	control_emit(a->control, "draining",
 		json_pack("{s:b, s:i}", "on", a->draining, "leases", (int)anchoring_count(a->anchoring)));
@@ -325,18 +346,22 @@ static int do_drain(void *ctx, const json_t *parameters, json_t **ret, char *ret
 static int do_relocate(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
 	struct amad *a = ctx;
-	const char *from_text = json_string_value(json_object_get(parameters, "from")), *to_text = json_string_value(json_object_get(parameters, "to"));
+	const char *from_text = json_string_value(json_object_get(parameters, "from")),
+		   *to_text = json_string_value(json_object_get(parameters, "to"));
 	struct in6_addr from, to;
 	unsigned n = 0;
 	int anchors;
 
-	if (!from_text || !to_text || inet_pton(AF_INET6, from_text, &from) != 1 || inet_pton(AF_INET6, to_text, &to) != 1 || !in6_is_global(&to)) {
-		(void)snprintf(reterr, CONTROL_ERR, "from and to are addresses of ours, the one that goes and the one that comes");
+	if (!from_text || !to_text || inet_pton(AF_INET6, from_text, &from) != 1 ||
+		inet_pton(AF_INET6, to_text, &to) != 1 || !in6_is_global(&to)) {
+		(void)snprintf(reterr, CONTROL_ERR,
+			"from and to are addresses of ours, the one that goes and the one that comes");
 		return -EINVAL;
 	}
 	anchors = serving_relocate(a->serving, &from, &to, loop_now_us(a->loop), &n);
 	if (anchors == -EBUSY) {
-		(void)snprintf(reterr, CONTROL_ERR, "nodes behind other AMAs are reached from here, at the old address: a regional AMA cannot move");
+		(void)snprintf(reterr, CONTROL_ERR,
+			"nodes behind other AMAs are reached from here, at the old address: a regional AMA cannot move");
 		return anchors;
 	}
 	*ret = json_pack("{s:i, s:i}", "visits", (int)n, "anchors", anchors);
@@ -384,7 +409,8 @@ int methods_reload(struct amad *a, char *reterr, size_t size)
 		return n;
 	}
 	if (config->port != a->config.port || strcmp(config->tunnel_device, a->config.tunnel_device) ||
-		strcmp(config->control_socket, a->config.control_socket) || strcmp(config->metrics, a->config.metrics) || strcmp(config->key_log, a->config.key_log) ||
+		strcmp(config->control_socket, a->config.control_socket) ||
+		strcmp(config->metrics, a->config.metrics) || strcmp(config->key_log, a->config.key_log) ||
 		strcmp(config->identity, a->config.identity) || strcmp(config->state_dir, a->config.state_dir) ||
 		memcmp(&config->pool, &a->config.pool, sizeof(config->pool)))
 		log_warning("conf",
@@ -408,30 +434,32 @@ static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *re
 }
 
 const struct control_method amad_methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
-	{"ListBindings", list_bindings, false}, {"ListVisits", list_visits, false}, {"ListPeers", list_peers, false}, {"Reload", do_reload, true}, {"Revoke", do_revoke, true},
-	{"Drain", do_drain, true}, {"Relocate", do_relocate, true}, {0}};
+	{"ListBindings", list_bindings, false}, {"ListVisits", list_visits, false}, {"ListPeers", list_peers, false},
+	{"Reload", do_reload, true}, {"Revoke", do_revoke, true}, {"Drain", do_drain, true},
+	{"Relocate", do_relocate, true}, {0}};
 
-const char amad_description[] = "# The access mobility anchor\n"
-				  "interface org.dmm.amad\n"
-				  "method GetStatus() -> (version: string, uptime_s: float, node: string, domain: "
-				  "string, device: string, pools: []string, "
-				  "leases: int, bindings: int, locators: int, nodes: int, restart_counter: int, draining: bool, "
-				  "domains: []object, "
-				  "counters: [string]int, errors: []string)\n"
-				  "method ListLeases() -> (leases: []object)\n"
-				  "method ListBindings() -> (bindings: []object)\n"
-				  "method ListVisits() -> (visits: []object)\n"
-				  "method ListPeers() -> (peers: []object)\n"
-				  "# Call with more; event is ready, lease_granted, attached, lease_renewed, "
-				  "lease_released, lease_expired, lease_revoked, draining, binding_created, binding_moved,\n"
-				  "# binding_refreshed, binding_deleted, binding_expired, visit_began, visit_refreshed, visit_moved,\n"
-				  "# visit_forwarded, visit_ended, relocated or restored\n"
-				  "method Monitor() -> (event: string, data: object)\n"
-				  "method Reload() -> ()\n"
-				  "# what: a prefix (all leases inside it) or the name of a node\n"
-				  "method Revoke(what: ?string, all: ?bool) -> (revoked: int)\n"
-				  "method Drain(on: ?bool) -> (draining: bool, leases: int)\n"
-				  "# Addresses of ours: the one that goes and the one that comes\n"
-				  "method Relocate(from: string, to: string) -> (visits: int, anchors: int)\n"
-				  "error Failed (message: string)\n"
-				  "error PermissionDenied (message: string)\n";
+const char amad_description[] =
+	"# The access mobility anchor\n"
+	"interface org.dmm.amad\n"
+	"method GetStatus() -> (version: string, uptime_s: float, node: string, domain: "
+	"string, device: string, pools: []string, "
+	"leases: int, bindings: int, locators: int, nodes: int, restart_counter: int, draining: bool, "
+	"domains: []object, "
+	"counters: [string]int, errors: []string)\n"
+	"method ListLeases() -> (leases: []object)\n"
+	"method ListBindings() -> (bindings: []object)\n"
+	"method ListVisits() -> (visits: []object)\n"
+	"method ListPeers() -> (peers: []object)\n"
+	"# Call with more; event is ready, lease_granted, attached, lease_renewed, "
+	"lease_released, lease_expired, lease_revoked, draining, binding_created, binding_moved,\n"
+	"# binding_refreshed, binding_deleted, binding_expired, visit_began, visit_refreshed, visit_moved,\n"
+	"# visit_forwarded, visit_ended, relocated or restored\n"
+	"method Monitor() -> (event: string, data: object)\n"
+	"method Reload() -> ()\n"
+	"# what: a prefix (all leases inside it) or the name of a node\n"
+	"method Revoke(what: ?string, all: ?bool) -> (revoked: int)\n"
+	"method Drain(on: ?bool) -> (draining: bool, leases: int)\n"
+	"# Addresses of ours: the one that goes and the one that comes\n"
+	"method Relocate(from: string, to: string) -> (visits: int, anchors: int)\n"
+	"error Failed (message: string)\n"
+	"error PermissionDenied (message: string)\n";

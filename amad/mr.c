@@ -55,8 +55,7 @@ void mr_free(struct mr *mr)
 
 	if (!mr)
 		return;
-	TABLE_EACH(&mr->by_key, e, tmp)
-	{
+	TABLE_EACH(&mr->by_key, e, tmp) {
 		free(LOCATOR(e));
 	}
 	table_done(&mr->by_key);

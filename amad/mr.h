@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* mr.h - mobility routing: locators, one nexthop object each, shared by all prefixes behind it (ARCHITECTURE, "Kernel state"); pure */
+/* mr.h - mobility routing: locators, one nexthop object each, shared by all prefixes behind it (ARCHITECTURE, "Kernel
+ * state"); pure */
 #pragma once
 
 #include <netinet/in.h>

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* peers.c - other domains and other AMAs: what they may do here, which AMAs pass updates on to us, what of theirs is not believed
+/* peers.c - other domains and other AMAs: what they may do here, which AMAs pass updates on to us, what of theirs is
+ * not believed
  *
- * A domain's policy (trusted-domains) is looked at whenever something new is asked for: a lease, a visit, an update passed on. What was
- * given before stays until its time is over. AMAs that we pass updates on to are serving.c's; one AMA is often both. */
+ * A domain's policy (trusted-domains) is looked at whenever something new is asked for: a lease, a visit, an update
+ * passed on. What was given before stays until its time is over. AMAs that we pass updates on to are serving.c's; one
+ * AMA is often both. */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
@@ -17,7 +19,8 @@
 
 /* --- domains ------------------------------------------------------------------------------------------------------ */
 
-static const char *const refusal_name[REFUSALS] = {"untrusted", "roaming", "lend", "proxy", "max-leases", "max-visits", "updates"};
+static const char *const refusal_name[REFUSALS] = {
+	"untrusted", "roaming", "lend", "proxy", "max-leases", "max-visits", "updates"};
 
 const char *peers_refusal_name(enum refusal why)
 {
@@ -43,7 +46,8 @@ static struct known_domain *new_domain(struct amad *a)
 	return NULL;
 }
 
-int peers_set_trusted(struct amad *a, const struct domain *domain, const struct trust_policy *policy, unsigned n, char *reterr)
+int peers_set_trusted(
+	struct amad *a, const struct domain *domain, const struct trust_policy *policy, unsigned n, char *reterr)
 {
 	int r = channel_set_trusted(a->channel, domain, n);
 
@@ -67,7 +71,8 @@ int peers_set_trusted(struct amad *a, const struct domain *domain, const struct 
 		if (d)
 			*d = (struct known_domain){.domain = domain[i], .trusted = true, .policy = policy[i]};
 		else if (find_domain(a, domain[i].key) == NO_DOMAIN)
-			log_error("trust", "no room for domain %s: too many others have leases or visits; it is served after a restart",
+			log_error("trust",
+				"no room for domain %s: too many others have leases or visits; it is served after a restart",
 				domain[i].name);
 	}
 	return 0;
@@ -130,7 +135,7 @@ static bool is_allowed(const struct known_domain *d, enum refusal what)
 	case REFUSAL_LEASES:
 		return d->leases < d->policy.max_leases;
 	case REFUSAL_UNTRUSTED:
-	case REFUSAL_VISITS: /* peers_room */
+	case REFUSAL_VISITS:  /* peers_room */
 	case REFUSAL_UPDATES: /* peers_take_update */
 	case REFUSALS:
 		break;
@@ -211,16 +216,19 @@ json_t *peers_domains_json(struct amad *a)
 			n += d->refused[k];
 		}
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:b, s:b, s:b, s:b, s:o, s:o, s:i, s:i, s:i, s:I, s:o}", "name", d->domain.name, "trusted", d->trusted,
-				"roaming", p->roaming, "lend", p->lend, "proxy", p->proxy, "max_leases",
+			json_pack("{s:s, s:b, s:b, s:b, s:b, s:o, s:o, s:i, s:i, s:i, s:I, s:o}", "name",
+				d->domain.name, "trusted", d->trusted, "roaming", p->roaming, "lend", p->lend, "proxy",
+				p->proxy, "max_leases",
 				p->max_leases == UINT32_MAX ? json_null() : json_integer(p->max_leases), "max_visits",
-				p->max_visits == UINT32_MAX ? json_null() : json_integer(p->max_visits), "updates", (int)p->updates,
-				"leases", (int)d->leases, "visits", (int)d->visits, "refusals", (json_int_t)n, "refused", refused));
+				p->max_visits == UINT32_MAX ? json_null() : json_integer(p->max_visits), "updates",
+				(int)p->updates, "leases", (int)d->leases, "visits", (int)d->visits, "refusals",
+				(json_int_t)n, "refused", refused));
 	}
 	return list;
 }
 
-/* --- AMAs that pass updates on to us ------------------------------------------------------------------------------- */
+/* --- AMAs that pass updates on to
+ * us ------------------------------------------------------------------------------- */
 
 static struct relay *find_relay(struct amad *a, const uint8_t key[32])
 {
@@ -264,9 +272,9 @@ void peers_ping(struct amad *a, struct relay *r)
 
 /* --- an AMA moves --------------------------------------------------------------------------------------------------
  *
- * Its nodes have named it in what they sealed, by the address that it had. Another address of the same AMA, which has the same key, is no redirection: it
- * has their packets anyway. That it is there, and not somebody who would be flooded, it has to show: it answers a number that was sent
- * there. */
+ * Its nodes have named it in what they sealed, by the address that it had. Another address of the same AMA, which has
+ * the same key, is no redirection: it has their packets anyway. That it is there, and not somebody who would be
+ * flooded, it has to show: it answers a number that was sent there. */
 
 struct relocation {
 	struct amad *a;
@@ -334,11 +342,12 @@ static void relocate(struct amad *a, struct relay *r)
 
 	lm_each(a->lm, find_locators, &x);
 	for (unsigned i = 0; i < x.n; i++) /* others may be behind it, too */
-		x.moved[i] = x.count[i] == mr_users(x.locator[i]) && rc_move_locator(a->set, a->mr, x.locator[i], x.to, a->tunnel);
+		x.moved[i] = x.count[i] == mr_users(x.locator[i]) &&
+			rc_move_locator(a->set, a->mr, x.locator[i], x.to, a->tunnel);
 	lm_each(a->lm, move_binding, &x);
 	a->count_relocations++;
-	log_notice("lm", "AMA %s is at %s, no longer at %s: %u bindings moved with it", peer ? channel_peer_name(peer) : "?", in6_text(x.to),
-		in6_text(x.from), x.bindings);
+	log_notice("lm", "AMA %s is at %s, no longer at %s: %u bindings moved with it",
+		peer ? channel_peer_name(peer) : "?", in6_text(x.to), in6_text(x.from), x.bindings);
 	mh_put_former(&m, &r->former);
 	mh_end(&m);
 	if (peer && wcur_ok(&w))
@@ -362,7 +371,8 @@ void peers_moves(struct amad *a, uint16_t relay, uint16_t sequence, const struct
 {
 	struct relay *r = &a->relay[relay - 1];
 
-	if (!in6_is_global(&r->ep.remote) || anchoring_covers(a->anchoring, &r->ep.remote) || IN6_ARE_ADDR_EQUAL(former, &r->ep.remote))
+	if (!in6_is_global(&r->ep.remote) || anchoring_covers(a->anchoring, &r->ep.remote) ||
+		IN6_ARE_ADDR_EQUAL(former, &r->ep.remote))
 		return;
 	r->former = *former;
 	r->moving_to = r->ep.remote;
@@ -378,8 +388,8 @@ void peers_ponged(struct amad *a, const struct channel_peer *peer, const struct 
 
 	if (!r)
 		return;
-	if (!IN6_IS_ADDR_UNSPECIFIED(&r->moving_to) && r->challenge == sequence && IN6_ARE_ADDR_EQUAL(from, &r->moving_to) &&
-		loop_now_us(a->loop) - r->challenged_us < CHALLENGE_US)
+	if (!IN6_IS_ADDR_UNSPECIFIED(&r->moving_to) && r->challenge == sequence &&
+		IN6_ARE_ADDR_EQUAL(from, &r->moving_to) && loop_now_us(a->loop) - r->challenged_us < CHALLENGE_US)
 		relocate(a, r);
 	if (!r->waits || r->ping != sequence)
 		return;
@@ -460,7 +470,8 @@ static void add_relay(struct amad *a, json_t *row, struct relay *r)
 
 static const char *policy_text(const struct amad *a, uint8_t domain)
 {
-	return domain == NO_DOMAIN || !a->domain[domain].trusted ? "untrusted" : trust_policy_text(&a->domain[domain].policy);
+	return domain == NO_DOMAIN || !a->domain[domain].trusted ? "untrusted"
+								 : trust_policy_text(&a->domain[domain].policy);
 }
 
 static json_t *row_of(const struct amad *a, const struct in6_addr *address, const char *name, const char *domain,
@@ -471,15 +482,15 @@ static json_t *row_of(const struct amad *a, const struct in6_addr *address, cons
 
 	if (peer)
 		channel_peer_info(peer, &info);
-	return json_pack("{s:s, s:s?, s:s?, s:s, s:n, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:n, s:s}", "address",
-		in6_text(address), "name", name, "domain", domain, "state",
-		!name		   ? "unknown"
-		: info.has_session ? "connected"
-				   : "known",
+	return json_pack("{s:s, s:s?, s:s?, s:s, s:n, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:n, s:s}",
+		"address", in6_text(address), "name", name, "domain", domain, "state",
+		!name			   ? "unknown"
+			: info.has_session ? "connected"
+					   : "known",
 		"rtt_ms", "heard_s", info.heard_us ? json_real((double)(now_us - info.heard_us) / SEC) : json_null(),
 		"sent", 0, "accepted", 0, "refused", 0, "received", 0, "received_accepted", 0, "received_refused", 0,
-		"rx_bytes", (json_int_t)info.rx_bytes, "tx_bytes", (json_int_t)info.tx_bytes, "last_error",
-		"policy", peer ? policy_text(a, peers_domain(a, peer)) : "");
+		"rx_bytes", (json_int_t)info.rx_bytes, "tx_bytes", (json_int_t)info.tx_bytes, "last_error", "policy",
+		peer ? policy_text(a, peers_domain(a, peer)) : "");
 }
 
 static void serving_row(void *ctx, const struct serving_peer *p)

@@ -86,7 +86,8 @@ int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct 
 	return fwd_want(set, &route, cookie);
 }
 
-bool rc_move_locator(struct fwd_set *set, struct mr *mr, struct locator *l, const struct in6_addr *care_of, uint32_t tunnel)
+bool rc_move_locator(
+	struct fwd_set *set, struct mr *mr, struct locator *l, const struct in6_addr *care_of, uint32_t tunnel)
 {
 	struct in6_addr old = *mr_care_of(l);
 	struct fwd_object o;
@@ -210,8 +211,8 @@ int rc_visit(struct fwd_set *set, const struct prefix6 *hnp, uint32_t ifindex, c
 	return fwd_want(set, &down, RC_VISIT_COOKIE);
 }
 
-int rc_upstream(struct fwd_set *set, const struct prefix6 *hnp, const struct in6_addr *anchor, const struct in6_addr *self,
-	uint32_t tunnel)
+int rc_upstream(struct fwd_set *set, const struct prefix6 *hnp, const struct in6_addr *anchor,
+	const struct in6_addr *self, uint32_t tunnel)
 {
 	struct fwd_object up = upstream_route(hnp);
 

@@ -25,12 +25,13 @@ int rc_native(struct fwd_set *set, const struct lease *l, uint64_t cookie);
 int rc_bind(struct fwd_set *set, struct mr *mr, struct binding *b, const struct in6_addr *care_of,
 	const struct in6_addr *self, uint32_t tunnel, uint64_t cookie);
 
-/* All that is behind this locator is behind care_of now: one replacement of its nexthop. False, nothing done: there is a locator for
- * that already, or no memory. */
-bool rc_move_locator(struct fwd_set *set, struct mr *mr, struct locator *l, const struct in6_addr *care_of, uint32_t tunnel);
+/* All that is behind this locator is behind care_of now: one replacement of its nexthop. False, nothing done: there is
+ * a locator for that already, or no memory. */
+bool rc_move_locator(
+	struct fwd_set *set, struct mr *mr, struct locator *l, const struct in6_addr *care_of, uint32_t tunnel);
 
-/* The binding ends: b gives its locator back. native: rc_native follows and takes the route over; else the route goes.
- */
+/* The binding ends: b gives its locator back. native: rc_native follows and takes the route over; else the
+ * route goes. */
 void rc_unbind(struct fwd_set *set, struct mr *mr, struct binding *b, bool native, uint64_t cookie);
 
 /* The tunnel device is another one (it was deleted and made again): the locator's nexthop has to name it. */
@@ -54,21 +55,22 @@ void rc_want_early(struct fwd_set *set, bool want);
 /* The node has asked to be served here, and its anchor has not said yes yet. What the anchor already sends for the HNP
  * through the tunnel (the source check marks it) goes to the node; nothing else does. Returns 0 or -ENOMEM. */
 int rc_expect(struct fwd_set *set, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local);
-/* The same when the node is behind another AMA. *forward as in rc_forward; after rc_expect_end, rc_stop_forwarding gives it back. */
+/* The same when the node is behind another AMA. *forward as in rc_forward; after rc_expect_end, rc_stop_forwarding
+ * gives it back. */
 int rc_expect_through(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, const struct in6_addr *through,
 	const struct in6_addr *self, uint32_t tunnel, struct locator **forward);
 void rc_expect_end(struct fwd_set *set, const struct prefix6 *hnp);
-/* HNP via the node's link-local address, and from the HNP into the tunnel to its anchor. (Linux has no source-specific routes
- * by nexthop object: each carries its encapsulation.) Returns 0 or -ENOMEM. */
+/* HNP via the node's link-local address, and from the HNP into the tunnel to its anchor. (Linux has no source-specific
+ * routes by nexthop object: each carries its encapsulation.) Returns 0 or -ENOMEM. */
 int rc_visit(struct fwd_set *set, const struct prefix6 *hnp, uint32_t ifindex, const struct in6_addr *link_local,
 	const struct in6_addr *anchor, const struct in6_addr *self, uint32_t tunnel);
 /* The same when the node is behind another AMA: the way up alone; rc_forward is the way down. */
-int rc_upstream(struct fwd_set *set, const struct prefix6 *hnp, const struct in6_addr *anchor, const struct in6_addr *self,
-	uint32_t tunnel);
+int rc_upstream(struct fwd_set *set, const struct prefix6 *hnp, const struct in6_addr *anchor,
+	const struct in6_addr *self, uint32_t tunnel);
 /* The kernel's word on what rc_visit and rc_forward want comes with this cookie. */
 #define RC_VISIT_COOKIE UINT64_MAX
-/* The node has left: its packets that still arrive go to care_of. *forward: the locator, NULL at first; the reference is the
- * caller's until rc_leave or rc_stop_forwarding, after which rc_visit takes the route back. */
+/* The node has left: its packets that still arrive go to care_of. *forward: the locator, NULL at first; the reference
+ * is the caller's until rc_leave or rc_stop_forwarding, after which rc_visit takes the route back. */
 int rc_forward(struct fwd_set *set, struct mr *mr, const struct prefix6 *hnp, const struct in6_addr *care_of,
 	const struct in6_addr *self, uint32_t tunnel, struct locator **forward);
 void rc_stop_forwarding(struct fwd_set *set, struct mr *mr, struct locator **forward);

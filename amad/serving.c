@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* serving.c - the serving AMA
  *
- * A request is what a node asked and an anchor has not answered, and later the way back to the node; a visit is what an anchor said
- * yes to. Only visits have forwarding state. Nothing waits for anything else: each request goes to its anchor at once, and
- * each answer is acted on when it comes.
+ * A request is what a node asked and an anchor has not answered, and later the way back to the node; a visit is what an
+ * anchor said yes to. Only visits have forwarding state. Nothing waits for anything else: each request goes to its
+ * anchor at once, and each answer is acted on when it comes.
  *
- * A node may be hostile: what it can make us hold (requests, visits, AMAs that nobody has heard of) and send to addresses of its
- * choice (discoveries) has limits, a node and in all. An anchor may be: it is believed about what it was asked, and what its
- * credential covers. */
+ * A node may be hostile: what it can make us hold (requests, visits, AMAs that nobody has heard of) and send to
+ * addresses of its choice (discoveries) has limits, a node and in all. An anchor may be: it is believed about what it
+ * was asked, and what its credential covers. */
 #include "serving.h"
 
 #include <errno.h>
@@ -23,20 +23,22 @@
 #include "table.h"
 #include "wheel.h"
 
-#define SEC	      1000000ULL
-#define REQUEST_US    (20 * SEC)
-#define DISCOVER_US   200000u /* not more often at one address */
-#define SILENT_US     (2 * SEC) /* an AMA that is not heard for so long may be another one now: it is asked */
-#define IDLE_US	      (5 * SEC) /* an AMA that was not heard for so long may have been started again */
-#define RENEWED_US    (10 * SEC) /* a credential that is older may have been renewed: before it says no, it is asked for */
-#define PEERS	      4096
-#define REQUESTS      32768 /* not answered, or younger than REQUEST_US */
-/* Of one node: so many requests at once, then one each; a discovery counts as some. Nodes whose keys have one hash share. */
-#define NODES	      4096 /* a power of two */
-#define NODE_BURST    64
-#define NODE_EACH_US  (SEC / 16)
-#define DISCOVERY     8
-#define NODE_VISITS   64
+#define SEC	    1000000ULL
+#define REQUEST_US  (20 * SEC)
+#define DISCOVER_US 200000u   /* not more often at one address */
+#define SILENT_US   (2 * SEC) /* an AMA that is not heard for so long may be another one now: it is asked */
+#define IDLE_US	    (5 * SEC) /* an AMA that was not heard for so long may have been started again */
+/* a credential that is older may have been renewed: before it says no, it is asked for */
+#define RENEWED_US (10 * SEC)
+#define PEERS	   4096
+#define REQUESTS   32768 /* not answered, or younger than REQUEST_US */
+/* Of one node: so many requests at once, then one each; a discovery counts as some. Nodes whose keys have one hash
+ * share. */
+#define NODES	     4096 /* a power of two */
+#define NODE_BURST   64
+#define NODE_EACH_US (SEC / 16)
+#define DISCOVERY    8
+#define NODE_VISITS  64
 /* Discoveries in all. */
 #define ASK_BURST     100
 #define ASK_EACH_US   (SEC / 50)
@@ -47,8 +49,8 @@
 #define DISTRUST_US   (60 * SEC)
 #define SEALED_MAX    1000
 #define RELOCATE_US   SEC /* told again, ... */
-#define RELOCATE_MOST 10 /* so often */
-#define ACCESS_OTHER  0 /* handoff indicator and access technology: we do not know (RFC 5213 8.4, 8.5) */
+#define RELOCATE_MOST 10  /* so often */
+#define ACCESS_OTHER  0	  /* handoff indicator and access technology: we do not know (RFC 5213 8.4, 8.5) */
 #define HANDOFF_OTHER 4
 
 struct ama {
@@ -57,9 +59,9 @@ struct ama {
 	bool known, restored; /* restored: it has bindings of ours from before we were restarted */
 	struct credential credential;
 	struct channel_peer *peer;
-	struct in6_addr self; /* with restored */
-	unsigned refs;		  /* requests */
-	struct request *waiting;  /* for discovery */
+	struct in6_addr self;	 /* with restored */
+	unsigned refs;		 /* requests */
+	struct request *waiting; /* for discovery */
 	uint64_t asked_us, known_us, rtt_us;
 	uint64_t unheard_us; /* since when it owes us an answer, 0 = it does not */
 	uint64_t sent, accepted, refused;
@@ -105,7 +107,8 @@ struct visit {
 	struct table_entry by_prefix, by_key;
 	struct request *request;
 	struct prefix6 prefix;
-	struct locator *forward; /* mr's: to where the node went, or to the AMA it is behind; NULL = it is on our link */
+	/* mr's: to where the node went, or to the AMA it is behind; NULL = it is on our link */
+	struct locator *forward;
 	struct place at;
 	uint16_t sequence; /* the node's last, whichever way it came */
 	uint64_t since_us;
@@ -209,21 +212,17 @@ void serving_free(struct serving *s)
 
 	if (!s)
 		return;
-	TABLE_EACH(&s->by_prefix, e, tmp)
-	{
+	TABLE_EACH(&s->by_prefix, e, tmp) {
 		free(VISIT(e));
 	}
-	TABLE_EACH(&s->expected, e, tmp)
-	{
+	TABLE_EACH(&s->expected, e, tmp) {
 		free(EXPECTATION(e));
 	}
-	TABLE_EACH(&s->by_cookie, e, tmp)
-	{
+	TABLE_EACH(&s->by_cookie, e, tmp) {
 		free(REQUEST(e)->sealed);
 		free(REQUEST(e));
 	}
-	TABLE_EACH(&s->amas, e, tmp)
-	{
+	TABLE_EACH(&s->amas, e, tmp) {
 		free(AMA(e));
 	}
 	table_done(&s->expected);
@@ -255,7 +254,8 @@ static struct request *request_by_cookie(const struct serving *s, uint32_t cooki
 	return e ? REQUEST(e) : NULL;
 }
 
-static struct request *request_by_sequence(const struct serving *s, const struct channel_peer *anchor, uint16_t sequence)
+static struct request *request_by_sequence(
+	const struct serving *s, const struct channel_peer *anchor, uint16_t sequence)
 {
 	struct table_entry *e = table_first(&s->by_sequence, table_hash_bytes(&sequence, 2));
 
@@ -349,7 +349,7 @@ static bool is_there(const struct visit *v, const struct place *p)
 	if (is_through(p) || is_through(&v->at))
 		return IN6_ARE_ADDR_EQUAL(&v->at.through, &p->through);
 	return !v->forward && v->at.ifindex == p->ifindex && IN6_ARE_ADDR_EQUAL(&v->at.link_local, &p->link_local) &&
-	       !memcmp(v->at.link_layer, p->link_layer, sizeof(p->link_layer));
+		!memcmp(v->at.link_layer, p->link_layer, sizeof(p->link_layer));
 }
 
 /* --- visits ---------------------------------------------------------------------------------------------------- */
@@ -421,8 +421,9 @@ static void expect(struct serving *s, const struct request *r, const struct pref
 	const struct visit *v = visit_find(s, prefix);
 	struct expectation *e = expectation_find(s, prefix);
 
-	if (v && (!is_of(v, r->key) || !IN6_ARE_ADDR_EQUAL(&v->request->anchor->address, &r->anchor->address) ||
-			 is_there(v, &r->at)))
+	if (v &&
+		(!is_of(v, r->key) || !IN6_ARE_ADDR_EQUAL(&v->request->anchor->address, &r->anchor->address) ||
+			is_there(v, &r->at)))
 		return; /* another's, or as it will be */
 	if (e && memcmp(e->key, r->key, 32) != 0) {
 		if (!e->contested)
@@ -448,7 +449,8 @@ static void expect(struct serving *s, const struct request *r, const struct pref
 		return;
 	e->sequence = r->node_sequence;
 	if (is_through(&r->at)) {
-		if (rc_expect_through(s->env.set, s->env.mr, prefix, &r->at.through, &r->self, s->tunnel, &e->forward) < 0)
+		if (rc_expect_through(s->env.set, s->env.mr, prefix, &r->at.through, &r->self, s->tunnel, &e->forward) <
+			0)
 			return;
 	} else {
 		rc_stop_forwarding(s->env.set, s->env.mr, &e->forward);
@@ -541,7 +543,8 @@ static void visit_end(struct serving *s, struct visit *v)
 }
 
 /* The anchor said yes: packets of this prefix go to the node's link, and from there to the anchor. */
-static void visit_begin(struct serving *s, struct request *r, const struct prefix6 *prefix, uint32_t lifetime_s, uint64_t now_us)
+static void visit_begin(
+	struct serving *s, struct request *r, const struct prefix6 *prefix, uint32_t lifetime_s, uint64_t now_us)
 {
 	struct visit *v = visit_find(s, prefix);
 	bool is_new = !v, moved_since = v && is_of(v, r->key) && v->moved_us > r->sent_us;
@@ -583,7 +586,8 @@ static void visit_begin(struct serving *s, struct request *r, const struct prefi
 	}
 	/* or while its anchor was asked for the first time */
 	if (r->sent_us && !is_through(&at) && s->env.attached_since)
-		(void)s->env.attached_since(s->env.ctx, r->key, r->node_sequence, &at.ifindex, &at.link_local, at.link_layer);
+		(void)s->env.attached_since(
+			s->env.ctx, r->key, r->node_sequence, &at.ifindex, &at.link_local, at.link_layer);
 	if (visit_place(s, v, moved_since ? &v->at : &at) < 0) {
 		log_error("lu", "no memory for %s of %s: it is not forwarded", prefix6_text(prefix), r->node);
 		visit_end(s, v);
@@ -619,7 +623,7 @@ void serving_set_through(struct serving *s, const struct in6_addr *regional)
 static bool is_believed(const struct serving *s, const struct ama *a, const struct prefix6 *prefix)
 {
 	return credential_covers(&a->credential, prefix) ||
-	       (!IN6_IS_ADDR_UNSPECIFIED(&s->through) && IN6_ARE_ADDR_EQUAL(&a->address, &s->through));
+		(!IN6_IS_ADDR_UNSPECIFIED(&s->through) && IN6_ARE_ADDR_EQUAL(&a->address, &s->through));
 }
 
 void serving_attached(struct serving *s, const uint8_t key[32], uint16_t sequence, uint32_t ifindex,
@@ -662,14 +666,15 @@ static bool is_old(struct serving *s, const uint8_t key[32], const struct prefix
 	return r;
 }
 
-uint8_t serving_moved(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *through,
-	uint16_t sequence, uint64_t now_us, uint32_t *ret_lifetime_s)
+uint8_t serving_moved(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix,
+	const struct in6_addr *through, uint16_t sequence, uint64_t now_us, uint32_t *ret_lifetime_s)
 {
 	struct visit *v = visit_find(s, prefix);
 	struct place at = {.through = *through};
 
 	/* the AMA that we reach it from cannot be behind us */
-	if (!v || !is_of(v, key) || v->expiry.at_s * SEC <= now_us || IN6_ARE_ADDR_EQUAL(through, &v->request->anchor->address))
+	if (!v || !is_of(v, key) || v->expiry.at_s * SEC <= now_us ||
+		IN6_ARE_ADDR_EQUAL(through, &v->request->anchor->address))
 		return MH_STATUS_NOT_HOME_AGENT;
 	if (is_old(s, key, prefix, sequence))
 		return MH_STATUS_SEQUENCE;
@@ -682,8 +687,8 @@ uint8_t serving_moved(struct serving *s, const uint8_t key[32], const struct pre
 	return MH_STATUS_OK;
 }
 
-bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix, const struct in6_addr *care_of,
-	const struct in6_addr *self, uint64_t now_us)
+bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix,
+	const struct in6_addr *care_of, const struct in6_addr *self, uint64_t now_us)
 {
 	struct visit *v = visit_find(s, prefix);
 	bool again = v && v->forward;
@@ -704,7 +709,8 @@ void serving_revoked(struct serving *s, struct channel_peer *anchor, const struc
 	struct visit *v = visit_find(s, prefix);
 	uint64_t end_us = now_us + SERVING_FORWARD_S * SEC;
 
-	if (!v || v->request->anchor->peer != anchor || !is_believed(s, v->request->anchor, prefix) || v->expiry.at_s * SEC <= end_us)
+	if (!v || v->request->anchor->peer != anchor || !is_believed(s, v->request->anchor, prefix) ||
+		v->expiry.at_s * SEC <= end_us)
 		return;
 	wheel_set(&s->visits, &v->expiry, end_us);
 	if (is_through(&v->at) && s->env.tell_left)
@@ -725,7 +731,8 @@ static void reacquaint(struct serving *s, struct ama *a, const struct in6_addr *
 	channel_discover(s->env.channel, &ep, now_us);
 }
 
-int serving_restore(struct serving *s, const struct serving_visit *d, const uint8_t key[32], uint32_t node_cookie, uint64_t now_us)
+int serving_restore(
+	struct serving *s, const struct serving_visit *d, const uint8_t key[32], uint32_t node_cookie, uint64_t now_us)
 {
 	struct request *r = calloc(1, sizeof(*r));
 
@@ -761,17 +768,17 @@ void serving_set_tunnel(struct serving *s, uint32_t tunnel)
 	struct table_entry *e, *tmp;
 
 	s->tunnel = tunnel;
-	TABLE_EACH(&s->by_prefix, e, tmp)
-	{
+	TABLE_EACH(&s->by_prefix, e, tmp) {
 		struct visit *v = VISIT(e);
 
 		if (v->forward)
 			rc_retunnel(s->env.set, v->forward, tunnel);
 		if (is_through(&v->at))
-			(void)rc_upstream(s->env.set, &v->prefix, &v->request->anchor->address, &v->request->self, tunnel);
+			(void)rc_upstream(
+				s->env.set, &v->prefix, &v->request->anchor->address, &v->request->self, tunnel);
 		else if (!v->forward)
-			(void)rc_visit(s->env.set, &v->prefix, v->at.ifindex, &v->at.link_local, &v->request->anchor->address,
-				&v->request->self, tunnel);
+			(void)rc_visit(s->env.set, &v->prefix, v->at.ifindex, &v->at.link_local,
+				&v->request->anchor->address, &v->request->self, tunnel);
 	}
 }
 
@@ -787,7 +794,8 @@ static void fault(struct ama *a, const char *text)
 static void pass_on(struct serving *s, struct request *r, uint64_t now_us)
 {
 	struct channel_endpoint ep = {.remote = r->anchor->address, .local = r->self, .port = s->env.port};
-	struct mh_bu head = {.sequence = r->sequence, .flags = MH_BU_A | MH_BU_H | MH_BU_P, .lifetime_s = r->lifetime_s};
+	struct mh_bu head = {
+		.sequence = r->sequence, .flags = MH_BU_A | MH_BU_H | MH_BU_P, .lifetime_s = r->lifetime_s};
 	struct channel_peer_info info = {0};
 	unsigned flags = 0;
 	uint8_t buf[CHANNEL_MESSAGE_MAX];
@@ -871,7 +879,7 @@ static bool has_room(const struct serving *s, const struct request *r)
 	if (more == 0)
 		return true;
 	return n + more <= NODE_VISITS && s->by_prefix.n + more <= s->env.max_visits &&
-	       (!s->env.room || s->env.room(s->env.ctx, r->via.domain, r->node, more));
+		(!s->env.room || s->env.room(s->env.ctx, r->via.domain, r->node, more));
 }
 
 /* Ask who is at the anchor's address, for this request. It is an address of the node's choice. */
@@ -881,7 +889,8 @@ static bool discover(struct serving *s, struct ama *a, const struct in6_addr *se
 
 	if (a->asked_us && now_us - a->asked_us < DISCOVER_US)
 		return true;
-	if (!rate_ok(rate, NODE_EACH_US, NODE_BURST, DISCOVERY, now_us) || !rate_ok(&s->ask_rate, ASK_EACH_US, ASK_BURST, 1, now_us))
+	if (!rate_ok(rate, NODE_EACH_US, NODE_BURST, DISCOVERY, now_us) ||
+		!rate_ok(&s->ask_rate, ASK_EACH_US, ASK_BURST, 1, now_us))
 		return false;
 	a->asked_us = now_us;
 	channel_discover(s->env.channel, &ep, now_us);
@@ -915,7 +924,8 @@ static void count_not_covered(struct serving *s, const struct request *r)
 	doubt(s, r->anchor->peer, &r->prefix[0], r->anchor->last_error);
 }
 
-static void count_unmatched(struct serving *s, const struct channel_peer *ama, const struct prefix6 *prefix, const char *why)
+static void count_unmatched(
+	struct serving *s, const struct channel_peer *ama, const struct prefix6 *prefix, const char *why)
 {
 	s->counters.unmatched++;
 	doubt(s, ama, prefix, why);
@@ -941,8 +951,8 @@ static void note_sequence(struct serving *s, const struct request *r)
 	}
 }
 
-uint8_t serving_request(struct serving *s, struct channel_peer *node, const struct channel_rx *rx, const struct serving_via *via,
-	const struct mh_msg *msg, uint64_t now_us)
+uint8_t serving_request(struct serving *s, struct channel_peer *node, const struct channel_rx *rx,
+	const struct serving_via *via, const struct mh_msg *msg, uint64_t now_us)
 {
 	uint8_t sealed[SEALED_MAX];
 	struct place at = {0};
@@ -1080,7 +1090,8 @@ void serving_discovered(struct serving *s, const struct in6_addr *from, const st
 	if (a->known && memcmp(a->credential.key, cred->key, sizeof(cred->key)) != 0) {
 		if (!a->unheard_us || now_us - a->unheard_us < SILENT_US)
 			return; /* the address is another's now, or somebody's trick: who we know and answers stays */
-		log_notice("lu", "%s at %s has another key: it is %s now", a->credential.node, in6_text(from), cred->node);
+		log_notice(
+			"lu", "%s at %s has another key: it is %s now", a->credential.node, in6_text(from), cred->node);
 	}
 	error = channel_peer_add(s->env.channel, cred, &peer);
 	if (error == 0) {
@@ -1104,10 +1115,10 @@ void serving_discovered(struct serving *s, const struct in6_addr *from, const st
 		if (error == 0 && !covered)
 			count_not_covered(s, r);
 		answer_node(s, r,
-			covered		   ? MH_STATUS_PROHIBITED
-			: error == 0	   ? MH_STATUS_NOT_AUTHORISED_HNP
-			: error == -EINVAL ? MH_STATUS_PROHIBITED /* it is us: a loop */
-					   : MH_STATUS_RESOURCES);
+			covered			   ? MH_STATUS_PROHIBITED
+				: error == 0	   ? MH_STATUS_NOT_AUTHORISED_HNP
+				: error == -EINVAL ? MH_STATUS_PROHIBITED /* it is us: a loop */
+						   : MH_STATUS_RESOURCES);
 		give_up(s, r);
 	}
 }
@@ -1134,7 +1145,8 @@ static void tell_relocation(struct serving *s, struct ama *a, uint64_t now_us)
 			a->moving_tries > 1 || info.heard_us + IDLE_US < now_us ? CHANNEL_FORCE_HANDSHAKE : 0);
 }
 
-int serving_relocate(struct serving *s, const struct in6_addr *from, const struct in6_addr *to, uint64_t now_us, unsigned *ret_visits)
+int serving_relocate(struct serving *s, const struct in6_addr *from, const struct in6_addr *to, uint64_t now_us,
+	unsigned *ret_visits)
 {
 	struct table_entry *e, *tmp;
 	unsigned visits = 0;
@@ -1142,8 +1154,7 @@ int serving_relocate(struct serving *s, const struct in6_addr *from, const struc
 
 	if (s->n_through > 0)
 		return -EBUSY;
-	TABLE_EACH(&s->by_prefix, e, tmp)
-	{
+	TABLE_EACH(&s->by_prefix, e, tmp) {
 		struct request *r = VISIT(e)->request;
 
 		if (!IN6_ARE_ADDR_EQUAL(&r->self, from) || !r->anchor->known)
@@ -1168,13 +1179,13 @@ static void relocated(struct serving *s, struct ama *a)
 	struct table_entry *e, *tmp;
 	unsigned n = 0;
 
-	TABLE_EACH(&s->by_prefix, e, tmp)
-	{
+	TABLE_EACH(&s->by_prefix, e, tmp) {
 		struct visit *v = VISIT(e);
 
 		if (v->request->anchor != a || is_through(&v->at))
 			continue;
-		if (!IN6_ARE_ADDR_EQUAL(&v->request->self, &a->moving_to) && !IN6_ARE_ADDR_EQUAL(&v->request->self, &a->moving_from))
+		if (!IN6_ARE_ADDR_EQUAL(&v->request->self, &a->moving_to) &&
+			!IN6_ARE_ADDR_EQUAL(&v->request->self, &a->moving_from))
 			continue;
 		v->request->self = a->moving_to; /* visits may share it */
 		n++;
@@ -1190,11 +1201,11 @@ static void acknowledged_relocation(struct serving *s, struct channel_peer *anch
 {
 	struct table_entry *e, *tmp;
 
-	TABLE_EACH(&s->amas, e, tmp)
-	{
+	TABLE_EACH(&s->amas, e, tmp) {
 		struct ama *a = AMA(e);
 
-		if (!a->known || a->peer != anchor || IN6_IS_ADDR_UNSPECIFIED(&a->moving_to) || a->moving_sequence != sequence)
+		if (!a->known || a->peer != anchor || IN6_IS_ADDR_UNSPECIFIED(&a->moving_to) ||
+			a->moving_sequence != sequence)
 			continue;
 		if (status < 128) {
 			relocated(s, a);
@@ -1217,8 +1228,8 @@ static void relocation_due(struct serving *s, struct ama *a, uint64_t now_us)
 	}
 	a->moving_to = in6addr_any;
 	fault(a, "does not answer that we have another address");
-	log_warning("lu", "%s does not answer that we are no longer at %s: its nodes here have to tell it themselves", a->credential.node,
-		in6_text(&a->moving_from));
+	log_warning("lu", "%s does not answer that we are no longer at %s: its nodes here have to tell it themselves",
+		a->credential.node, in6_text(&a->moving_from));
 }
 
 void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg, uint64_t now_us)
@@ -1245,7 +1256,9 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 	for (unsigned i = 0; i < r->n_prefixes; i++)
 		asked |= prefix6_equal(&r->prefix[i], &prefix);
 	if (!asked || !r->sent_us || !is_believed(s, r->anchor, &prefix)) {
-		count_unmatched(s, anchor, &prefix, asked ? "answered about a prefix that its credential does not cover" : "answered about another prefix than it was asked");
+		count_unmatched(s, anchor, &prefix,
+			asked ? "answered about a prefix that its credential does not cover"
+			      : "answered about another prefix than it was asked");
 		return;
 	}
 	r->anchor->rtt_us = now_us - r->sent_us;
@@ -1260,7 +1273,8 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 		if (e && memcmp(e->key, r->key, sizeof(e->key)) == 0)
 			expected_in_vain(s, e, now_us);
 		if (msg->ba.status == MH_STATUS_NO_PROXIES || msg->ba.status == MH_STATUS_NOT_AUTHORISED_MAG)
-			answer_node(s, r, msg->ba.status); /* the anchor did not read the node's update: there is no sealed answer */
+			/* the anchor did not read the node's update: there is no sealed answer */
+			answer_node(s, r, msg->ba.status);
 		else if (r->via.relay)
 			s->env.answer_via(s->env.ctx, &r->via, msg->ba.status, 0, &prefix);
 		return;
@@ -1305,8 +1319,7 @@ void serving_tick(struct serving *s, uint64_t now_us)
 	struct visit *v;
 	struct request *r;
 
-	TABLE_EACH(&s->amas, e, tmp)
-	{
+	TABLE_EACH(&s->amas, e, tmp) {
 		relocation_due(s, AMA(e), now_us);
 	}
 	while ((x = (struct expectation *)(void *)wheel_due(&s->expectations, now_us)))
@@ -1318,8 +1331,7 @@ void serving_tick(struct serving *s, uint64_t now_us)
 	if (now_us - s->swept_us < FORGET_US)
 		return;
 	s->swept_us = now_us;
-	TABLE_EACH(&s->amas, e, tmp)
-	{
+	TABLE_EACH(&s->amas, e, tmp) {
 		forget(s, AMA(e), now_us);
 	}
 }
@@ -1340,8 +1352,7 @@ void serving_each(struct serving *s, void (*cb)(void *ctx, const struct serving_
 {
 	struct table_entry *e, *tmp;
 
-	TABLE_EACH(&s->by_prefix, e, tmp)
-	{
+	TABLE_EACH(&s->by_prefix, e, tmp) {
 		struct serving_visit d;
 
 		describe(VISIT(e), &d);
@@ -1353,11 +1364,14 @@ void serving_each_peer(struct serving *s, void (*cb)(void *ctx, const struct ser
 {
 	struct table_entry *e, *tmp;
 
-	TABLE_EACH(&s->amas, e, tmp)
-	{
+	TABLE_EACH(&s->amas, e, tmp) {
 		const struct ama *a = AMA(e);
-		struct serving_peer p = {.address = a->address, .rtt_us = a->rtt_us, .sent = a->sent, .accepted = a->accepted,
-			.refused = a->refused, .last_error = a->last_error[0] ? a->last_error : NULL};
+		struct serving_peer p = {.address = a->address,
+			.rtt_us = a->rtt_us,
+			.sent = a->sent,
+			.accepted = a->accepted,
+			.refused = a->refused,
+			.last_error = a->last_error[0] ? a->last_error : NULL};
 
 		if (a->known) {
 			p.peer = a->peer;

@@ -16,7 +16,8 @@ const struct conf_setting amad_settings[] = {
 	{"ama", "access", CONF_WORDS, AT(access), NULL, 0, 0, "interfaces on which nodes may attach"},
 	{"ama", "pool", CONF_PREFIXES, AT(pool), NULL, 0, 0,
 		"prefixes to lease /64s from; unset = those of the credential"},
-	{"ama", "identity", CONF_STRING, AT(identity), SYSCONFDIR "/dmm/amad.identity", 0, 0, "the anchor's key and credential"},
+	{"ama", "identity", CONF_STRING, AT(identity), SYSCONFDIR "/dmm/amad.identity", 0, 0,
+		"the anchor's key and credential"},
 	{"ama", "trusted-domains", CONF_STRING, AT(trusted_domains), SYSCONFDIR "/dmm/trusted-domains", 0, 0,
 		"domains that are trusted, one a line, and what theirs may do here"},
 	{"ama", "lease", CONF_TIME, AT(lease_us), "24h", 2, 31536000, "longest lease"},
@@ -37,10 +38,13 @@ const struct conf_setting amad_settings[] = {
 	{"ama", "source-check", CONF_BOOL, AT(source_check), "yes", 0, 0,
 		"drop tunnelled packets whose outer source is not the binding's locator"},
 	{"ama", "port", CONF_UINT, AT(port), "7872", 1, 65535, "UDP port of the secure channel"},
-	{"ama", "state-dir", CONF_STRING, AT(state_dir), LOCALSTATEDIR "/lib/dmm/amad", 0, 0, "the store of leases and bindings"},
-	{"ama", "control-socket", CONF_STRING, AT(control_socket), RUNSTATEDIR "/dmm/amad.sock", 0, 0, "where amactl asks"},
+	{"ama", "state-dir", CONF_STRING, AT(state_dir), LOCALSTATEDIR "/lib/dmm/amad", 0, 0,
+		"the store of leases and bindings"},
+	{"ama", "control-socket", CONF_STRING, AT(control_socket), RUNSTATEDIR "/dmm/amad.sock", 0, 0,
+		"where amactl asks"},
 	{"ama", "metrics", CONF_STRING, AT(metrics), "", 0, 0, "serve Prometheus metrics there: a path, or [::1]:PORT"},
-	{"ama", "key-log", CONF_STRING, AT(key_log), "", 0, 0, "for debugging: write the keys of the secure channel to this file; then it protects nothing"},
+	{"ama", "key-log", CONF_STRING, AT(key_log), "", 0, 0,
+		"for debugging: write the keys of the secure channel to this file; then it protects nothing"},
 	{"ama", "user", CONF_STRING, AT(user), "", 0, 0, "run as this user with only the capabilities needed"},
 	{"ama", "seccomp", CONF_CHOICE, AT(seccomp), "yes no trap", 0, 0, /* as enum priv_seccomp */
 		"allow only the system calls needed; trap names the first other one and ends"},
@@ -64,22 +68,23 @@ unsigned amad_config_read(const char *path, bool required, struct amad_config *r
 		faults++;
 	}
 	if (ret->metrics[0] && !metrics_address(ret->metrics, &at)) {
-		(void)snprintf(text, sizeof(text), "%s: metrics '%s' is neither the path of a socket nor a port of this machine, as [::1]:9872", path,
-			ret->metrics);
+		(void)snprintf(text, sizeof(text),
+			"%s: metrics '%s' is neither the path of a socket nor a port of this machine, as [::1]:9872",
+			path, ret->metrics);
 		fault(ctx, text);
 		faults++;
 	}
 	if (ret->access.n == 0) {
-		(void)snprintf(text, sizeof(text), "%s: access is not set: name the interfaces on which nodes attach, as access = lan0",
-			path);
+		(void)snprintf(text, sizeof(text),
+			"%s: access is not set: name the interfaces on which nodes attach, as access = lan0", path);
 		fault(ctx, text);
 		faults++;
 	}
 	for (unsigned i = 0; i < ret->pool.n; i++) {
 		if (ret->pool.prefix[i].len >= 16 && ret->pool.prefix[i].len <= 64)
 			continue;
-		(void)snprintf(text, sizeof(text), "%s: pool %s is not between /16 and /64: each node gets a /64 of it", path,
-			prefix6_text(&ret->pool.prefix[i]));
+		(void)snprintf(text, sizeof(text), "%s: pool %s is not between /16 and /64: each node gets a /64 of it",
+			path, prefix6_text(&ret->pool.prefix[i]));
 		fault(ctx, text);
 		faults++;
 	}

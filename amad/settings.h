@@ -9,7 +9,8 @@
 
 struct amad_config {
 	unsigned seccomp; /* enum priv_seccomp */
-	char identity[CONF_TEXT], trusted_domains[CONF_TEXT], state_dir[CONF_TEXT], control_socket[CONF_TEXT], user[CONF_TEXT];
+	char identity[CONF_TEXT], trusted_domains[CONF_TEXT], state_dir[CONF_TEXT], control_socket[CONF_TEXT],
+		user[CONF_TEXT];
 	char metrics[CONF_TEXT], key_log[CONF_TEXT]; /* "" = off */
 	char tunnel_device[CONF_TEXT];
 	struct conf_words access;

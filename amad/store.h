@@ -56,12 +56,13 @@ struct store_meta {
 
 #define STORE_NONE "none" /* in place of a directory: keep nothing, to measure what keeping costs */
 
-/* Open or make the store in a directory, and look at every record. One process has it at a time. Returns 0, or -errno with a
- * sentence in reterr: -EBUSY in use, -EBADMSG damaged or of another version (it is left alone: store_put_aside). */
+/* Open or make the store in a directory, and look at every record. One process has it at a time. Returns 0, or -errno
+ * with a sentence in reterr: -EBUSY in use, -EBADMSG damaged or of another version (it is left alone: store_put_aside).
+ */
 int store_open(const char *directory, struct store **ret, char *reterr);
 void store_close(struct store *s);
-/* Move a store that cannot be opened into directory/damaged-TIME, whose name is in ret_path. Returns 0, or -errno with a
- * sentence in reterr. */
+/* Move a store that cannot be opened into directory/damaged-TIME, whose name is in ret_path. Returns 0, or -errno with
+ * a sentence in reterr. */
 int store_put_aside(const char *directory, char *ret_path, size_t size, char *reterr);
 
 /* What was there when it was opened. */
@@ -80,8 +81,8 @@ int store_load(struct store *s, void (*lease)(void *ctx, const struct store_leas
 /* The visits, likewise. */
 int store_load_visits(struct store *s, void (*visit)(void *ctx, const struct store_visit *v), void *ctx);
 
-/* Changes of a turn; they are committed together by store_commit. now: must be on disk when that returns. 0 or -errno.
- */
+/* Changes of a turn; they are committed together by store_commit. now: must be on disk when that returns. 0
+ * or -errno. */
 int store_put_lease(struct store *s, const struct store_lease *l, bool now);
 int store_delete_lease(struct store *s, const struct prefix6 *prefix);
 int store_put_binding(struct store *s, const struct store_binding *b);

@@ -27,8 +27,8 @@
 #include "wire.h"
 
 #define MAP_BYTES    (4ULL << 30) /* address space, not memory */
-#define VERSION	     3 /* 1 had no link-layer addresses, 2 no domains */
-#define JOURNAL_MOST 1000000 /* records: reached only when LMDB cannot commit for a long time */
+#define VERSION	     3		  /* 1 had no link-layer addresses, 2 no domains */
+#define JOURNAL_MOST 1000000	  /* records: reached only when LMDB cannot commit for a long time */
 #define KEY	     8
 #define VALUE	     192
 
@@ -57,8 +57,8 @@ struct store {
 	struct record *record; /* [0, n_waiting) are in the journal, the rest is of this turn */
 	size_t n, n_waiting, room;
 	struct store_summary summary; /* of what was there when it was opened */
-	bool now;  /* the turn has to be on disk */
-	int error; /* of a put in this turn */
+	bool now;		      /* the turn has to be on disk */
+	int error;		      /* of a put in this turn */
 };
 
 static int to_errno(int r)
@@ -474,9 +474,9 @@ static int check_records(struct store *s, struct store_summary *sum)
 			struct store_binding b;
 			struct store_visit x;
 			bool ok = db == LEASES	 ? read_lease(&k, &v, &l)
-				  : db == BINDINGS ? read_binding(&k, &v, &b)
-				  : db == VISITS   ? read_visit(&k, &v, &x)
-						   : k.mv_size == KEY;
+				: db == BINDINGS ? read_binding(&k, &v, &b)
+				: db == VISITS	 ? read_visit(&k, &v, &x)
+						 : k.mv_size == KEY;
 
 			if (!ok && v.mv_size > 0 && *(const uint8_t *)v.mv_data != VERSION)
 				sum->other_version++;
@@ -558,7 +558,9 @@ int store_open(const char *directory, struct store **ret, char *reterr)
 	r = s->journal < 0 ? errno : 0;
 	if (r == 0 && flock(s->journal, LOCK_EX | LOCK_NB) < 0) {
 		r = errno == EWOULDBLOCK ? EBUSY : errno;
-		(void)snprintf(reterr, STORE_ERR, r == EBUSY ? "the store in %.200s is in use by a running amad: stop it first" : "cannot lock the store in %.200s",
+		(void)snprintf(reterr, STORE_ERR,
+			r == EBUSY ? "the store in %.200s is in use by a running amad: stop it first"
+				   : "cannot lock the store in %.200s",
 			directory);
 		store_close(s);
 		return -r;
@@ -582,7 +584,7 @@ int store_open(const char *directory, struct store **ret, char *reterr)
 	if (r != 0) {
 		(void)snprintf(reterr, STORE_ERR, "cannot open the store in %.200s: %s", directory,
 			s->summary.other_version ? "it was written by another version of amad"
-			: s->summary.bad	 ? "it has records that cannot be read"
+				: s->summary.bad ? "it has records that cannot be read"
 						 : mdb_strerror(r));
 		store_close(s);
 		return r < 0 && r != MDB_MAP_FULL ? -EBADMSG : to_errno(r);

@@ -73,10 +73,11 @@ static void lease_json(void *ctx, const struct store_lease *l)
 	struct lists *x = ctx;
 
 	(void)json_array_append_new(x->leases,
-		json_pack("{s:s, s:s, s:o, s:I, s:b, s:o, s:s, s:s, s:o, s:I}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "key",
-			key_json(l->key), "until_s", (json_int_t)l->until_s, "resting", l->resting, "sequence",
-			l->has_sequence ? json_integer(l->sequence) : json_null(), "interface", l->ifname, "link_local",
-			in6_text(&l->link_local), "link_layer", link_layer_json(l->link_layer), "domain", (json_int_t)l->domain));
+		json_pack("{s:s, s:s, s:o, s:I, s:b, s:o, s:s, s:s, s:o, s:I}", "hnp", prefix6_text(&l->prefix), "mn",
+			l->node, "key", key_json(l->key), "until_s", (json_int_t)l->until_s, "resting", l->resting,
+			"sequence", l->has_sequence ? json_integer(l->sequence) : json_null(), "interface", l->ifname,
+			"link_local", in6_text(&l->link_local), "link_layer", link_layer_json(l->link_layer), "domain",
+			(json_int_t)l->domain));
 }
 
 static void binding_json(void *ctx, const struct store_binding *b)
@@ -84,9 +85,10 @@ static void binding_json(void *ctx, const struct store_binding *b)
 	struct lists *x = ctx;
 
 	(void)json_array_append_new(x->bindings,
-		json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:I, s:b}", "hnp", prefix6_text(&b->prefix), "care_of", in6_text(&b->care_of),
-			"self", in6_text(&b->self), "until_s", (json_int_t)b->until_s, "mtu", (int)b->mtu, "sequence",
-			(int)b->sequence, "nexthop", (json_int_t)b->nexthop, "proxied", b->proxied));
+		json_pack("{s:s, s:s, s:s, s:I, s:i, s:i, s:I, s:b}", "hnp", prefix6_text(&b->prefix), "care_of",
+			in6_text(&b->care_of), "self", in6_text(&b->self), "until_s", (json_int_t)b->until_s, "mtu",
+			(int)b->mtu, "sequence", (int)b->sequence, "nexthop", (json_int_t)b->nexthop, "proxied",
+			b->proxied));
 }
 
 static void visit_json(void *ctx, const struct store_visit *v)
@@ -94,10 +96,12 @@ static void visit_json(void *ctx, const struct store_visit *v)
 	struct lists *x = ctx;
 
 	(void)json_array_append_new(x->visits,
-		json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:i}", "hnp", prefix6_text(&v->prefix), "mn", v->node, "key",
-			key_json(v->key), "anchor", in6_text(&v->anchor), "self", in6_text(&v->self), "link_local",
-			in6_text(&v->link_local), "link_layer", link_layer_json(v->link_layer), "interface", v->ifname, "until_s", (json_int_t)v->until_s, "node_cookie",
-			(json_int_t)v->node_cookie, "domain", (json_int_t)v->domain, "sequence", (int)v->sequence));
+		json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:i}", "hnp",
+			prefix6_text(&v->prefix), "mn", v->node, "key", key_json(v->key), "anchor",
+			in6_text(&v->anchor), "self", in6_text(&v->self), "link_local", in6_text(&v->link_local),
+			"link_layer", link_layer_json(v->link_layer), "interface", v->ifname, "until_s",
+			(json_int_t)v->until_s, "node_cookie", (json_int_t)v->node_cookie, "domain",
+			(json_int_t)v->domain, "sequence", (int)v->sequence));
 }
 
 int storectl_export(const char *directory)
@@ -115,8 +119,8 @@ int storectl_export(const char *directory)
 	store_close(s);
 	if (r < 0)
 		return fail(strerror(-r));
-	ctl_print_json(json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", FORMAT, "restart_counter", (json_int_t)meta.restart_counter,
-		"leases", x.leases, "bindings", x.bindings, "visits", x.visits));
+	ctl_print_json(json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", FORMAT, "restart_counter",
+		(json_int_t)meta.restart_counter, "leases", x.leases, "bindings", x.bindings, "visits", x.visits));
 	return CTL_OK;
 }
 
@@ -130,11 +134,13 @@ int storectl_check(const char *directory, bool json)
 	(void)store_summary(s, &sum);
 	store_close(s);
 	if (json) {
-		ctl_print_json(json_pack("{s:b, s:I, s:I, s:I, s:I}", "ok", true, "leases", (json_int_t)sum.records[0], "resting",
-			(json_int_t)sum.resting, "bindings", (json_int_t)sum.records[1], "visits", (json_int_t)sum.records[2]));
+		ctl_print_json(json_pack("{s:b, s:I, s:I, s:I, s:I}", "ok", true, "leases", (json_int_t)sum.records[0],
+			"resting", (json_int_t)sum.resting, "bindings", (json_int_t)sum.records[1], "visits",
+			(json_int_t)sum.records[2]));
 		return CTL_OK;
 	}
-	(void)printf("%s is whole: %" PRIu64 " leases, %" PRIu64 " prefixes that rest, %" PRIu64 " bindings, %" PRIu64 " visits\n",
+	(void)printf("%s is whole: %" PRIu64 " leases, %" PRIu64 " prefixes that rest, %" PRIu64 " bindings, %" PRIu64
+		     " visits\n",
 		directory, sum.records[0], sum.resting, sum.records[1], sum.records[2]);
 	return CTL_OK;
 }
@@ -197,12 +203,13 @@ static bool get_link_layer(const json_t *o, uint8_t ret[6])
 static bool put_lease(struct store *s, const json_t *o)
 {
 	const json_t *sequence = json_object_get(o, "sequence");
-	struct store_lease l = {.resting = json_is_true(json_object_get(o, "resting")), .has_sequence = json_is_integer(sequence)};
+	struct store_lease l = {
+		.resting = json_is_true(json_object_get(o, "resting")), .has_sequence = json_is_integer(sequence)};
 	uint64_t n = 0;
 
 	if (!get_hnp(o, &l.prefix) || !get_key(o, l.key) || !get_text(o, "mn", l.node, sizeof(l.node)) ||
-		!get_text(o, "interface", l.ifname, sizeof(l.ifname)) || !get_address(o, "link_local", &l.link_local) || !get_link_layer(o, l.link_layer) ||
-		!get_number(o, "until_s", INT64_MAX, &l.until_s) ||
+		!get_text(o, "interface", l.ifname, sizeof(l.ifname)) || !get_address(o, "link_local", &l.link_local) ||
+		!get_link_layer(o, l.link_layer) || !get_number(o, "until_s", INT64_MAX, &l.until_s) ||
 		(l.has_sequence && !get_number(o, "sequence", UINT16_MAX, &n)))
 		return false;
 	l.sequence = (uint16_t)n;
@@ -233,7 +240,8 @@ static bool put_visit(struct store *s, const json_t *o)
 
 	if (!get_hnp(o, &v.prefix) || !get_key(o, v.key) || !get_text(o, "mn", v.node, sizeof(v.node)) ||
 		!get_address(o, "anchor", &v.anchor) || !get_address(o, "self", &v.self) ||
-		!get_address(o, "link_local", &v.link_local) || !get_link_layer(o, v.link_layer) || !get_text(o, "interface", v.ifname, sizeof(v.ifname)) ||
+		!get_address(o, "link_local", &v.link_local) || !get_link_layer(o, v.link_layer) ||
+		!get_text(o, "interface", v.ifname, sizeof(v.ifname)) ||
 		!get_number(o, "until_s", INT64_MAX, &v.until_s) || !get_number(o, "node_cookie", UINT32_MAX, &cookie))
 		return false;
 	v.node_cookie = (uint32_t)cookie;
@@ -270,8 +278,9 @@ static int put_all(struct store *s, const json_t *all, size_t counts[3])
 				counts[k]++;
 				continue;
 			}
-			(void)snprintf(text, sizeof(text), "%s, number %zu: a field is missing or cannot be; nothing was imported",
-				kinds[k].name, i + 1);
+			(void)snprintf(text, sizeof(text),
+				"%s, number %zu: a field is missing or cannot be; nothing was imported", kinds[k].name,
+				i + 1);
 			return fail(text);
 		}
 	}
@@ -294,7 +303,8 @@ int storectl_import(const char *directory, const char *path, bool force)
 	if (exists(directory)) {
 		if (!force) {
 			json_decref(all);
-			(void)snprintf(err, sizeof(err), "%.300s has a store already (--force puts it aside)", directory);
+			(void)snprintf(
+				err, sizeof(err), "%.300s has a store already (--force puts it aside)", directory);
 			return fail(err);
 		}
 		if (store_open(directory, &s, err) == -EBUSY) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* updates.c - what nodes and other AMAs say: Binding Updates, proxied ones (pLU), heartbeats, revocations (RFC 6275, 5213, 5846, 5847)
+/* updates.c - what nodes and other AMAs say: Binding Updates, proxied ones (pLU), heartbeats, revocations (RFC 6275,
+ * 5213, 5846, 5847)
  *
- * A Binding Update changes leases, the binding cache and the wanted forwarding state at once; its acknowledgement waits in a->pending
- * until the store and the kernel have what it says (amad.c, "the end of a turn"). */
+ * A Binding Update changes leases, the binding cache and the wanted forwarding state at once; its acknowledgement waits
+ * in a->pending until the store and the kernel have what it says (amad.c, "the end of a turn"). */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
@@ -37,8 +38,8 @@ static bool may_lease(struct amad *a, const struct update *u)
 	return peers_allow(a, u->domain, REFUSAL_ROAMING, u->node) && peers_allow(a, u->domain, REFUSAL_LEND, u->node);
 }
 
-/* l: the lease to renew, or NULL. While the anchor is drained a node on its link gets no more time than it has; one of a domain
- * that nothing is leased to (any more) neither. */
+/* l: the lease to renew, or NULL. While the anchor is drained a node on its link gets no more time than it has; one of
+ * a domain that nothing is leased to (any more) neither. */
 static uint64_t granted_lease_us(struct amad *a, const struct update *u, const struct lease *l)
 {
 	bool ends = l && ((a->draining && (u->lease.flags & DMMOPT_LEASE_ATTACH)) || !may_lease(a, u));
@@ -51,13 +52,15 @@ static uint64_t granted_lease_us(struct amad *a, const struct update *u, const s
 	return us;
 }
 
-bool updates_attached_since(void *ctx, const uint8_t key[32], uint16_t sequence, uint32_t *ret_ifindex, struct in6_addr *ret_link_local,
-	uint8_t ret_link_layer[6])
+bool updates_attached_since(void *ctx, const uint8_t key[32], uint16_t sequence, uint32_t *ret_ifindex,
+	struct in6_addr *ret_link_local, uint8_t ret_link_layer[6])
 {
 	const struct amad *a = ctx;
 	const struct lease *l = anchoring_find_key(a->anchoring, key);
 
-	while (l && (!l->has_sequence || !l->ifindex || (l->ifindex & ABSENT_BIT) || !lm_sequence_ok(sequence, l->sequence)))
+	while (l &&
+		(!l->has_sequence || !l->ifindex || (l->ifindex & ABSENT_BIT) ||
+			!lm_sequence_ok(sequence, l->sequence)))
 		l = l->next_of_key;
 	if (!l)
 		return false;
@@ -138,7 +141,7 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 	p->changes = p->binds = true;
 	is_new = !b->locator;
 	is_moved = is_new || !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &u->care_of) ||
-		   !IN6_ARE_ADDR_EQUAL(mr_self(b->locator), &u->rx->ep.local);
+		!IN6_ARE_ADDR_EQUAL(mr_self(b->locator), &u->rx->ep.local);
 	b->mtu = u->mtu;
 	if (a->srccheck && !is_new && is_moved)
 		srccheck_leave(a->srccheck, &b->prefix, mr_care_of(b->locator));
@@ -178,21 +181,17 @@ static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, 
 		log_debug("lm", "%s: %s is at %s for %u s", l->node, prefix6_text(&l->prefix), in6_text(&u->care_of),
 			p->ba.lifetime_s);
 	}
-	amad_emit(a,
-		is_new	   ? "binding_created"
-		: is_moved ? "binding_moved"
-			   : "binding_refreshed",
-		l, &u->care_of);
+	amad_emit(a, is_new ? "binding_created" : is_moved ? "binding_moved" : "binding_refreshed", l, &u->care_of);
 	return MH_STATUS_OK;
 }
 
-/* A node that we served is elsewhere now, and binds its prefix, of another anchor, here: what still arrives follows it for a
- * moment. */
+/* A node that we served is elsewhere now, and binds its prefix, of another anchor, here: what still arrives follows it
+ * for a moment. */
 static bool forwards(struct amad *a, const struct update *u)
 {
 	return u->msg->bu.lifetime_s > 0 && u->with_care_of && in6_is_global(&u->care_of) && !u->rx->ep.relay &&
-	       IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) && !anchoring_covers(a->anchoring, &u->care_of) &&
-	       serving_forward(a->serving, u->key, &u->prefix, &u->care_of, &u->rx->ep.local, loop_now_us(a->loop));
+		IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) && !anchoring_covers(a->anchoring, &u->care_of) &&
+		serving_forward(a->serving, u->key, &u->prefix, &u->care_of, &u->rx->ep.local, loop_now_us(a->loop));
 }
 
 /* The prefix that the node got when it asked before with the same number. */
@@ -211,7 +210,7 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 	const struct mh_bu *bu = &u->msg->bu;
 	struct lease *l = u->wants_any ? NULL : anchoring_find(a->anchoring, &u->prefix);
 	bool attach = u->with_lease && (u->lease.flags & DMMOPT_LEASE_ATTACH) && bu->lifetime_s == 0 &&
-		      u->lease.lifetime_s > 0;
+		u->lease.lifetime_s > 0;
 	struct binding *b;
 
 	p->prefix = u->prefix;
@@ -270,7 +269,8 @@ static uint8_t handle_update(struct amad *a, const struct update *u, struct pend
 	return MH_STATUS_OK;
 }
 
-static void log_refused(struct amad *a, const char *node, const struct prefix6 *prefix, const struct in6_addr *from, uint8_t status)
+static void log_refused(
+	struct amad *a, const char *node, const struct prefix6 *prefix, const struct in6_addr *from, uint8_t status)
 {
 	unsigned left_out;
 
@@ -297,7 +297,8 @@ void updates_send_pba(struct amad *a, struct channel_peer *peer, uint16_t sequen
 }
 
 /* To the AMA that a node of ours is behind. */
-void updates_answer_behind(void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix)
+void updates_answer_behind(
+	void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix)
 {
 	struct amad *a = ctx;
 
@@ -309,12 +310,15 @@ void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct p
 	amad_tell_previous(ctx, ama, prefix);
 }
 
-/* A node behind another AMA, which passed on what the node sealed for us (RFC 5380: we are its MAP). It names that AMA, in what it
- * sealed. Without something to pass on it has moved among the AMAs below us. */
-static uint8_t on_regional_request(
-	struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg, const struct prefix6 *prefix)
+/* A node behind another AMA, which passed on what the node sealed for us (RFC 5380: we are its MAP). It names that AMA,
+ * in what it sealed. Without something to pass on it has moved among the AMAs below us. */
+static uint8_t on_regional_request(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx,
+	const struct mh_msg *msg, const struct prefix6 *prefix)
 {
-	struct serving_via via = {.domain = peers_domain(a, peer), .relay = rx->ep.relay, .sequence = a->reading->sequence, .address = rx->ep.remote};
+	struct serving_via via = {.domain = peers_domain(a, peer),
+		.relay = rx->ep.relay,
+		.sequence = a->reading->sequence,
+		.address = rx->ep.remote};
 	struct in6_addr care_of;
 	uint32_t lifetime_s;
 	uint8_t status;
@@ -323,7 +327,8 @@ static uint8_t on_regional_request(
 		return MH_STATUS_INVALID_COA;
 	if (dmmopt_anchor(msg, &care_of))
 		return serving_request(a->serving, peer, rx, &via, msg, loop_now_us(a->loop));
-	status = serving_moved(a->serving, channel_peer_key(peer), prefix, &via.address, msg->bu.sequence, loop_now_us(a->loop), &lifetime_s);
+	status = serving_moved(a->serving, channel_peer_key(peer), prefix, &via.address, msg->bu.sequence,
+		loop_now_us(a->loop), &lifetime_s);
 	if (status)
 		return status;
 	updates_answer_behind(a, &via, 0, lifetime_s, prefix);
@@ -344,7 +349,8 @@ static void on_request(struct amad *a, struct channel_peer *peer, const struct c
 	/* of a prefix of ours no other AMA may say where it is */
 	for (const struct mh_option *o = NULL; (o = mh_find(msg, MHOPT_HNP, o));)
 		own |= mhopt_prefix(o, &other) && anchoring_covers(a->anchoring, &other.addr);
-	straight = amad_has_regional(a) && !(dmmopt_anchor(msg, &anchor) && IN6_ARE_ADDR_EQUAL(&anchor, &a->config.through));
+	straight = amad_has_regional(a) &&
+		!(dmmopt_anchor(msg, &anchor) && IN6_ARE_ADDR_EQUAL(&anchor, &a->config.through));
 	if (!a->config.proxy || channel_peer_role(peer) != CREDENTIAL_MN || own ||
 		!peers_allow(a, none.domain, REFUSAL_ROAMING, channel_peer_name(peer)) ||
 		!peers_allow(a, none.domain, REFUSAL_PROXY, channel_peer_name(peer)))
@@ -357,15 +363,18 @@ static void on_request(struct amad *a, struct channel_peer *peer, const struct c
 		return;
 	a->count_status[status]++;
 	log_refused(a, channel_peer_name(peer), &prefix, &rx->ep.remote, status);
-	updates_send_pba(a, peer, status == MH_STATUS_SEQUENCE ? serving_sequence(a->serving, channel_peer_key(peer), &prefix) : msg->bu.sequence,
+	updates_send_pba(a, peer,
+		status == MH_STATUS_SEQUENCE ? serving_sequence(a->serving, channel_peer_key(peer), &prefix)
+					     : msg->bu.sequence,
 		status, 0, &prefix);
 	if (a->reading)
 		peers_answer(a, rx->ep.relay, a->reading->sequence, status, 0, &prefix);
 }
 
-/* pLU: an AMA passes a node's update on (PBU, RFC 5213). The PBU itself is believed in nothing: it carries what the node
- * sealed for us, and the care-of address in that must be the address this AMA speaks from. */
-static void on_proxy_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
+/* pLU: an AMA passes a node's update on (PBU, RFC 5213). The PBU itself is believed in nothing: it carries what the
+ * node sealed for us, and the care-of address in that must be the address this AMA speaks from. */
+static void on_proxy_update(
+	struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
 {
 	struct prefix6 prefix = {.len = 64};
 	struct inner *in = &a->inner[a->n_inner];
@@ -439,7 +448,8 @@ static void read_inner(struct amad *a)
 		peer = peers_relay(a, in->rx.ep.relay);
 		if (!peer)
 			continue;
-		(void)snprintf(text, sizeof(text), "what it passed on is not a node's update: %s", channel_why_name(why));
+		(void)snprintf(
+			text, sizeof(text), "what it passed on is not a node's update: %s", channel_why_name(why));
 		peers_doubt(a, peer, &in->prefix, text);
 	}
 	a->n_inner = 0;
@@ -447,7 +457,11 @@ static void read_inner(struct amad *a)
 
 static void on_update(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
 {
-	struct update u = {.msg = msg, .rx = rx, .key = channel_peer_key(peer), .node = channel_peer_name(peer), .domain = peers_domain(a, peer)};
+	struct update u = {.msg = msg,
+		.rx = rx,
+		.key = channel_peer_key(peer),
+		.node = channel_peer_name(peer),
+		.domain = peers_domain(a, peer)};
 	struct pending *p;
 
 	if ((msg->bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_P)) {
@@ -489,7 +503,8 @@ static void on_update(struct amad *a, struct channel_peer *peer, const struct ch
 }
 
 /* RFC 5847, and the probes of ARCHITECTURE, "Path MTU of the tunnel". */
-static void on_heartbeat(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
+static void on_heartbeat(
+	struct amad *a, struct channel_peer *peer, const struct channel_rx *rx, const struct mh_msg *msg)
 {
 	uint8_t buf[2048];
 	struct wcur w = wcur_make(buf, sizeof(buf));
@@ -642,12 +657,14 @@ static void channel_recv(
 				return;
 			continue;
 		}
-		if (channel_peer_role(peer) == CREDENTIAL_AMA && (msg.type == MH_BU || msg.type == MH_BA || mh_is_relay(&msg))) {
+		if (channel_peer_role(peer) == CREDENTIAL_AMA &&
+			(msg.type == MH_BU || msg.type == MH_BA || mh_is_relay(&msg))) {
 			if (msg.type == MH_BA && (msg.ba.flags & MH_BA_P))
 				serving_ack(a->serving, peer, &msg, loop_now_us(a->loop));
 			else if (mh_is_relay(&msg))
 				serving_relay(a->serving, peer, &msg);
-			else if (msg.type == MH_BU && (msg.bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_H | MH_BU_P))
+			else if (msg.type == MH_BU &&
+				(msg.bu.flags & (MH_BU_A | MH_BU_H | MH_BU_P)) == (MH_BU_A | MH_BU_H | MH_BU_P))
 				on_proxy_update(a, peer, rx, &msg);
 			else
 				a->count_unexpected++;
@@ -718,8 +735,7 @@ static void channel_key_log(void *ctx, const char *what, uint32_t spi, const uin
 		keylog_write(a->key_log, what, spi, key);
 }
 
-const struct channel_ops updates_channel_ops = {
-	.send = channel_tx,
+const struct channel_ops updates_channel_ops = {.send = channel_tx,
 	.recv = channel_recv,
 	.accept = channel_accept,
 	.discovered = channel_discovered,

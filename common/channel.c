@@ -71,19 +71,21 @@
 #define IP_UDP_LEN	    48
 #define SECOND		    UINT64_C(1000000)
 #define COOKIE_LIFE	    (120 * SECOND)
-#define JOIN_US		    (SECOND * 9 / 10) /* a forced handshake younger than this serves another that is asked for */
-#define ANSWER_US	    (5 * SECOND)      /* no answer after this: begin another when there is something to send */
-#define CROSSING_US	    (30 * SECOND)
-#define PREV_US		    (180 * SECOND) /* keep a previous session after the present one was confirmed */
-#define REKEY_MESSAGES	    (UINT64_C(1) << 31)
-#define LAST_SEQUENCE	    (UINT64_C(0xffffffff))
-#define WINDOW_BITS	    256
-#define WINDOW_WORDS	    (WINDOW_BITS / 64)
-#define QUEUE_CHUNKS	    16 /* datagrams that may wait for one peer's handshake */
-#define TURN_CHUNKS	    1024 /* ... that leave in a session when the turn ends: more than what is read in one can cause */
-#define POOL_CHUNKS	    1024
-#define DISCOVERY_SLOTS	    1024
-#define DOMAINS		    255 /* that ever signed for a peer, over all reloads */
+/* a forced handshake younger than this serves another that is asked for */
+#define JOIN_US	       (SECOND * 9 / 10)
+#define ANSWER_US      (5 * SECOND) /* no answer after this: begin another when there is something to send */
+#define CROSSING_US    (30 * SECOND)
+#define PREV_US	       (180 * SECOND) /* keep a previous session after the present one was confirmed */
+#define REKEY_MESSAGES (UINT64_C(1) << 31)
+#define LAST_SEQUENCE  (UINT64_C(0xffffffff))
+#define WINDOW_BITS    256
+#define WINDOW_WORDS   (WINDOW_BITS / 64)
+#define QUEUE_CHUNKS   16 /* datagrams that may wait for one peer's handshake */
+/* ... that leave in a session when the turn ends: more than what is read in one can cause */
+#define TURN_CHUNKS	1024
+#define POOL_CHUNKS	1024
+#define DISCOVERY_SLOTS 1024
+#define DOMAINS		255 /* that ever signed for a peer, over all reloads */
 
 enum handshake_type { INITIATION = 1, RESPONSE, COOKIE, DISCOVERY_REQUEST, DISCOVERY_REPLY };
 
@@ -508,7 +510,7 @@ static void session_heard(struct channel *ch, struct session *s)
 		peer->cur = s;
 		peer->next = NULL;
 	} else if (s == peer->prev && peer->cur &&
-		   (is_crossing(peer->cur, s) ? is_preferred(ch, s) : s->born_us > peer->cur->born_us)) {
+		(is_crossing(peer->cur, s) ? is_preferred(ch, s) : s->born_us > peer->cur->born_us)) {
 		peer->prev = peer->cur;
 		peer->cur = s;
 	}
@@ -849,8 +851,8 @@ static void respond(struct channel *ch, struct channel_peer *peer, uint64_t now_
 
 static bool is_same_way(const struct channel_endpoint *a, const struct channel_endpoint *b)
 {
-	return IN6_ARE_ADDR_EQUAL(&a->remote, &b->remote) && IN6_ARE_ADDR_EQUAL(&a->local, &b->local) && a->ifindex == b->ifindex &&
-	       a->port == b->port && a->relay == b->relay;
+	return IN6_ARE_ADDR_EQUAL(&a->remote, &b->remote) && IN6_ARE_ADDR_EQUAL(&a->local, &b->local) &&
+		a->ifindex == b->ifindex && a->port == b->port && a->relay == b->relay;
 }
 
 static void flush_peer(struct channel *ch, struct channel_peer *peer, uint64_t now_us)
@@ -870,7 +872,7 @@ static void flush_peer(struct channel *ch, struct channel_peer *peer, uint64_t n
 		s = usable(ch, peer, now_us);
 		if (force) {
 			bool recent = (peer->pending && !lost && now_us - peer->pending->born_us < JOIN_US) ||
-				      (s && peer->completed_us && now_us - peer->completed_us < JOIN_US);
+				(s && peer->completed_us && now_us - peer->completed_us < JOIN_US);
 
 			if (!recent)
 				initiate(ch, peer, true, now_us);
@@ -958,7 +960,8 @@ static int domain_index(struct channel *ch, const struct credential *cred, uint8
 }
 
 /* Of a credential only what is needed later is kept. */
-static int set_cred(struct channel *ch, struct channel_peer *peer, const uint8_t *raw, size_t len, const struct credential *cred)
+static int set_cred(
+	struct channel *ch, struct channel_peer *peer, const uint8_t *raw, size_t len, const struct credential *cred)
 {
 	if (strcmp(peer->name, cred->node) != 0) {
 		char *copy = strdup(cred->node);
@@ -977,14 +980,16 @@ static int set_cred(struct channel *ch, struct channel_peer *peer, const uint8_t
 	return 0;
 }
 
-static int peer_new(struct channel *ch, const uint8_t *raw, size_t len, const struct credential *cred, struct channel_peer **ret)
+static int peer_new(
+	struct channel *ch, const uint8_t *raw, size_t len, const struct credential *cred, struct channel_peer **ret)
 {
 	size_t size = offsetof(struct channel_peer, own_name) + strlen(cred->node) + 1;
 	struct channel_peer *peer;
 
 	if (ch->counters.peers >= ch->max_peers)
 		return -ENOSPC;
-	peer = calloc(1, size > sizeof(*peer) ? size : sizeof(*peer)); /* a short name fits in the padding, but a copy has that, too */
+	/* a short name fits in the padding, but a copy has that, too */
+	peer = calloc(1, size > sizeof(*peer) ? size : sizeof(*peer));
 	if (!peer)
 		return -ENOMEM;
 	peer->name = peer->own_name;
@@ -1396,8 +1401,9 @@ static enum channel_why input_cookie(struct channel *ch, const uint8_t *buf, siz
 	rcur_skip(&c, 4);
 	nonce = rcur_take(&c, crypto_aead_xchacha20poly1305_ietf_NPUBBYTES);
 	derive_key(LABEL_COOKIE, peer->key, key);
-	if (p->repeated || crypto_aead_xchacha20poly1305_ietf_decrypt(value, NULL, NULL, c.pos, rcur_left(&c),
-				   p->packet + p->len - 2 * MAC_LEN, MAC_LEN, nonce, key))
+	if (p->repeated ||
+		crypto_aead_xchacha20poly1305_ietf_decrypt(
+			value, NULL, NULL, c.pos, rcur_left(&c), p->packet + p->len - 2 * MAC_LEN, MAC_LEN, nonce, key))
 		return CHANNEL_COOKIE;
 	if (!peer->cookie && !(peer->cookie = malloc(sizeof(*peer->cookie))))
 		return CHANNEL_NO_MEMORY;
@@ -1576,8 +1582,7 @@ void channel_expire(struct channel *ch, uint64_t now_us)
 {
 	struct table_entry *e, *tmp;
 
-	TABLE_EACH(&ch->peers, e, tmp)
-	{
+	TABLE_EACH(&ch->peers, e, tmp) {
 		struct channel_peer *peer = PEER(e);
 
 		expire_session(ch, &peer->cur, now_us);
@@ -1681,8 +1686,7 @@ void channel_free(struct channel *ch)
 
 	if (!ch)
 		return;
-	TABLE_EACH(&ch->peers, e, tmp)
-	{
+	TABLE_EACH(&ch->peers, e, tmp) {
 		channel_peer_remove(ch, PEER(e));
 	}
 	table_done(&ch->peers);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* channel.h - the secure channel (ARCHITECTURE, "Signalling"): RFC 6618 framing, Noise_IK handshakes, sessions; bytes in, bytes out.
- * No sockets, clocks or threads: the owner feeds datagrams and times in and is told by its operations. */
+/* channel.h - the secure channel (ARCHITECTURE, "Signalling"): RFC 6618 framing, Noise_IK handshakes, sessions; bytes
+ * in, bytes out. No sockets, clocks or threads: the owner feeds datagrams and times in and is told by its operations.
+ */
 #pragma once
 
 #include <netinet/in.h>
@@ -26,7 +27,8 @@ struct channel_endpoint {
 		local;	  /* our address: source to send from (:: = the kernel's choice), or destination it came to */
 	uint32_t ifindex; /* 0 = any */
 	uint16_t port;	  /* the remote's, host order */
-	uint16_t relay;	  /* the owner's: not by UDP but through this peer, 0 = by UDP; ifindex is the owner's, too, then */
+	/* the owner's: not by UDP but through this peer, 0 = by UDP; ifindex is the owner's, too, then */
+	uint16_t relay;
 };
 
 /* A received datagram's circumstances. */
@@ -55,8 +57,9 @@ struct channel_ops {
 	void (*discovered)(void *ctx, const struct in6_addr *from, const struct credential *cred);
 	/* channel_expire() ends a peer that was not added by channel_peer_add(); forget the pointer. May be NULL. */
 	void (*peer_gone)(void *ctx, struct channel_peer *peer);
-	/* A key has come into use, for whoever debugs with a capture: what is "INITIATION" or "RESPONSE" (the payload of that
-	 * handshake message; spi: the initiator's) or "SESSION" (datagrams to that spi). NULL: nobody hears of keys. */
+	/* A key has come into use, for whoever debugs with a capture: what is "INITIATION" or "RESPONSE" (the payload
+	 * of that handshake message; spi: the initiator's) or "SESSION" (datagrams to that spi). NULL: nobody hears of
+	 * keys. */
 	void (*key_log)(void *ctx, const char *what, uint32_t spi, const uint8_t key[static 32]);
 	/* The wall clock, nanoseconds since 1970: handshake timestamps and credential validity. */
 	uint64_t (*wall_ns)(void *ctx);
@@ -116,8 +119,10 @@ struct channel_counters {
 	uint64_t rx_response, tx_response;
 	uint64_t rx_cookie, tx_cookie;
 	uint64_t rx_discovery, tx_discovery; /* requests and replies alike */
-	uint64_t tx_dropped;	  /* messages that never left: too many waited for the peer, or it ended or was silent */
-	uint64_t rx_type[CHANNEL_TYPES], tx_type[CHANNEL_TYPES]; /* mobility messages by MH type: delivered, and taken by channel_send() */
+	/* messages that never left: too many waited for the peer, or it ended or was silent */
+	uint64_t tx_dropped;
+	/* mobility messages by MH type: delivered, and taken by channel_send() */
+	uint64_t rx_type[CHANNEL_TYPES], tx_type[CHANNEL_TYPES];
 	uint32_t peers, sessions; /* now */
 };
 
@@ -161,7 +166,8 @@ void channel_peer_set_endpoint(struct channel_peer *peer, const struct channel_e
 const uint8_t *channel_peer_key(const struct channel_peer *peer); /* 32 bytes, its X25519 static public key */
 const char *channel_peer_name(const struct channel_peer *peer);	  /* in its credential */
 enum credential_role channel_peer_role(const struct channel_peer *peer);
-const struct domain *channel_peer_domain(const struct channel *ch, const struct channel_peer *peer); /* that signed it */
+/* that signed it */
+const struct domain *channel_peer_domain(const struct channel *ch, const struct channel_peer *peer);
 
 /* For display. */
 struct channel_peer_info {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* conf.c - configuration files, on libinih
  *
- * libinih gives section, key and value; the line comes from the reader below, which also refuses lines that libinih would
- * cut. Each fault is reported and reading goes on, so that a person sees all of them at once. */
+ * libinih gives section, key and value; the line comes from the reader below, which also refuses lines that libinih
+ * would cut. Each fault is reported and reading goes on, so that a person sees all of them at once. */
 #include "conf.h"
 
 #include <arpa/inet.h>
@@ -24,10 +24,10 @@ struct reader {
 	conf_fault_cb *fault;
 	void *ctx;
 	unsigned line, faults;
-	char section[CONF_TEXT];             /* as in the file */
-	const struct conf_section *in;       /* of it, NULL = unknown (reported) */
+	char section[CONF_TEXT];       /* as in the file */
+	const struct conf_section *in; /* of it, NULL = unknown (reported) */
 	uint8_t *element;
-	unsigned seen[512];                  /* line on which each setting of this section was given */
+	unsigned seen[512]; /* line on which each setting of this section was given */
 };
 
 static void fault(struct reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -159,8 +159,8 @@ static void store(struct reader *r, const struct conf_setting *s, uint8_t *base,
 		uint64_t us;
 
 		if (read_time(text, &us) < 0 || us < s->min * 1000000 || us > s->max * 1000000) {
-			fault(r, "'%s' is not a value for %s: a time with unit ms, s, m, h or d, from %llus to %llus", text,
-				s->key, (unsigned long long)s->min, (unsigned long long)s->max);
+			fault(r, "'%s' is not a value for %s: a time with unit ms, s, m, h or d, from %llus to %llus",
+				text, s->key, (unsigned long long)s->min, (unsigned long long)s->max);
 			return;
 		}
 		*(uint64_t *)to = us;
@@ -197,7 +197,8 @@ static void store(struct reader *r, const struct conf_setting *s, uint8_t *base,
 			if (list->n == CONF_LIST)
 				fault(r, "%s has more than %d values", s->key, CONF_LIST);
 			else if (prefix6_parse(word, &list->prefix[list->n]) < 0)
-				fault(r, "'%s' is not a value for %s: an IPv6 prefix as 2001:db8:1::/48, with no bits set behind its length",
+				fault(r,
+					"'%s' is not a value for %s: an IPv6 prefix as 2001:db8:1::/48, with no bits set behind its length",
 					word, s->key);
 			else
 				list->n++;
@@ -258,7 +259,9 @@ static void enter_section(struct reader *r, const char *text)
 			continue;
 		}
 		if (c->argument != (space && space[1])) {
-			fault(r, c->argument ? "section [%s] needs a name, as [%s wlan0]" : "section [%s] takes no name: write [%s]",
+			fault(r,
+				c->argument ? "section [%s] needs a name, as [%s wlan0]"
+					    : "section [%s] takes no name: write [%s]",
 				text, c->name);
 			return;
 		}
@@ -285,7 +288,8 @@ static void enter_section(struct reader *r, const char *text)
 		preset_section(r->settings, c->name, r->element);
 		return;
 	}
-	fault(r, "unknown section [%s]%s%s%s", text, best ? "; did you mean [" : "", best ? best : "", best ? "]?" : "");
+	fault(r, "unknown section [%s]%s%s%s", text, best ? "; did you mean [" : "", best ? best : "",
+		best ? "]?" : "");
 }
 
 static int handle(void *user, const char *section, const char *key, const char *value)
@@ -389,7 +393,13 @@ static char *next_line(char *buf, int size, void *stream)
 unsigned conf_read_stream(FILE *f, const char *name, const struct conf_section *sections,
 	const struct conf_setting *settings, void *value, conf_fault_cb *fault_cb, void *ctx)
 {
-	struct reader r = {.f = f, .name = name, .sections = sections, .settings = settings, .value = value, .fault = fault_cb, .ctx = ctx};
+	struct reader r = {.f = f,
+		.name = name,
+		.sections = sections,
+		.settings = settings,
+		.value = value,
+		.fault = fault_cb,
+		.ctx = ctx};
 
 	(void)ini_parse_stream(next_line, &r, handle, &r);
 	if (ferror(f))
@@ -423,8 +433,8 @@ static int is_conf(const struct dirent *d)
 	return n > 5 && d->d_name[0] != '.' && !strcmp(d->d_name + n - 5, ".conf");
 }
 
-unsigned conf_read(const char *path, bool required, const struct conf_section *sections, const struct conf_setting *settings,
-	void *value, conf_fault_cb *fault_cb, void *ctx)
+unsigned conf_read(const char *path, bool required, const struct conf_section *sections,
+	const struct conf_setting *settings, void *value, conf_fault_cb *fault_cb, void *ctx)
 {
 	struct dirent **list = NULL;
 	char dir[512], file[1024];
@@ -453,7 +463,8 @@ void conf_print_help(FILE *f, const struct conf_setting *settings)
 			(void)fprintf(f, "%s[%s]\n", *section ? "\n" : "", s->section);
 		section = s->section;
 		if (s->kind == CONF_CHOICE)
-			(void)fprintf(f, "# %s: one of %s\n#%s = %.*s\n", s->help, s->preset, s->key, (int)strcspn(s->preset, " "), s->preset);
+			(void)fprintf(f, "# %s: one of %s\n#%s = %.*s\n", s->help, s->preset, s->key,
+				(int)strcspn(s->preset, " "), s->preset);
 		else
 			(void)fprintf(f, "# %s\n#%s = %s\n", s->help, s->key, s->preset ? s->preset : "");
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* conf.h - configuration files: INI, table-driven, every fault located and explained
  *
- * A setting is one table row; help text, example file, parsing and the check of the manual go by the table. A whole configuration is read
- * into a new value; on any fault nothing of it is used. */
+ * A setting is one table row; help text, example file, parsing and the check of the manual go by the table. A whole
+ * configuration is read into a new value; on any fault nothing of it is used. */
 #pragma once
 
 #include <stdbool.h>
@@ -39,16 +39,16 @@ struct conf_setting {
 	const char *section; /* NULL ends the table */
 	const char *key;
 	enum conf_kind kind;
-	size_t offset;          /* in the value that the section fills */
-	const char *preset;     /* default, as text; NULL = unset */
-	uint64_t min, max;      /* CONF_UINT, CONF_TIME (seconds) */
+	size_t offset;	    /* in the value that the section fills */
+	const char *preset; /* default, as text; NULL = unset */
+	uint64_t min, max;  /* CONF_UINT, CONF_TIME (seconds) */
 	const char *help;
 };
 
 /* Sections with an argument, as [interface wlan0], fill an element of an array each. */
 struct conf_section {
 	const char *name;    /* NULL ends the table */
-	bool argument;       /* "[name ARGUMENT]": CONF_TEXT bytes at the beginning of each element */
+	bool argument;	     /* "[name ARGUMENT]": CONF_TEXT bytes at the beginning of each element */
 	size_t offset, size; /* of the array's first element in the whole value, and of an element */
 	size_t count_offset; /* of the unsigned that counts elements */
 	unsigned max;
@@ -57,11 +57,11 @@ struct conf_section {
 /* Called for each fault with a line "FILE:LINE: what, and what is allowed". */
 typedef void conf_fault_cb(void *ctx, const char *text);
 
-/* Fill value (zeroed by the caller, its layout as the tables say) with defaults, then from path, then from path.d/NAME.conf in
- * the order of their names. A missing path is a fault only if required.
- * Returns the number of faults; each was reported. */
-unsigned conf_read(const char *path, bool required, const struct conf_section *sections, const struct conf_setting *settings,
-	void *value, conf_fault_cb *fault, void *ctx);
+/* Fill value (zeroed by the caller, its layout as the tables say) with defaults, then from path, then from
+ * path.d/NAME.conf in the order of their names. A missing path is a fault only if required. Returns the number of
+ * faults; each was reported. */
+unsigned conf_read(const char *path, bool required, const struct conf_section *sections,
+	const struct conf_setting *settings, void *value, conf_fault_cb *fault, void *ctx);
 /* The same from one stream, for tests and fuzzing. */
 unsigned conf_read_stream(FILE *f, const char *name, const struct conf_section *sections,
 	const struct conf_setting *settings, void *value, conf_fault_cb *fault, void *ctx);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* control.c - control socket
  *
- * Per client: an input buffer that ends a client whose request grows too long, and an output buffer that ends one who does
- * not read. Calls are answered at once; a Monitor call stays open and gets events. Nothing here waits for a client. */
+ * Per client: an input buffer that ends a client whose request grows too long, and an output buffer that ends one who
+ * does not read. Calls are answered at once; a Monitor call stays open and gets events. Nothing here waits for a
+ * client. */
 #include "control.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 
 #include <utlist.h>
 
-#define CLIENTS    64
+#define CLIENTS	   64
 #define IN_BYTES   65536
 #define OUT_BYTES  (64u << 20) /* a list of 100,000 bindings fits */
 #define READ_BYTES 4096
@@ -31,7 +32,7 @@ struct client {
 	int fd, passed; /* what it handed over, -1 = nothing */
 	struct ucred cred;
 	bool monitors, dead;
-	bool oneway; /* the present call wants no answer */
+	bool oneway;		    /* the present call wants no answer */
 	struct control_call *waits; /* for the answer to this one */
 	char *in, *out;
 	size_t in_len, out_len, out_at, out_size;
@@ -156,7 +157,8 @@ static void own_method(struct client *k, const char *method, const json_t *call)
 		if (!k->monitors)
 			c->n_monitors++;
 		k->monitors = true;
-		client_send(k, json_pack("{s:b, s:{s:s, s:{}}}", "continues", 1, "parameters", "event", "ready", "data"));
+		client_send(
+			k, json_pack("{s:b, s:{s:s, s:{}}}", "continues", 1, "parameters", "event", "ready", "data"));
 		return;
 	}
 	for (const struct control_method *m = c->cfg.methods; m->name; m++) {
@@ -168,7 +170,8 @@ static void own_method(struct client *k, const char *method, const json_t *call)
 			return;
 		}
 		if (parameters && !json_is_object(parameters)) {
-			reply_error(k, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "parameters"));
+			reply_error(k, "org.varlink.service.InvalidParameter",
+				json_pack("{s:s}", "parameter", "parameters"));
 			return;
 		}
 		if (!parameters)
@@ -203,9 +206,9 @@ static void call(struct client *k, const char *text)
 		k->dead = true; /* not Varlink: there is nothing to answer to */
 	} else if (!strcmp(method, "org.varlink.service.GetInfo")) {
 		client_send(k,
-			json_pack("{s:{s:s, s:s, s:s, s:s, s:[s, s]}}", "parameters", "vendor", "DMM for Linux", "product",
-				c->cfg.product, "version", c->cfg.version, "url", "", "interfaces", "org.varlink.service",
-				c->cfg.interface));
+			json_pack("{s:{s:s, s:s, s:s, s:s, s:[s, s]}}", "parameters", "vendor", "DMM for Linux",
+				"product", c->cfg.product, "version", c->cfg.version, "url", "", "interfaces",
+				"org.varlink.service", c->cfg.interface));
 	} else if (!strcmp(method, "org.varlink.service.GetInterfaceDescription")) {
 		const char *name = json_string_value(json_object_get(json_object_get(j, "parameters"), "interface"));
 
@@ -331,7 +334,8 @@ int control_listen(const char *path, const char *product, int *ret_fd, char *ret
 	int r, probe, fd;
 
 	if (strlen(path) >= sizeof(un.sun_path)) {
-		(void)snprintf(reterr, CONTROL_ERR, "the path of a socket is longer than %zu bytes: %.100s...", sizeof(un.sun_path) - 1, path);
+		(void)snprintf(reterr, CONTROL_ERR, "the path of a socket is longer than %zu bytes: %.100s...",
+			sizeof(un.sun_path) - 1, path);
 		return -ENAMETOOLONG;
 	}
 	(void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
@@ -385,8 +389,7 @@ void control_free(struct control *c)
 
 	if (!c)
 		return;
-	DL_FOREACH_SAFE(c->clients, k, tmp)
-	{
+	DL_FOREACH_SAFE(c->clients, k, tmp) {
 		client_free(k);
 	}
 	loop_io_stop(&c->io);
@@ -446,11 +449,12 @@ void control_emit(struct control *c, const char *event, json_t *parameters)
 		json_decref(parameters);
 		return;
 	}
-	DL_FOREACH_SAFE(c->clients, k, tmp)
-	{
+	DL_FOREACH_SAFE(c->clients, k, tmp) {
 		if (!k->monitors)
 			continue;
-		client_send(k, json_pack("{s:b, s:{s:s, s:O}}", "continues", 1, "parameters", "event", event, "data", parameters));
+		client_send(k,
+			json_pack("{s:b, s:{s:s, s:O}}", "continues", 1, "parameters", "event", event, "data",
+				parameters));
 		/* a dead one is freed by its own watcher, which the closed socket wakes */
 		if (k->dead)
 			(void)shutdown(k->fd, SHUT_RDWR);

@@ -7,40 +7,59 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COUNTER(name, label, key, help) {name, METRIC_COUNTER, label, key, help}
-#define GAUGE(name, help)		{name, METRIC_GAUGE, NULL, NULL, help}
+#define COUNTER(name, label, key, help)                                                                                \
+	{                                                                                                              \
+		name, METRIC_COUNTER, label, key, help                                                                 \
+	}
+#define GAUGE(name, help)                                                                                              \
+	{                                                                                                              \
+		name, METRIC_GAUGE, NULL, NULL, help                                                                   \
+	}
 
-static const struct metric build = {"dmm_build_info", METRIC_GAUGE, "version", NULL, "Always 1; its label is the version"};
+static const struct metric build = {
+	"dmm_build_info", METRIC_GAUGE, "version", NULL, "Always 1; its label is the version"};
 static const struct metric datagrams = COUNTER("dmm_channel_datagrams_received_total", "result", "channel-",
 	"Datagrams of the secure channel, by what became of them; what is not ok was dropped");
-static const struct metric sent = COUNTER("dmm_channel_datagrams_sent_total", "kind", "channel-tx-", "Datagrams of the secure channel sent");
-static const struct metric handshakes = COUNTER("dmm_channel_handshakes_received_total", NULL, "handshakes", "Handshakes that others began");
-static const struct metric discoveries =
-	COUNTER("dmm_channel_discoveries_received_total", NULL, "discoveries", "Requests for a credential, and answers to ours");
-static const struct metric undelivered =
-	COUNTER("dmm_channel_messages_dropped_total", NULL, "channel-dropped", "Messages that never left: their peer ended or was silent");
+static const struct metric sent = COUNTER(
+	"dmm_channel_datagrams_sent_total", "kind", "channel-tx-", "Datagrams of the secure channel sent");
+static const struct metric handshakes = COUNTER(
+	"dmm_channel_handshakes_received_total", NULL, "handshakes", "Handshakes that others began");
+static const struct metric discoveries = COUNTER("dmm_channel_discoveries_received_total", NULL, "discoveries",
+	"Requests for a credential, and answers to ours");
+static const struct metric undelivered = COUNTER("dmm_channel_messages_dropped_total", NULL, "channel-dropped",
+	"Messages that never left: their peer ended or was silent");
 static const struct metric sessions = GAUGE("dmm_channel_sessions", "Sessions of the secure channel");
-static const struct metric heard = COUNTER("dmm_messages_received_total", "type", "message-rx-", "Mobility messages received in the channel");
-static const struct metric said = COUNTER("dmm_messages_sent_total", "type", "message-tx-", "Mobility messages sent in the channel");
-static const struct metric refused =
-	COUNTER("dmm_messages_refused_total", "reason", "mh-", "Mobility messages that were refused whole because of their form");
-static const struct metric udp_rx = COUNTER("dmm_udp_datagrams_received_total", NULL, "udp-rx", "UDP datagrams received");
+static const struct metric heard = COUNTER(
+	"dmm_messages_received_total", "type", "message-rx-", "Mobility messages received in the channel");
+static const struct metric said = COUNTER(
+	"dmm_messages_sent_total", "type", "message-tx-", "Mobility messages sent in the channel");
+static const struct metric refused = COUNTER("dmm_messages_refused_total", "reason", "mh-",
+	"Mobility messages that were refused whole because of their form");
+static const struct metric udp_rx = COUNTER(
+	"dmm_udp_datagrams_received_total", NULL, "udp-rx", "UDP datagrams received");
 static const struct metric udp_tx = COUNTER("dmm_udp_datagrams_sent_total", NULL, "udp-tx", "UDP datagrams sent");
-static const struct metric udp_failed = COUNTER("dmm_udp_send_failures_total", "reason", "udp-tx-", "UDP datagrams that could not be sent");
-static const struct metric restored =
-	COUNTER("dmm_kernel_restored_total", "object", "restored-", "Objects put back into the kernel after somebody else deleted or changed them");
-static const struct metric kernel_refused =
-	COUNTER("dmm_kernel_refused_total", "object", "kernel-refused-", "Changes of forwarding state that the kernel refused");
-static const struct metric requests = COUNTER("dmm_kernel_requests_total", NULL, "kernel-requests", "Changes of forwarding state asked of the kernel");
-static const struct metric batches = COUNTER("dmm_kernel_batches_total", NULL, "kernel-batches", "System calls that they took");
-static const struct metric overruns = COUNTER("dmm_netlink_overruns_total", NULL, "netlink-overruns", "Times that news of the kernel were lost");
+static const struct metric udp_failed = COUNTER(
+	"dmm_udp_send_failures_total", "reason", "udp-tx-", "UDP datagrams that could not be sent");
+static const struct metric restored = COUNTER("dmm_kernel_restored_total", "object", "restored-",
+	"Objects put back into the kernel after somebody else deleted or changed them");
+static const struct metric kernel_refused = COUNTER(
+	"dmm_kernel_refused_total", "object", "kernel-refused-", "Changes of forwarding state that the kernel refused");
+static const struct metric requests = COUNTER(
+	"dmm_kernel_requests_total", NULL, "kernel-requests", "Changes of forwarding state asked of the kernel");
+static const struct metric batches = COUNTER(
+	"dmm_kernel_batches_total", NULL, "kernel-batches", "System calls that they took");
+static const struct metric overruns = COUNTER(
+	"dmm_netlink_overruns_total", NULL, "netlink-overruns", "Times that news of the kernel were lost");
 static const struct metric decapsulated = COUNTER("dmm_tunnel_packets_received_total", "result", "decap-",
 	"Packets out of the tunnel, by what the source check said; what is not passed was dropped");
-static const struct metric access_drops =
-	COUNTER("dmm_access_packets_dropped_total", "reason", "access-", "Packets of access links that the source check dropped");
-static const struct metric slow = COUNTER("dmm_slow_callbacks_total", NULL, "slow-callbacks", "Callbacks that took longer than 50 ms");
-static const struct metric start = GAUGE("process_start_time_seconds", "Start time of the process since the epoch in seconds");
-static const struct metric cpu = COUNTER("process_cpu_seconds_total", NULL, NULL, "Total user and system CPU time spent in seconds");
+static const struct metric access_drops = COUNTER("dmm_access_packets_dropped_total", "reason", "access-",
+	"Packets of access links that the source check dropped");
+static const struct metric slow = COUNTER(
+	"dmm_slow_callbacks_total", NULL, "slow-callbacks", "Callbacks that took longer than 50 ms");
+static const struct metric start = GAUGE(
+	"process_start_time_seconds", "Start time of the process since the epoch in seconds");
+static const struct metric cpu = COUNTER(
+	"process_cpu_seconds_total", NULL, NULL, "Total user and system CPU time spent in seconds");
 static const struct metric resident = GAUGE("process_resident_memory_bytes", "Resident memory size in bytes");
 
 static void put_messages(struct metrics *w, const struct metric *m, const uint64_t count[CHANNEL_TYPES])
@@ -69,7 +88,8 @@ static void put_process(struct metrics *w, const struct loop *loop)
 	metrics_put_real(w, &start, NULL, started);
 	(void)getrusage(RUSAGE_SELF, &ru);
 	metrics_put_real(w, &cpu, NULL,
-		(double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) + (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6);
+		(double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+			(double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6);
 	if (f && fscanf(f, "%*u %lu", &pages) == 1)
 		metrics_put(w, &resident, NULL, pages * (uint64_t)sysconf(_SC_PAGESIZE));
 	if (f)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* counters.h - what both daemons count: the channel, messages, UDP, the kernel, the source check, the loop, the process */
+/* counters.h - what both daemons count: the channel, messages, UDP, the kernel, the source check, the loop,
+ * the process */
 #pragma once
 
 #include <stdint.h>

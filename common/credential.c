@@ -110,7 +110,7 @@ int credential_role_parse(const char *text, enum credential_role *ret)
 static bool name_char(uint8_t c)
 {
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-	       c == '-';
+		c == '-';
 }
 
 bool credential_name_is_valid(const char *name)
@@ -451,8 +451,8 @@ static int load_file(const char *path, char *buf, char *reterr)
 	size_t len = 0;
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	const char *guarded =
-		getenv("CREDENTIALS_DIRECTORY"); /* by the service manager, in its own way: an ACL looks like a group */
+	const char *guarded = getenv(
+		"CREDENTIALS_DIRECTORY"); /* by the service manager, in its own way: an ACL looks like a group */
 	int r = 0;
 
 	if (fd < 0)
@@ -565,7 +565,7 @@ static bool secret_from_base64(const char *text, struct secret *ret)
 	size_t len;
 
 	return !sodium_base642bin(ret->b, sizeof(ret->b), text, strlen(text), NULL, &len, NULL, BASE64) &&
-	       len == sizeof(ret->b);
+		len == sizeof(ret->b);
 }
 
 static void secret_to_base64(const struct secret *s, char buf[64])
@@ -663,9 +663,9 @@ int identity_load(const char *path, struct identity *ret, char *reterr)
 	}
 	if (!r && (!id.role || !id.name[0] || !has_key))
 		r = complain(reterr, -EBADMSG, "%s: not complete: %s is missing", path,
-			!id.role      ? "role"
-			: !id.name[0] ? "name"
-				      : "private-key");
+			!id.role	      ? "role"
+				: !id.name[0] ? "name"
+					      : "private-key");
 	if (!r) {
 		crypto_scalarmult_base(id.public_key, id.key.b);
 		if (has_credential && identity_set_credential(&id, &cred, why))

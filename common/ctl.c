@@ -37,7 +37,8 @@ static int reach(const struct ctl *c)
 	int fd = connect_to(c);
 
 	if (fd < 0 && !c->quiet)
-		(void)fprintf(stderr, "%s: cannot reach %s at %s: %s\n%s: is it running? 'systemctl start %s' starts it, '%s doctor' looks for what is wrong\n",
+		(void)fprintf(stderr,
+			"%s: cannot reach %s at %s: %s\n%s: is it running? 'systemctl start %s' starts it, '%s doctor' looks for what is wrong\n",
 			c->program, c->daemon, c->socket, strerror(-fd), c->program, c->daemon, c->program);
 	return fd;
 }
@@ -57,7 +58,8 @@ static bool send_call(int fd, const struct ctl *c, const char *method, json_t *p
 	bool ok;
 
 	(void)snprintf(name, sizeof(name), "%s.%s", c->interface, method);
-	j = json_pack("{s:s, s:o, s:b}", "method", name, "parameters", parameters ? parameters : json_object(), "more", more);
+	j = json_pack(
+		"{s:s, s:o, s:b}", "method", name, "parameters", parameters ? parameters : json_object(), "more", more);
 	text = json_dumps(j, JSON_COMPACT);
 	if (pass >= 0) {
 		m.msg_control = &extra;
@@ -71,7 +73,8 @@ static bool send_call(int fd, const struct ctl *c, const char *method, json_t *p
 	return ok;
 }
 
-/* The next message, up to its NUL; NULL when the daemon is gone or says nothing for timeout_ms. Bytes behind it stay for the next call. */
+/* The next message, up to its NUL; NULL when the daemon is gone or says nothing for timeout_ms. Bytes behind it stay
+ * for the next call. */
 static json_t *receive(int fd, char **buf, size_t *len, size_t *size, int timeout_ms)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -133,7 +136,8 @@ json_t *ctl_call(const struct ctl *c, const char *method, int *ret_status)
 }
 
 /* Call a method over a connection, which is closed. NULL with why in reterr. */
-static json_t *call_over(int fd, const struct ctl *c, const char *method, json_t *call_parameters, int pass, char *reterr)
+static json_t *call_over(
+	int fd, const struct ctl *c, const char *method, json_t *call_parameters, int pass, char *reterr)
 {
 	size_t len = 0, size = 0;
 	json_t *reply, *parameters = NULL;
@@ -150,7 +154,8 @@ static json_t *call_over(int fd, const struct ctl *c, const char *method, json_t
 	return parameters;
 }
 
-json_t *ctl_try(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status, char *reterr, int *ret_pid)
+json_t *ctl_try(
+	const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status, char *reterr, int *ret_pid)
 {
 	int fd = connect_to(c);
 	struct ucred peer = {0};
@@ -270,7 +275,8 @@ FILE *ctl_out(void)
 
 bool ctl_set_colour(const char *when)
 {
-	static const char *const words[] = {[COLOUR_AUTO] = "auto", [COLOUR_ALWAYS] = "always", [COLOUR_NEVER] = "never"};
+	static const char *const words[] = {
+		[COLOUR_AUTO] = "auto", [COLOUR_ALWAYS] = "always", [COLOUR_NEVER] = "never"};
 
 	for (int i = COLOUR_AUTO; i <= COLOUR_NEVER; i++) {
 		if (when && strcmp(when, words[i]) != 0)
@@ -283,7 +289,7 @@ bool ctl_set_colour(const char *when)
 
 bool ctl_in_colour(void)
 {
-	if (colour == COLOUR_AUTO) { /* asked for each cell of a table: once is enough */
+	if (colour == COLOUR_AUTO) {		     /* asked for each cell of a table: once is enough */
 		const char *no = getenv("NO_COLOR"); /* no-color.org: set and not empty */
 
 		colour = isatty(STDOUT_FILENO) && !(no && *no) ? COLOUR_ALWAYS : COLOUR_NEVER;
@@ -296,8 +302,8 @@ static const char *colour_of(const char *key, const char *text)
 {
 	static const struct {
 		const char *word, *colour;
-	} words[] = {{"native", "32"}, {"bound", "32"}, {"connected", "32"}, {"allocating", "33"}, {"binding", "33"}, {"returning", "33"},
-		{"releasing", "33"}, {"lost", "31"}};
+	} words[] = {{"native", "32"}, {"bound", "32"}, {"connected", "32"}, {"allocating", "33"}, {"binding", "33"},
+		{"returning", "33"}, {"releasing", "33"}, {"lost", "31"}};
 
 	if (strcmp(key, "state") != 0)
 		return NULL;
@@ -356,7 +362,8 @@ void ctl_table(const json_t *list, const struct ctl_column *columns, const char 
 		for (unsigned c = 0; columns[c].key; c++) {
 			const char *text = cell(row, columns[c].key);
 
-			put_cell(text, width[c], !columns[c + 1].key, ctl_in_colour() ? colour_of(columns[c].key, text) : NULL);
+			put_cell(text, width[c], !columns[c + 1].key,
+				ctl_in_colour() ? colour_of(columns[c].key, text) : NULL);
 		}
 	}
 }
@@ -380,8 +387,8 @@ static void print_event(const json_t *parameters)
 
 	(void)strftime(at, sizeof(at), "%H:%M:%S", localtime(&now));
 	(void)printf("%s  %s", at, json_string_value(json_object_get(parameters, "event")));
-	json_object_foreach((json_t *)data, key, v) if (!json_is_null(v))
-		(void)printf("  %s=%s", key, ctl_text(key, v));
+	json_object_foreach((json_t *)data, key, v) if (!json_is_null(v))(void)
+		printf("  %s=%s", key, ctl_text(key, v));
 	(void)printf("\n");
 	(void)fflush(stdout);
 }
@@ -402,7 +409,8 @@ int ctl_events_open(const struct ctl *c, struct ctl_events *ret)
 
 json_t *ctl_events_next(struct ctl_events *e, int timeout_ms)
 {
-	json_t *message = receive(e->fd, &e->buf, &e->len, &e->size, timeout_ms), *event = json_incref(json_object_get(message, "parameters"));
+	json_t *message = receive(e->fd, &e->buf, &e->len, &e->size, timeout_ms),
+	       *event = json_incref(json_object_get(message, "parameters"));
 
 	json_decref(message);
 	return event;
@@ -465,7 +473,8 @@ static void show_screen(const char *text, unsigned rows, unsigned columns)
 				break;
 			(void)printf("\r\n");
 			column = 0;
-		} else if (*p == '\033') { /* one of ours: it takes no room, and is never left out, so that colours end */
+		} else if (*p == '\033') {
+			/* one of ours: it takes no room, and is never left out, so that colours end */
 			do
 				(void)putchar(*p);
 			while (*p != 'm' && p[1] && p++);
@@ -520,7 +529,8 @@ static int64_t now_ms(void)
 
 int ctl_live(struct ctl *c, int (*draw)(void *ctx, unsigned rows), void *ctx)
 {
-	struct pollfd fds[3] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.events = POLLIN}, {.fd = -1, .events = POLLIN}};
+	struct pollfd fds[3] = {
+		{.fd = STDIN_FILENO, .events = POLLIN}, {.events = POLLIN}, {.fd = -1, .events = POLLIN}};
 	struct termios before, raw;
 	struct signalfd_siginfo si;
 	int64_t due_ms = 0, drawn_ms = 0;
@@ -539,7 +549,7 @@ int ctl_live(struct ctl *c, int (*draw)(void *ctx, unsigned rows), void *ctx)
 	if (fds[1].fd < 0)
 		return CTL_FAILED;
 	raw = before;
-	raw.c_lflag &= (tcflag_t)~(ICANON | ECHO);
+	raw.c_lflag &= (tcflag_t) ~(ICANON | ECHO);
 	(void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 	(void)printf("\033[?1049h\033[?25l"); /* a screen of its own, without the cursor */
 	c->quiet = true;

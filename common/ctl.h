@@ -18,20 +18,23 @@ struct ctl {
 	bool quiet; /* do not say why a call failed */
 };
 
-/* Call a method. Returns its reply's parameters (a new reference), or NULL after saying why on standard error, with the exit status in
- * *ret_status. */
+/* Call a method. Returns its reply's parameters (a new reference), or NULL after saying why on standard error, with the
+ * exit status in *ret_status. */
 json_t *ctl_call(const struct ctl *c, const char *method, int *ret_status);
 /* The same with parameters, an object whose reference is taken; NULL = none. */
 json_t *ctl_call_with(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status);
 /* The same, handing over the descriptor fd. */
 json_t *ctl_call_passing(const struct ctl *c, const char *method, json_t *call_parameters, int fd, int *ret_status);
-/* The same, saying nothing: NULL with why in reterr (CTL_ERR bytes). *ret_pid: of who listens at the socket, 0 = nobody. */
+/* The same, saying nothing: NULL with why in reterr (CTL_ERR bytes). *ret_pid: of who listens at the socket, 0 =
+ * nobody. */
 #define CTL_ERR 512
-json_t *ctl_try(const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status, char *reterr, int *ret_pid);
-/* Ask on the terminal; true when yes was given or is the answer. Without a terminal and without yes: false, and says so. */
+json_t *ctl_try(
+	const struct ctl *c, const char *method, json_t *call_parameters, int *ret_status, char *reterr, int *ret_pid);
+/* Ask on the terminal; true when yes was given or is the answer. Without a terminal and without yes: false, and says
+ * so. */
 bool ctl_confirm(const struct ctl *c, const char *question, bool yes);
-/* Events, one after another. open: 0 or -errno. next: the next one, {"event", "data"} (a new reference), or NULL when timeout_ms (-1 = for ever) is over
- * or the daemon is gone. */
+/* Events, one after another. open: 0 or -errno. next: the next one, {"event", "data"} (a new reference), or NULL when
+ * timeout_ms (-1 = for ever) is over or the daemon is gone. */
 struct ctl_events {
 	int fd;
 	char *buf;
@@ -43,7 +46,8 @@ void ctl_events_close(struct ctl_events *e);
 /* Print events until the daemon ends or standard output closes: one line each. Returns an exit status. */
 int ctl_monitor(const struct ctl *c);
 
-/* --color=WHEN: auto (on a terminal, unless NO_COLOR is set: the default), always or never; NULL = always. False: none of these. */
+/* --color=WHEN: auto (on a terminal, unless NO_COLOR is set: the default), always or never; NULL = always. False: none
+ * of these. */
 bool ctl_set_colour(const char *when);
 bool ctl_in_colour(void);
 #define CTL_COLOUR_HELP "auto, always or never in colour; auto is only on a terminal and without NO_COLOR"
@@ -51,16 +55,17 @@ bool ctl_in_colour(void);
 /* Where tables go: standard output, or what ctl_live shows. Whatever stands between tables belongs there, too. */
 FILE *ctl_out(void);
 
-/* Show what draw writes to ctl_out(), again whenever the daemon tells of an event and every second, until q or an interrupt. draw returns
- * an exit status; when it is CTL_UNREACHABLE, that is shown and tried again. Without a terminal draw is called once. rows: how many lines
- * there are. Returns an exit status. */
+/* Show what draw writes to ctl_out(), again whenever the daemon tells of an event and every second, until q or an
+ * interrupt. draw returns an exit status; when it is CTL_UNREACHABLE, that is shown and tried again. Without a terminal
+ * draw is called once. rows: how many lines there are. Returns an exit status. */
 int ctl_live(struct ctl *c, int (*draw)(void *ctx, unsigned rows), void *ctx);
 
 /* A column: key of the objects, or several separated by '|' of which the first that is set counts; heading. */
 struct ctl_column {
 	const char *key, *heading;
 };
-/* Print an array of objects as an aligned table, numbers to the right, or say what says the empty sentence. columns end with key NULL. */
+/* Print an array of objects as an aligned table, numbers to the right, or say what says the empty sentence. columns end
+ * with key NULL. */
 void ctl_table(const json_t *list, const struct ctl_column *columns, const char *empty);
 /* Text of a value for people; seconds in keys that end in _s become "1h2m". In one of eight static buffers. */
 const char *ctl_text(const char *key, const json_t *value);

@@ -52,8 +52,9 @@ void doctor_say(struct doctor *d, enum doctor_level level, const char *format, .
 	va_end(ap);
 	make_printable(text);
 	d->said++;
-	(void)json_array_append_new(d->list, json_pack("{s:s, s:s, s:s, s:n}", "check", d->check, "level",
-						     doctor_level_name(level), "text", text, "remedy"));
+	(void)json_array_append_new(d->list,
+		json_pack("{s:s, s:s, s:s, s:n}", "check", d->check, "level", doctor_level_name(level), "text", text,
+			"remedy"));
 }
 
 void doctor_mend(struct doctor *d, const char *format, ...)
@@ -100,10 +101,10 @@ bool doctor_print(const json_t *result)
 	json_array_foreach(json_object_get(result, "checks"), i, f)
 	{
 		const char *level = fact_text(f, "level"), *remedy = fact_text(f, "remedy");
-		const char *paint = !colour		     ? ""
-				    : !strcmp(level, "fail") ? "\033[1;31m"
-				    : !strcmp(level, "warn") ? "\033[1;33m"
-							     : "";
+		const char *paint = !colour	 ? ""
+			: !strcmp(level, "fail") ? "\033[1;31m"
+			: !strcmp(level, "warn") ? "\033[1;33m"
+						 : "";
 
 		(void)printf("%s%-8s%s%-12s %s\n", paint, level, *paint ? "\033[0m" : "", fact_text(f, "check"),
 			fact_text(f, "text"));
@@ -170,8 +171,9 @@ const char *doctor_word(const char *text)
 	char *buf = bufs[turn++ % 8];
 	size_t n = 0;
 
-	if (*text && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-") ==
-			     strlen(text)) {
+	if (*text &&
+		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-") ==
+			strlen(text)) {
 		(void)snprintf(buf, sizeof(bufs[0]), "%s", text);
 		return buf;
 	}
@@ -250,8 +252,8 @@ static void mend_credential(struct doctor *d, const json_t *facts)
 
 	if (json_array_size(pool) == 0)
 		pool = fact(facts, "identity.credential.prefixes");
-	json_array_foreach(pool, i, p) if (n < sizeof(prefixes)) n +=
-		(size_t)snprintf(prefixes + n, sizeof(prefixes) - n, " --prefix %s", json_string_value(p));
+	json_array_foreach(pool, i, p) if (n < sizeof(prefixes))
+		n += (size_t)snprintf(prefixes + n, sizeof(prefixes) - n, " --prefix %s", json_string_value(p));
 	if (!*dir && ama)
 		doctor_say(d, DOCTOR_WARN,
 			"where the domain's signing key is, 'amactl domain add-ama --renew --out FILE%s %s' renews a "
@@ -527,10 +529,9 @@ void doctor_restored(struct doctor *d, const json_t *facts)
 	char text[200] = "";
 	size_t used = 0;
 
-	json_object_foreach((json_t *)fact(facts, "status.counters"), name,
-		n) if (!strncmp(name, "restored-", 9) && json_integer_value(n) > 0 && used < sizeof(text)) used +=
-		(size_t)snprintf(text + used, sizeof(text) - used, "%s%lld %s", used ? ", " : "",
-			(long long)json_integer_value(n), name + 9);
+	json_object_foreach((json_t *)fact(facts, "status.counters"), name, n) if (!strncmp(name, "restored-", 9) &&
+		json_integer_value(n) > 0 && used < sizeof(text)) used += (size_t)snprintf(text + used,
+		sizeof(text) - used, "%s%lld %s", used ? ", " : "", (long long)json_integer_value(n), name + 9);
 	if (*text)
 		doctor_say(d, DOCTOR_WARN,
 			"other software deleted or changed what is ours in the kernel, and it was put back (%s): the "

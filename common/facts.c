@@ -283,8 +283,8 @@ static json_t *probe_kernel(void)
 	return result ? result : json_null();
 }
 
-/* --- interfaces ----------------------------------------------------------------------------------------------------
- */
+/* ---
+ * interfaces ---------------------------------------------------------------------------------------------------- */
 
 static json_t *sysctl_fact(const char *name, const char *key)
 {
@@ -366,8 +366,8 @@ static void read_interfaces(json_t *facts, const struct facts_request *q)
 	(void)json_object_set_new(facts, "default_route", json_boolean(has_default_route()));
 }
 
-/* --- processes -----------------------------------------------------------------------------------------------------
- */
+/* ---
+ * processes ----------------------------------------------------------------------------------------------------- */
 
 static void name_of(int pid, char *ret, size_t size)
 {
@@ -481,8 +481,8 @@ static json_t *capabilities_of(int pid)
 	return j;
 }
 
-/* --- other software ------------------------------------------------------------------------------------------------
- */
+/* --- other
+ * software ------------------------------------------------------------------------------------------------ */
 
 static void add_files(json_t *files, const char *pattern)
 {
@@ -572,7 +572,7 @@ static json_t *state_facts(const struct facts_request *q)
 json_t *facts_gather(const struct facts_request *q)
 {
 	const char *init = access("/run/systemd/system", F_OK) == 0 ? "systemd"
-			   : access("/sbin/procd", F_OK) == 0	    ? "procd"
+		: access("/sbin/procd", F_OK) == 0		    ? "procd"
 								    : "none";
 	json_t *facts = json_pack("{s:s, s:s, s:b, s:s, s:I, s:{s:s, s:O}, s:s}", "program", q->ctl->program, "daemon",
 		       q->ctl->daemon, "root", geteuid() == 0, "init", init, "now_s", (json_int_t)time(NULL), "config",

@@ -253,11 +253,11 @@ static void read_save_rule(struct rule *r, char *line)
 			word = next_word(&line);
 			if (!word)
 				break;
-			r->action = !strcmp(word, "ACCEPT")			       ? ACCEPT
-				    : !strcmp(word, "DROP") || !strcmp(word, "REJECT") ? DROP
-				    : !strcmp(word, "RETURN")			       ? RETURN
-				    : jump					       ? JUMP
-										       : GOTO;
+			r->action = !strcmp(word, "ACCEPT")			   ? ACCEPT
+				: !strcmp(word, "DROP") || !strcmp(word, "REJECT") ? DROP
+				: !strcmp(word, "RETURN")			   ? RETURN
+				: jump						   ? JUMP
+										   : GOTO;
 			put(r->target, sizeof(r->target), word);
 			break; /* the rest belongs to the target */
 		} else if (!strcmp(word, "-m")) {
@@ -668,16 +668,16 @@ static enum action walk_rules(struct walk *w, const struct chain *c, const struc
 	return NOTHING;
 }
 
-/* The command that lets it pass: in front of all rules of the chain, or where the program that owns the table wants it.
- */
+/* The command that lets it pass: in front of all rules of the chain, or where the program that owns the table
+ * wants it. */
 static void write_remedy(const struct walk *w, char *ret)
 {
 	const struct chain *c = w->base;
 	const struct firewall_packet *p = w->p;
 	bool nft = !strcmp(c->tool, "nft");
 	const char *name = !strcmp(c->hook, "forward") && find_chain(w->f, c->tool, c->family, c->table, "DOCKER-USER")
-				   ? "DOCKER-USER"
-				   : c->name;
+		? "DOCKER-USER"
+		: c->name;
 	char match[160] = "";
 	size_t n = 0;
 

@@ -50,7 +50,7 @@ struct fwd_entry {
 	int8_t queue; /* -1 = in none */
 	uint8_t restores, generation;
 	bool wanted : 1, busy : 1, replacing : 1, stale : 1, lost : 1, held : 1, failed : 1, moved : 1;
-	uint8_t size;			   /* of the object */
+	uint8_t size;			/* of the object */
 	_Alignas(void *) uint8_t own[]; /* the object, or with moved: where it is */
 };
 
@@ -163,8 +163,9 @@ static bool is_none(const struct in6_addr *a)
 
 static bool is_brief(const struct fwd_object *o)
 {
-	return o->route.brief || (!o->route.src.len && is_none(&o->route.prefsrc) && (is_none(&o->route.encap.dst) || o->route.nexthop ||
-									o->route.type != FWD_UNICAST));
+	return o->route.brief ||
+		(!o->route.src.len && is_none(&o->route.prefsrc) &&
+			(is_none(&o->route.encap.dst) || o->route.nexthop || o->route.type != FWD_UNICAST));
 }
 
 static size_t size_of(const struct fwd_object *o)
@@ -299,8 +300,7 @@ void fwd_free(struct fwd_set *s)
 
 	if (!s)
 		return;
-	TABLE_EACH(&s->entries, e, tmp)
-	{
+	TABLE_EACH(&s->entries, e, tmp) {
 		entry_free(ENTRY(e));
 	}
 	table_done(&s->entries);
@@ -460,8 +460,7 @@ void fwd_end(struct fwd_set *s)
 {
 	struct table_entry *at, *tmp;
 
-	TABLE_EACH(&s->entries, at, tmp)
-	{
+	TABLE_EACH(&s->entries, at, tmp) {
 		struct fwd_entry *e = ENTRY(at);
 
 		if (e->wanted && e->generation != s->generation)
@@ -484,8 +483,7 @@ void fwd_forget(struct fwd_set *s, bool count_restored)
 {
 	struct table_entry *at, *tmp;
 
-	TABLE_EACH(&s->entries, at, tmp)
-	{
+	TABLE_EACH(&s->entries, at, tmp) {
 		struct fwd_entry *e = ENTRY(at);
 
 		e->lost |= count_restored && e->installed;
@@ -548,8 +546,7 @@ void fwd_retry(struct fwd_set *s)
 {
 	struct table_entry *at, *tmp;
 
-	TABLE_EACH(&s->entries, at, tmp)
-	{
+	TABLE_EACH(&s->entries, at, tmp) {
 		struct fwd_entry *e = ENTRY(at);
 
 		if (!e->failed)
@@ -571,8 +568,7 @@ void fwd_release(struct fwd_set *s, uint64_t now_us)
 	if (now_us < s->wake_us)
 		return;
 	s->wake_us = UINT64_MAX;
-	TABLE_EACH(&s->entries, at, tmp)
-	{
+	TABLE_EACH(&s->entries, at, tmp) {
 		struct fwd_entry *e = ENTRY(at);
 
 		if (!e->held)
@@ -644,8 +640,7 @@ void fwd_each(const struct fwd_set *s, void (*cb)(void *ctx, const struct fwd_ob
 {
 	struct table_entry *at, *tmp;
 
-	TABLE_EACH(&s->entries, at, tmp)
-	{
+	TABLE_EACH(&s->entries, at, tmp) {
 		const struct fwd_entry *e = ENTRY(at);
 
 		if (e->wanted)

@@ -25,7 +25,9 @@ int keylog_open(const char *path, char *reterr)
 		return r;
 	}
 	if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0 || st.st_uid != geteuid()) {
-		(void)snprintf(reterr, KEYLOG_ERR, "the key log %.200s is not a file that only its owner may read: remove it, or 'chmod 600' and chown it", path);
+		(void)snprintf(reterr, KEYLOG_ERR,
+			"the key log %.200s is not a file that only its owner may read: remove it, or 'chmod 600' and chown it",
+			path);
 		(void)close(fd);
 		return -EPERM;
 	}
@@ -35,7 +37,8 @@ int keylog_open(const char *path, char *reterr)
 void keylog_write(int fd, const char *what, uint32_t spi, const uint8_t key[static 32])
 {
 	char hex[65], line[128];
-	int n = snprintf(line, sizeof(line), "%s %07x %s\n", what, (unsigned)spi, sodium_bin2hex(hex, sizeof(hex), key, 32));
+	int n = snprintf(
+		line, sizeof(line), "%s %07x %s\n", what, (unsigned)spi, sodium_bin2hex(hex, sizeof(hex), key, 32));
 
 	(void)!write(fd, line, (size_t)n); /* a full disk costs a line, not the daemon */
 	secret_wipe(hex, sizeof(hex));

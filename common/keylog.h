@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* keylog.h - the secure channel's keys in a file, for whoever debugs with a capture: contrib/wireshark/dmm.lua reads it
  *
- * A line a key: WHAT SPI KEY, both in hex, as channel_ops.key_log tells them. Whoever reads the file reads the signalling. */
+ * A line a key: WHAT SPI KEY, both in hex, as channel_ops.key_log tells them. Whoever reads the file reads the
+ * signalling. */
 #pragma once
 
 #include <stdint.h>

@@ -88,8 +88,9 @@ void log_write(enum log_level level, const char *token, const struct log_fields 
 			(void)snprintf(hnp, sizeof(hnp), "HNP=%s", fields->hnp);
 		if (fields && fields->anchor)
 			(void)snprintf(anchor, sizeof(anchor), "ANCHOR=%s", fields->anchor);
-		(void)sd_journal_send("MESSAGE=%s", text, "PRIORITY=%i", level_priority[level], "DMM_SUBSYSTEM=%s", token,
-			"%s", *mn ? mn : "DMM_NONE=", "%s", *hnp ? hnp : "DMM_NONE=", "%s", *anchor ? anchor : "DMM_NONE=", NULL);
+		(void)sd_journal_send("MESSAGE=%s", text, "PRIORITY=%i", level_priority[level], "DMM_SUBSYSTEM=%s",
+			token, "%s", *mn ? mn : "DMM_NONE=", "%s", *hnp ? hnp : "DMM_NONE=", "%s",
+			*anchor ? anchor : "DMM_NONE=", NULL);
 		return;
 	}
 #else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* log.h - log of the daemons: standard error or the journal
  *
- * Libraries return errors; only the modules of a daemon that know who and why log, once. Each message has a subsystem token, which
- * also selects debug output (-d attach,lu). */
+ * Libraries return errors; only the modules of a daemon that know who and why log, once. Each message has a subsystem
+ * token, which also selects debug output (-d attach,lu). */
 #pragma once
 
 #include <stdarg.h>
@@ -20,10 +20,10 @@ struct log_fields {
 	const char *mn, *hnp, *anchor;
 };
 
-#define log_error(token, ...)   log_write(LOG_LEVEL_ERROR, token, NULL, __VA_ARGS__)
+#define log_error(token, ...)	log_write(LOG_LEVEL_ERROR, token, NULL, __VA_ARGS__)
 #define log_warning(token, ...) log_write(LOG_LEVEL_WARNING, token, NULL, __VA_ARGS__)
-#define log_notice(token, ...)  log_write(LOG_LEVEL_NOTICE, token, NULL, __VA_ARGS__)
-#define log_info(token, ...)    log_write(LOG_LEVEL_INFO, token, NULL, __VA_ARGS__)
+#define log_notice(token, ...)	log_write(LOG_LEVEL_NOTICE, token, NULL, __VA_ARGS__)
+#define log_info(token, ...)	log_write(LOG_LEVEL_INFO, token, NULL, __VA_ARGS__)
 /* With fields: mn, hnp, anchor. */
 #define log_about(level, token, m, h, a, ...)                                                                          \
 	log_write(level, token, &(struct log_fields){.mn = m, .hnp = h, .anchor = a}, __VA_ARGS__)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* loop.c - the event loop on libev
  *
- * The end-of-turn hooks run from an ev_prepare watcher, that is before the loop blocks: whatever the handlers of this turn
- * queued leaves then, and nothing waits for a timer. */
+ * The end-of-turn hooks run from an ev_prepare watcher, that is before the loop blocks: whatever the handlers of this
+ * turn queued leaves then, and nothing waits for a timer. */
 #include "loop.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HOOKS   4
+#define HOOKS	4
 #define SLOW_US 50000
 
 struct loop {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* loop.h - the event loop; the only file that sees libev is loop.c
  *
- * One clock reading a turn. Watchers are embedded in their owners; stopping one is idempotent and safe from its own callback.
- * At the end of each turn the hooks run in the order of their phases: what handlers wanted is decided, committed, put into the
- * kernel, and then sent. */
+ * One clock reading a turn. Watchers are embedded in their owners; stopping one is idempotent and safe from its own
+ * callback. At the end of each turn the hooks run in the order of their phases: what handlers wanted is decided,
+ * committed, put into the kernel, and then sent. */
 #pragma once
 
 #include <ev.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* metrics.c - what a daemon counts, and the endpoint that Prometheus scrapes
  *
- * The endpoint is the least that works: a request is read up to its empty line, everything in it but the first line is ignored, one
- * answer is made and the connection ends. A client costs at most its 4 KiB and one answer, for 5 s; whoever comes when 8 are there is
- * turned away. It is for loopback and Unix sockets only: what should be seen from elsewhere goes through a server that knows who asks. */
+ * The endpoint is the least that works: a request is read up to its empty line, everything in it but the first line is
+ * ignored, one answer is made and the connection ends. A client costs at most its 4 KiB and one answer, for 5 s;
+ * whoever comes when 8 are there is turned away. It is for loopback and Unix sockets only: what should be seen from
+ * elsewhere goes through a server that knows who asks. */
 #include "metrics.h"
 
 #include <arpa/inet.h>
@@ -36,8 +37,8 @@ struct metrics {
 static const struct {
 	uint64_t us;
 	const char *text;
-} bounds[METRIC_BUCKETS] = {{5000, "0.005"}, {10000, "0.01"}, {25000, "0.025"}, {50000, "0.05"}, {100000, "0.1"}, {250000, "0.25"},
-	{500000, "0.5"}, {1000000, "1"}, {2500000, "2.5"}, {5000000, "5"}, {10000000, "10"}};
+} bounds[METRIC_BUCKETS] = {{5000, "0.005"}, {10000, "0.01"}, {25000, "0.025"}, {50000, "0.05"}, {100000, "0.1"},
+	{250000, "0.25"}, {500000, "0.5"}, {1000000, "1"}, {2500000, "2.5"}, {5000000, "5"}, {10000000, "10"}};
 
 void histogram_add(struct histogram *h, uint64_t us)
 {
@@ -227,12 +228,12 @@ unsigned metrics_request(const char *bytes, size_t len)
 
 static const char *reason(unsigned status)
 {
-	return status == 200   ? "OK"
-	       : status == 400 ? "Bad Request"
-	       : status == 404 ? "Not Found"
-	       : status == 405 ? "Method Not Allowed"
-	       : status == 431 ? "Request Header Fields Too Large"
-			       : "Internal Server Error";
+	return status == 200	? "OK"
+		: status == 400 ? "Bad Request"
+		: status == 404 ? "Not Found"
+		: status == 405 ? "Method Not Allowed"
+		: status == 431 ? "Request Header Fields Too Large"
+				: "Internal Server Error";
 }
 
 /* --- clients --------------------------------------------------------------------------------------------------- */
@@ -334,7 +335,8 @@ static void client_io(void *ctx)
 		n = recv(k->fd, ignored, sizeof(ignored), MSG_DONTWAIT);
 		gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 	}
-	if (!gone && send_part(k, k->head, k->head_len, &k->head_at, &gone) && send_part(k, k->out, k->out_len, &k->out_at, &gone)) {
+	if (!gone && send_part(k, k->head, k->head_len, &k->head_at, &gone) &&
+		send_part(k, k->out, k->out_len, &k->out_at, &gone)) {
 		(void)shutdown(k->fd, SHUT_WR); /* it closes, or the timer does */
 		loop_io_want(&k->io, true, false);
 	} else if (!gone) {
@@ -377,7 +379,8 @@ bool metrics_address(const char *text, union metrics_address *ret)
 	memset(ret, 0, sizeof(*ret));
 	if (text[0] == '/') {
 		ret->un.sun_family = AF_UNIX;
-		return (size_t)snprintf(ret->un.sun_path, sizeof(ret->un.sun_path), "%s", text) < sizeof(ret->un.sun_path);
+		return (size_t)snprintf(ret->un.sun_path, sizeof(ret->un.sun_path), "%s", text) <
+			sizeof(ret->un.sun_path);
 	}
 	if (strncmp(text, loopback, sizeof(loopback) - 1) != 0)
 		return false;
@@ -385,7 +388,8 @@ bool metrics_address(const char *text, union metrics_address *ret)
 	port = strtoul(text, &end, 10);
 	if (*text < '1' || *text > '9' || *end || port > 65535)
 		return false;
-	ret->in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_loopback};
+	ret->in6 = (struct sockaddr_in6){
+		.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_loopback};
 	return true;
 }
 
@@ -405,8 +409,8 @@ static int listen_port(const union metrics_address *address, int *ret_fd)
 	return 0;
 }
 
-int metrics_server_new(struct loop *loop, const char *address, const char *product, metrics_collect_cb *collect, void *ctx,
-	struct metrics_server **ret, char *reterr)
+int metrics_server_new(struct loop *loop, const char *address, const char *product, metrics_collect_cb *collect,
+	void *ctx, struct metrics_server **ret, char *reterr)
 {
 	struct metrics_server *s = calloc(1, sizeof(*s));
 	union metrics_address at;
@@ -427,7 +431,8 @@ int metrics_server_new(struct loop *loop, const char *address, const char *produ
 	} else {
 		r = listen_port(&at, &s->fd);
 		if (r < 0)
-			(void)snprintf(reterr, METRICS_ERR, "cannot listen at %.100s for metrics: %s", address, strerror(-r));
+			(void)snprintf(
+				reterr, METRICS_ERR, "cannot listen at %.100s for metrics: %s", address, strerror(-r));
 	}
 	if (r < 0) {
 		free(s);
@@ -446,8 +451,7 @@ void metrics_server_free(struct metrics_server *s)
 
 	if (!s)
 		return;
-	DL_FOREACH_SAFE(s->clients, k, tmp)
-	{
+	DL_FOREACH_SAFE(s->clients, k, tmp) {
 		client_free(k);
 	}
 	loop_io_stop(&s->io);

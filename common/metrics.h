@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* metrics.h - what a daemon counts: written once, as JSON for its status and as Prometheus's text for whoever scrapes it
+/* metrics.h - what a daemon counts: written once, as JSON for its status and as Prometheus's text for whoever scrapes
+ * it
  *
- * A daemon has one function that tells all its values to a writer. metrics_json gives what has a key as an object, the server gives
- * everything (GET /metrics, HTTP/1.0, text format 0.0.4) on a Unix socket or a port of ::1. Values name no node, address or key. */
+ * A daemon has one function that tells all its values to a writer. metrics_json gives what has a key as an object, the
+ * server gives everything (GET /metrics, HTTP/1.0, text format 0.0.4) on a Unix socket or a port of ::1. Values name no
+ * node, address or key. */
 #pragma once
 
 #include <jansson.h>
@@ -17,7 +19,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 /* A family: one row of a table. */
 struct metric {
-	const char *name;  /* with its unit: dmm_udp_datagrams_received_total */
+	const char *name; /* with its unit: dmm_udp_datagrams_received_total */
 	enum metric_type type;
 	const char *label; /* name of its only label, NULL = none */
 	const char *key;   /* its name in the status's counters, followed by the label's value; NULL = not there */
@@ -58,10 +60,10 @@ bool metrics_address(const char *text, union metrics_address *ret);
 
 struct metrics_server;
 #define METRICS_ERR 256
-/* Serve on that address: 8 clients at once, 5 s and 4 KiB a request, one request a connection. Returns 0, or -errno with a sentence in
- * reterr. product: for the sentence when another one is there. */
-int metrics_server_new(struct loop *loop, const char *address, const char *product, metrics_collect_cb *collect, void *ctx,
-	struct metrics_server **ret, char *reterr);
+/* Serve on that address: 8 clients at once, 5 s and 4 KiB a request, one request a connection. Returns 0, or -errno
+ * with a sentence in reterr. product: for the sentence when another one is there. */
+int metrics_server_new(struct loop *loop, const char *address, const char *product, metrics_collect_cb *collect,
+	void *ctx, struct metrics_server **ret, char *reterr);
 void metrics_server_free(struct metrics_server *s);
 
 /* What to answer to these bytes (pure): 0 = the request is not complete, else an HTTP status: 200 for GET /metrics. */

@@ -151,8 +151,8 @@ static const struct mh_flag ba_flags[] = {
 static const struct mh_flag heartbeat_flags[] = {{0x0002, "U"}, {0x0001, "R"}, {0, NULL}};
 static const struct mh_flag revocation_flags[] = {{0x8000, "P"}, {0x4000, "V"}, {0x2000, "G"}, {0, NULL}};
 static const struct mh_flag lra_flags[] = {{0x80, "U"}, {0, NULL}};
-static const struct mh_flag lease_flags[] = {{DMMOPT_LEASE_ATTACH, "attach"}, {DMMOPT_LEASE_NEW, "new"},
-	{DMMOPT_LEASE_DRAIN, "drain"}, {0, NULL}};
+static const struct mh_flag lease_flags[] = {
+	{DMMOPT_LEASE_ATTACH, "attach"}, {DMMOPT_LEASE_NEW, "new"}, {DMMOPT_LEASE_DRAIN, "drain"}, {0, NULL}};
 
 static const struct mh_layout messages[] = {
 	{MH_BRR, "binding_refresh_request", .fields = FIELDS(RES(2))},
@@ -361,8 +361,8 @@ static bool data_ok(const struct mh_layout *layout, struct rcur c, enum mh_why *
 	return true;
 }
 
-/* Our vendor option: its data are as strict as the options themselves, so that a broken LEASE is never taken for none.
- */
+/* Our vendor option: its data are as strict as the options themselves, so that a broken LEASE is never taken
+ * for none. */
 static bool vendor_ok(const struct mh_msg *m, const struct mh_option *opt, enum mh_why *reterr_why)
 {
 	struct rcur c = rcur_make(opt->data, opt->len);
@@ -430,8 +430,9 @@ static int read_options(struct rcur *c, const struct mh_layout *message, struct 
 		if (opt.type == MHOPT_PADN)
 			continue;
 		layout = mh_layout_option(opt.type);
-		if (layout && (!data_ok(layout, rcur_make(opt.data, opt.len), reterr_why) ||
-				      !repetition_ok(message, layout, m, &opt, reterr_why)))
+		if (layout &&
+			(!data_ok(layout, rcur_make(opt.data, opt.len), reterr_why) ||
+				!repetition_ok(message, layout, m, &opt, reterr_why)))
 			return -EBADMSG;
 		if (opt.type == MHOPT_VENDOR && !vendor_ok(m, &opt, reterr_why))
 			return -EBADMSG;

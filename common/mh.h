@@ -93,10 +93,10 @@ const char *mh_why_name(enum mh_why why);
 /* Binding Revocation (RFC 5846): B. Type, why, and what became of it. */
 #define MH_REVOCATION_INDICATION     1
 #define MH_REVOCATION_ACK	     2
-#define MH_REVOCATION_ADMINISTRATIVE 1	 /* trigger */
-#define MH_REVOCATION_HANDOVER	     4	 /* trigger: inter-MAG, we do not know of which kind */
+#define MH_REVOCATION_ADMINISTRATIVE 1	    /* trigger */
+#define MH_REVOCATION_HANDOVER	     4	    /* trigger: inter-MAG, we do not know of which kind */
 #define MH_REVOCATION_P		     0x8000 /* flag: of a proxy binding */
-#define MH_REVOCATION_NO_BINDING     128 /* status of an acknowledgement */
+#define MH_REVOCATION_NO_BINDING     128    /* status of an acknowledgement */
 
 /* BA status codes used here (RFC 6275 6.1.8, RFC 5213 8.9); the names of all are in mh_status_name. */
 enum mh_status {
@@ -106,7 +106,7 @@ enum mh_status {
 	MH_STATUS_RESOURCES = 130,
 	MH_STATUS_NOT_HOME_AGENT = 133,
 	MH_STATUS_SEQUENCE = 135,
-	MH_STATUS_NO_PROXIES = 152,	     /* RFC 5213 8.9: proxy registration is not enabled */
+	MH_STATUS_NO_PROXIES = 152,	    /* RFC 5213 8.9: proxy registration is not enabled */
 	MH_STATUS_NOT_AUTHORISED_MAG = 154, /* RFC 5213 8.9: nor for this AMA */
 	MH_STATUS_NOT_AUTHORISED_HNP = 155,
 	MH_STATUS_INVALID_COA = 174,
@@ -174,7 +174,7 @@ const struct mh_option *mh_find(const struct mh_msg *m, uint8_t type, const stru
 
 /* Read an option's value. They return false when opt is NULL, so that mh_find can stand inside. */
 bool mhopt_address(const struct mh_option *opt, struct in6_addr *ret); /* 3, 26, 68, 69 */
-bool mhopt_link_layer(const struct mh_option *opt, uint8_t ret[6]); /* 25, of Ethernet; ret is zero when it is not */
+bool mhopt_link_layer(const struct mh_option *opt, uint8_t ret[6]);    /* 25, of Ethernet; ret is zero when it is not */
 bool mhopt_prefix(const struct mh_option *opt, struct prefix6 *ret);   /* 22, 65, 66 */
 bool mhopt_u16(const struct mh_option *opt, uint16_t *ret);	       /* 2: units of 4 s as on the wire */
 bool mhopt_u32(const struct mh_option *opt, uint32_t *ret);	       /* 28 */
@@ -187,15 +187,16 @@ enum dmmopt_type {
 	DMMOPT_LEASE = 1,      /* lifetime_s u32, flags u32 */
 	DMMOPT_TUNNEL_MTU = 2, /* reserved u16, MTU u16: largest inner packet that fits the tunnel */
 	DMMOPT_PROBE = 3,      /* id u32, size u16, reserved u16: a path MTU probe of that IPv6 packet size */
-	DMMOPT_SEALED = 4,     /* cookie u32, bytes: part of a datagram of the secure channel between two others; repeats */
-	DMMOPT_ANCHOR = 5,     /* address: the AMA to which an update is to be passed on */
-	DMMOPT_REGIONAL = 6,   /* address: the AMA through which updates from here go (RFC 5380: the MAP) */
-	DMMOPT_FORMER = 7,     /* address: of the AMA that sends this, until now */
+	DMMOPT_SEALED = 4, /* cookie u32, bytes: part of a datagram of the secure channel between two others; repeats */
+	DMMOPT_ANCHOR = 5, /* address: the AMA to which an update is to be passed on */
+	DMMOPT_REGIONAL = 6, /* address: the AMA through which updates from here go (RFC 5380: the MAP) */
+	DMMOPT_FORMER = 7,   /* address: of the AMA that sends this, until now */
 };
 #define DMMOPT_LEASE_ATTACH 0x1 /* the sender is on this anchor's link: route natively */
 #define DMMOPT_LEASE_NEW    0x2 /* another prefix than the one it has */
 #define DMMOPT_LEASE_DRAIN  0x4 /* in an answer: the anchor is being drained, begin nothing new on this prefix */
-/* With NEW: the node's number of this wish, so that asking again after a lost answer gets the same prefix; 0 = each is another wish. */
+/* With NEW: the node's number of this wish, so that asking again after a lost answer gets the same prefix; 0 = each is
+ * another wish. */
 #define DMMOPT_LEASE_WISH(n)   ((uint32_t)(n) << 16)
 #define DMMOPT_LEASE_WISHED(f) ((uint16_t)((f) >> 16))
 struct dmmopt_lease {
@@ -206,7 +207,8 @@ struct dmmopt_probe {
 	uint32_t id;
 	uint16_t size;
 };
-/* The SEALED options of a message put together. Returns the length, 0 = none, too long for size, or of several cookies. */
+/* The SEALED options of a message put together. Returns the length, 0 = none, too long for size, or of
+ * several cookies. */
 size_t dmmopt_sealed(const struct mh_msg *m, uint32_t *ret_cookie, uint8_t *buf, size_t size);
 bool dmmopt_anchor(const struct mh_msg *m, struct in6_addr *ret);
 bool dmmopt_regional(const struct mh_msg *m, struct in6_addr *ret);

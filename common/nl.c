@@ -40,7 +40,7 @@
 #define NEWS_A_CALL   64
 #define DUMP_TRIES    5
 #define HOPLIMIT      64
-#define VETH_MTU      9000    /* of a veth: whatever a link may bring gets through */
+#define VETH_MTU      9000 /* of a veth: whatever a link may bring gets through */
 
 struct nl {
 	struct mnl_socket *req, *news;
@@ -263,8 +263,8 @@ static void put_address(struct nlmsghdr *nlh, enum fwd_op op, const struct fwd_o
 	put_in6(nlh, IFA_ADDRESS, &o->address.address);
 	if (op == FWD_DELETE)
 		return;
-	/* RFC 6724 rule 4 looks at the home-address flag; nobody else can have this address, so no DAD (ARCHITECTURE)
-	 */
+	/* RFC 6724 rule 4 looks at the home-address flag; nobody else can have this address, so no
+	 * DAD (ARCHITECTURE) */
 	mnl_attr_put_u32(nlh, IFA_FLAGS, IFA_F_HOMEADDRESS | IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
 	mnl_attr_put(nlh, IFA_CACHEINFO, sizeof(life), &life);
 	mnl_attr_put_u8(nlh, IFA_PROTO, FWD_PROTOCOL);
@@ -499,7 +499,8 @@ static bool read_link(const struct nlmsghdr *nlh, struct nl_link *ret)
 	ret->carrier = (ifi->ifi_flags & IFF_UP) && (ifi->ifi_flags & IFF_LOWER_UP) && (ifi->ifi_flags & IFF_RUNNING);
 	ret->loopback = ifi->ifi_flags & IFF_LOOPBACK;
 	ret->ethernet = ifi->ifi_type == ARPHRD_ETHER;
-	if (ret->ethernet && t.a[IFLA_ADDRESS] && mnl_attr_get_payload_len(t.a[IFLA_ADDRESS]) == sizeof(ret->link_layer))
+	if (ret->ethernet && t.a[IFLA_ADDRESS] &&
+		mnl_attr_get_payload_len(t.a[IFLA_ADDRESS]) == sizeof(ret->link_layer))
 		memcpy(ret->link_layer, mnl_attr_get_payload(t.a[IFLA_ADDRESS]), sizeof(ret->link_layer));
 	ret->port = t.a[IFLA_MASTER];
 	ret->mtu = get_u32(&t, IFLA_MTU);
@@ -1008,7 +1009,8 @@ static int create_tunnel(struct nl *nl, const char *name, char *reterr)
 	return request(nl, nlh, reterr);
 }
 
-/* Two requests: the kernel would bring the device up, and give it a link-local address, before it looks at the rest. mtu 0 = as it is. */
+/* Two requests: the kernel would bring the device up, and give it a link-local address, before it looks at the rest.
+ * mtu 0 = as it is. */
 static int setup_device(struct nl *nl, uint32_t ifindex, uint32_t mtu, unsigned flags, char *reterr)
 {
 	int r = 0;
@@ -1111,7 +1113,7 @@ bool nl_link_is_up(uint32_t ifindex)
 	struct ifreq ifr = {0};
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool up = if_indextoname(ifindex, ifr.ifr_name) && fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 &&
-		  (ifr.ifr_flags & IFF_UP);
+		(ifr.ifr_flags & IFF_UP);
 
 	if (fd >= 0)
 		(void)close(fd);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* nl.h - the door to the kernel: links, addresses, routes, rules, nexthops, the tunnel device, per-interface settings
  *
- * Two sockets: one for requests and dumps (synchronous: rtnetlink answers while it takes the request), one for news. Speaks fwd.h's words;
- * only nl.c includes rtnetlink headers. */
+ * Two sockets: one for requests and dumps (synchronous: rtnetlink answers while it takes the request), one for news.
+ * Speaks fwd.h's words; only nl.c includes rtnetlink headers. */
 #pragma once
 
 #include <net/if.h>
@@ -21,18 +21,19 @@ struct nl_link {
 	char name[IF_NAMESIZE];
 	bool up, carrier; /* administratively up; up and able to carry packets */
 	bool loopback;
-	bool ethernet;    /* ARPHRD_ETHER: wired, wireless, veth, ... */
+	bool ethernet;	       /* ARPHRD_ETHER: wired, wireless, veth, ... */
 	uint8_t link_layer[6]; /* with ethernet */
-	bool port;        /* enslaved to a bridge, bond or VRF */
+	bool port;	       /* enslaved to a bridge, bond or VRF */
 	uint32_t mtu;
-	uint32_t carrier_changes; /* how often the carrier came or went: a quick bounce is one piece of news with the same flags */
+	/* how often the carrier came or went: a quick bounce is one piece of news with the same flags */
+	uint32_t carrier_changes;
 };
 
 struct nl_address {
 	uint32_t ifindex;
 	struct in6_addr address;
 	uint8_t len;
-	bool usable;     /* as a source, now: not tentative, or optimistic; not duplicated */
+	bool usable; /* as a source, now: not tentative, or optimistic; not duplicated */
 	bool deprecated;
 };
 
@@ -56,34 +57,36 @@ void nl_free(struct nl *nl);
 int nl_fd(const struct nl *nl);
 void nl_read_news(struct nl *nl);
 
-/* Walk over what exists; ops.link and ops.address are called with present = true. 0 or -errno; -EAGAIN when it kept changing
- * under the walk: try again later. */
+/* Walk over what exists; ops.link and ops.address are called with present = true. 0 or -errno; -EAGAIN when it kept
+ * changing under the walk: try again later. */
 int nl_dump_links(struct nl *nl);
 int nl_dump_addresses(struct nl *nl);
-/* Tell the set what the kernel has of ours: nexthops, routes and rules with our protocol number, /128 addresses on device
- * (0 = none). Calls fwd_forget first. 0 or -errno. */
+/* Tell the set what the kernel has of ours: nexthops, routes and rules with our protocol number, /128 addresses on
+ * device (0 = none). Calls fwd_forget first. 0 or -errno. */
 int nl_dump_objects(struct nl *nl, struct fwd_set *set, uint32_t device, bool count_restored);
 
-/* Make all changes the set hands out, in as few system calls as possible, and tell it the results. Returns the number of changes, or
- * -errno when the socket itself failed (the caller dumps and compares). */
+/* Make all changes the set hands out, in as few system calls as possible, and tell it the results. Returns the number
+ * of changes, or -errno when the socket itself failed (the caller dumps and compares). */
 int nl_apply(struct nl *nl, struct fwd_set *set);
 
-/* Create the ip6tnl device in external mode, or adopt one of that name as it is. A new one is down: what is to look at its packets is
- * attached first. Returns 0, or -errno with a sentence in reterr that says what to do. */
+/* Create the ip6tnl device in external mode, or adopt one of that name as it is. A new one is down: what is to look at
+ * its packets is attached first. Returns 0, or -errno with a sentence in reterr that says what to do. */
 int nl_tunnel_open(struct nl *nl, const char *name, uint32_t *ret_ifindex, char *reterr);
 /* Set its MTU (0 = as it is) and bring it up. 0, or -errno with a sentence in reterr. */
 int nl_tunnel_up(struct nl *nl, uint32_t ifindex, uint32_t mtu, char *reterr);
-/* Look for it: *ret_ifindex = 0 when there is no such device; *ret_external: it is an ip6tnl in external mode; ret_other (IF_NAMESIZE bytes): an
- * external ip6tnl under another name, "" = none. 0 or -errno. */
+/* Look for it: *ret_ifindex = 0 when there is no such device; *ret_external: it is an ip6tnl in external mode;
+ * ret_other (IF_NAMESIZE bytes): an external ip6tnl under another name, "" = none. 0 or -errno. */
 int nl_tunnel_find(struct nl *nl, const char *name, uint32_t *ret_ifindex, bool *ret_external, char *ret_other);
 /* Is it there and up now? News may be of a time before we brought it up. */
 bool nl_link_is_up(uint32_t ifindex);
 int nl_link_delete(struct nl *nl, uint32_t ifindex);
 
-/* Make a pair of veth devices, one end here and up, called name, the other in the network namespace netns, called inner, as it is made. Neither gets
- * an address by itself. Returns 0, or -errno with the kernel's sentence in reterr. */
+/* Make a pair of veth devices, one end here and up, called name, the other in the network namespace netns, called
+ * inner, as it is made. Neither gets an address by itself. Returns 0, or -errno with the kernel's sentence in reterr.
+ */
 int nl_veth_open(struct nl *nl, const char *name, const char *inner, int netns, uint32_t *ret_ifindex, char *reterr);
-/* Bring a device up as it is (its address generation off): no address, and no neighbour discovery, comes of it. 0 or -errno. */
+/* Bring a device up as it is (its address generation off): no address, and no neighbour discovery, comes of it. 0 or
+ * -errno. */
 int nl_link_up_quietly(struct nl *nl, uint32_t ifindex);
 
 /* Read or write /proc/sys/net/ipv6/conf/IFNAME/KEY. -ENOENT where this kernel has no such setting. */

@@ -25,8 +25,8 @@ struct noise_cipher {
 	bool has_key;
 };
 
-/* A handshake under way. Its owner ends it with noise_done(), which wipes it. May be copied as a value (then end both).
- */
+/* A handshake under way. Its owner ends it with noise_done(), which wipes it. May be copied as a value (then
+ * end both). */
 struct noise {
 	const struct noise_pattern *pattern;
 	bool initiator;

@@ -44,8 +44,8 @@ static double wait_pong(struct ping *p, json_int_t id, double wait_ms)
 		const json_t *data = json_object_get(event, "data");
 		const char *what = json_string_value(json_object_get(event, "event"));
 		double ms = what && !strcmp(what, "pong") && json_integer_value(json_object_get(data, "id")) == id
-				    ? json_number_value(json_object_get(data, "ms"))
-				    : -1;
+			? json_number_value(json_object_get(data, "ms"))
+			: -1;
 
 		json_decref(event);
 		if (ms >= 0 || !event)

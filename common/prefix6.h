@@ -8,7 +8,8 @@
 
 #define PREFIX6_STRLEN (INET6_ADDRSTRLEN + 4) /* "address/128" and the NUL */
 
-/* Always masked: the bits of addr behind len are 0. Make one with the functions below; `= {0}` is ::/0. No padding inside. */
+/* Always masked: the bits of addr behind len are 0. Make one with the functions below; `= {0}` is ::/0. No padding
+ * inside. */
 struct prefix6 {
 	struct in6_addr addr;
 	uint8_t len; /* 0..128 */

@@ -126,8 +126,8 @@ int priv_drop_to(const char *user, unsigned capability, char *reterr)
 	return become(pw, reterr);
 }
 
-/* --- the filter ------------------------------------------------------------------------------------------------------
- */
+/* --- the
+ * filter ------------------------------------------------------------------------------------------------------ */
 
 /* What the loop, the libraries and a reload need. Not here, and so gone after start-up: starting programs and threads,
  * other users and capabilities, mounts, modules, tracing, signals to others, executable memory. */
@@ -135,8 +135,8 @@ static const char *const calls[] = {
 	/* loop, time, memory */
 	"epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "poll", "ppoll", "read", "readv", "write", "writev",
 	"close", "futex", "clock_gettime", "clock_getres", "gettimeofday", "time", "nanosleep", "clock_nanosleep",
-	"timerfd_create", "timerfd_settime", "brk", "munmap", "mremap", "madvise", "mlock", "munlock", "msync", "restart_syscall",
-	"sched_yield", "getrandom",
+	"timerfd_create", "timerfd_settime", "brk", "munmap", "mremap", "madvise", "mlock", "munlock", "msync",
+	"restart_syscall", "sched_yield", "getrandom",
 	/* files: configuration, state and store; /proc */
 	"open", "openat", "stat", "lstat", "fstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "lseek",
 	"fcntl", "pread64", "pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate", "rename", "renameat",
@@ -281,8 +281,9 @@ int priv_filter(bool load_programs, bool trap, char *reterr)
 
 int priv_filter_reader(char *reterr)
 {
-	static const char *const reads[] = {"read", "recvfrom", "recv", "sendto", "send", "getdents64", "stat", "stat64", "newfstatat", "fstatat64", "statx",
-		"fstat", "fstat64", "lseek", "close", "fcntl", "brk", "munmap", "exit_group", "rt_sigreturn", "restart_syscall", NULL};
+	static const char *const reads[] = {"read", "recvfrom", "recv", "sendto", "send", "getdents64", "stat",
+		"stat64", "newfstatat", "fstatat64", "statx", "fstat", "fstat64", "lseek", "close", "fcntl", "brk",
+		"munmap", "exit_group", "rt_sigreturn", "restart_syscall", NULL};
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = f ? allow_all(f, reads) : -ENOMEM;
 
@@ -302,6 +303,8 @@ int priv_filter_reader(char *reterr)
 	if (f)
 		seccomp_release(f);
 	if (r < 0)
-		(void)snprintf(reterr, PRIV_ERR, "cannot load the filter of system calls (seccomp): %s; 'seccomp = no' goes on without", strerror(-r));
+		(void)snprintf(reterr, PRIV_ERR,
+			"cannot load the filter of system calls (seccomp): %s; 'seccomp = no' goes on without",
+			strerror(-r));
 	return r;
 }

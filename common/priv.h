@@ -27,5 +27,6 @@ int priv_filter(bool load_programs, bool trap, char *reterr);
 /* Become user and keep one capability (linux/capability.h), for good. As priv_drop. */
 int priv_drop_to(const char *user, unsigned capability, char *reterr);
 
-/* After that: read files and answer on sockets that are open, and nothing else; any other call ends the process. As priv_filter. */
+/* After that: read files and answer on sockets that are open, and nothing else; any other call ends the process. As
+ * priv_filter. */
 int priv_filter_reader(char *reterr);

@@ -14,12 +14,14 @@ struct outer {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024); /* the loader says how many; allocated ahead: without that a burst meets a passing ENOMEM */
+	/* the loader says how many; allocated ahead: without that a burst meets a passing ENOMEM */
+	__uint(max_entries, 1024);
 	__type(key, __u64); /* upper 64 bits of the inner address, as on the wire */
 	__type(value, struct outer);
 } bindings SEC(".maps");
 
-/* At a serving AMA: prefixes of others whose nodes are on its links, each with its anchor. Found by inner destination. */
+/* At a serving AMA: prefixes of others whose nodes are on its links, each with its anchor. Found by
+ * inner destination. */
 struct visiting {
 	struct outer anchor; /* first */
 	__u32 mark;	     /* of packets that come ahead of the anchor's word; 0 = it has said yes */
@@ -104,8 +106,8 @@ static __always_inline int count(__u32 what, int verdict)
 
 enum { NONE, RIGHT, WRONG };
 
-/* Without CAP_PERFMON the verifier of Linux 6.1 takes a number of 4 bytes on the stack for a pointer that the next one beside it would spoil: addresses are
- * written by 8 bytes, and so lie at multiples of 8. */
+/* Without CAP_PERFMON the verifier of Linux 6.1 takes a number of 4 bytes on the stack for a pointer that the next one
+ * beside it would spoil: addresses are written by 8 bytes, and so lie at multiples of 8. */
 struct tunnel {
 	__u32 zero;
 	struct bpf_tunnel_key key; /* remote_ipv6 is 4 bytes behind its beginning */
@@ -136,13 +138,15 @@ static __always_inline int compare(
 
 static __always_inline int outer_of(struct __sk_buff *skb, struct bpf_tunnel_key *key)
 {
-	return skb->protocol == bpf_htons(ETH_P_IPV6) && bpf_skb_get_tunnel_key(skb, key, sizeof(*key), BPF_F_TUNINFO_IPV6) == 0;
+	return skb->protocol == bpf_htons(ETH_P_IPV6) &&
+		bpf_skb_get_tunnel_key(skb, key, sizeof(*key), BPF_F_TUNINFO_IPV6) == 0;
 }
 
 static __always_inline int verdict(int found)
 {
 	if (found == RIGHT)
-		return count(PASSED, TC_ACT_UNSPEC); /* there may be a filter behind this one: mnd's isolated programs */
+		/* there may be a filter behind this one: mnd's isolated programs */
+		return count(PASSED, TC_ACT_UNSPEC);
 	return count(found == WRONG ? WRONG_SOURCE : UNBOUND, TC_ACT_SHOT);
 }
 
@@ -182,15 +186,17 @@ int by_inner_destination(struct __sk_buff *skb)
 		return count(MALFORMED, TC_ACT_SHOT);
 	found = compare(skb, 24, &bindings, &tunnel, &prefix);
 	first = bpf_map_lookup_elem(&awaited, &zero);
-	if (found == RIGHT && first && !first->first_ns && first->care_of[0] == tunnel.key.local_ipv6[0] && first->care_of[1] == tunnel.key.local_ipv6[1] &&
-		first->care_of[2] == tunnel.key.local_ipv6[2] && first->care_of[3] == tunnel.key.local_ipv6[3])
+	if (found == RIGHT && first && !first->first_ns && first->care_of[0] == tunnel.key.local_ipv6[0] &&
+		first->care_of[1] == tunnel.key.local_ipv6[1] && first->care_of[2] == tunnel.key.local_ipv6[2] &&
+		first->care_of[3] == tunnel.key.local_ipv6[3])
 		first->first_ns = bpf_ktime_get_ns();
 	return verdict(found);
 }
 
 #define SOURCE_OFFSET (ETH_HLEN + 8)
 
-/* An access interface (RFC 7513 calls it a binding anchor): from a prefix that is leased or visiting, only its node sends. Others are not our business. */
+/* An access interface (RFC 7513 calls it a binding anchor): from a prefix that is leased or visiting, only its node
+ * sends. Others are not our business. */
 SEC("tc")
 int by_node(struct __sk_buff *skb)
 {
@@ -201,7 +207,8 @@ int by_node(struct __sk_buff *skb)
 	const __u8 *mac = told.here.link_layer;
 	__u64 *until;
 
-	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, SOURCE_OFFSET, &was.prefix, sizeof(was.prefix)) < 0 ||
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) ||
+		bpf_skb_load_bytes(skb, SOURCE_OFFSET, &was.prefix, sizeof(was.prefix)) < 0 ||
 		bpf_skb_load_bytes(skb, ETH_ALEN, told.here.link_layer, sizeof(told.here.link_layer)) < 0)
 		return TC_ACT_OK;
 	here = bpf_map_lookup_elem(&on_link, &was.prefix);

@@ -15,8 +15,8 @@
 
 #include "common/srccheck.bpf.inc" /* the object file as bytes: srccheck_object[] */
 
-#define BATCH 1024
-#define HANDLE   1
+#define BATCH	 1024
+#define HANDLE	 1
 #define PRIORITY 1
 /* On an access interface there may be filters of others. */
 #define ACCESS_HANDLE	7872
@@ -40,7 +40,7 @@ struct srccheck {
 		} value;
 		bool over;
 	} visit[BATCH]; /* in the order they were said */
-	int error; /* of a flush within a turn, told at its end */
+	int error;	/* of a flush within a turn, told at its end */
 };
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list ap)
@@ -113,7 +113,8 @@ fail:
 static int attach(uint32_t ifindex, int prog, uint32_t handle, uint32_t priority)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog, .handle = handle, .priority = priority, .flags = BPF_TC_F_REPLACE);
+	LIBBPF_OPTS(
+		bpf_tc_opts, opts, .prog_fd = prog, .handle = handle, .priority = priority, .flags = BPF_TC_F_REPLACE);
 	int r = bpf_tc_hook_create(&hook);
 
 	return r == 0 || r == -EEXIST ? bpf_tc_attach(&hook, &opts) : r;
@@ -138,7 +139,8 @@ int srccheck_attach(struct srccheck *s, uint32_t ifindex, char *reterr)
 	int r = attach(ifindex, s->prog, HANDLE, PRIORITY);
 
 	if (r < 0)
-		(void)snprintf(reterr, SRCCHECK_ERR, "cannot attach the BPF source check to the tunnel device: %s", strerror(-r));
+		(void)snprintf(reterr, SRCCHECK_ERR, "cannot attach the BPF source check to the tunnel device: %s",
+			strerror(-r));
 	return r;
 }
 
@@ -318,7 +320,9 @@ uint64_t srccheck_first_us(const struct srccheck *s, const struct in6_addr *care
 	struct awaited w = {0};
 	uint32_t zero = 0;
 
-	return bpf_map_lookup_elem(s->awaited, &zero, &w) == 0 && IN6_ARE_ADDR_EQUAL(&w.care_of, care_of) ? w.first_ns / 1000 : 0;
+	return bpf_map_lookup_elem(s->awaited, &zero, &w) == 0 && IN6_ARE_ADDR_EQUAL(&w.care_of, care_of)
+		? w.first_ns / 1000
+		: 0;
 }
 
 int srccheck_counters(const struct srccheck *s, struct srccheck_counters *ret)

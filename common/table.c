@@ -27,8 +27,7 @@ static int resize(struct table *t, uint32_t buckets)
 
 	if (!bucket)
 		return -ENOMEM;
-	TABLE_EACH(t, e, tmp)
-	{
+	TABLE_EACH(t, e, tmp) {
 		struct table_entry **to = &bucket[t->hash(t->ctx, e) & (buckets - 1)];
 
 		e->next = *to;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* transport.c - the UDP socket of the secure channel
  *
- * Everything leaves with hop limit 255, by which an AMA knows that a node is on its link. Path MTU probes are rare: for each
- * the socket is switched to "do not fragment, do not believe the cached path MTU" and back. */
+ * Everything leaves with hop limit 255, by which an AMA knows that a node is on its link. Path MTU probes are rare: for
+ * each the socket is switched to "do not fragment, do not believe the cached path MTU" and back. */
 #include "transport.h"
 
 #include <errno.h>
@@ -13,10 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BATCH       64
+#define BATCH	    64
 #define TX_BYTES    1300 /* more than CHANNEL_DATAGRAM; longer ones are probes and leave at once */
 #define RX_BYTES    2048
-#define BATCHES_IN  4    /* a turn */
+#define BATCHES_IN  4 /* a turn */
 #define SOCKET_SIZE 4194304
 
 struct tx {
@@ -102,7 +102,8 @@ static void receive(void *ctx)
 	}
 }
 
-int transport_new(struct loop *loop, uint16_t port, transport_recv_cb *recv, void *ctx, struct transport **ret, char *reterr)
+int transport_new(
+	struct loop *loop, uint16_t port, transport_recv_cb *recv, void *ctx, struct transport **ret, char *reterr)
 {
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
 	struct transport *t = calloc(1, sizeof(*t));
@@ -114,8 +115,10 @@ int transport_new(struct loop *loop, uint16_t port, transport_recv_cb *recv, voi
 	t->ctx = ctx;
 	t->fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (t->fd < 0 || set(t->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0 ||
-		set(t->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) < 0 || set(t->fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) < 0 ||
-		set(t->fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 255) < 0 || bind(t->fd, (struct sockaddr *)&any, sizeof(any)) < 0) {
+		set(t->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) < 0 ||
+		set(t->fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) < 0 ||
+		set(t->fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 255) < 0 ||
+		bind(t->fd, (struct sockaddr *)&any, sizeof(any)) < 0) {
 		r = -errno;
 		(void)snprintf(reterr, TRANSPORT_ERR, "cannot open UDP port %u: %s%s", port, strerror(-r),
 			r == -EADDRINUSE ? " (is another mnd or amad running in this network namespace?)" : "");
@@ -160,13 +163,15 @@ static void count_error(struct transport *t, int error)
 {
 	if (error == EAGAIN || error == ENOBUFS)
 		t->counters.tx_full++;
-	else if (error == ENETUNREACH || error == EHOSTUNREACH || error == EADDRNOTAVAIL || error == EINVAL || error == ENODEV)
+	else if (error == ENETUNREACH || error == EHOSTUNREACH || error == EADDRNOTAVAIL || error == EINVAL ||
+		error == ENODEV)
 		t->counters.tx_unreachable++; /* EINVAL: the source address is not ours (any more) */
 	else
 		t->counters.tx_failed++;
 }
 
-/* A probe may be larger than the path takes, which is what it asks: neither fragment it nor believe the cached path MTU. */
+/* A probe may be larger than the path takes, which is what it asks: neither fragment it nor believe the cached path
+ * MTU. */
 static void send_probe(struct transport *t, const struct channel_endpoint *ep, const uint8_t *buf, size_t len)
 {
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(ep->port), .sin6_addr = ep->remote};
@@ -183,7 +188,8 @@ static void send_probe(struct transport *t, const struct channel_endpoint *ep, c
 	(void)set(t->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_WANT);
 }
 
-void transport_send(struct transport *t, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
+void transport_send(
+	struct transport *t, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
 {
 	struct tx *x;
 
@@ -199,8 +205,8 @@ void transport_send(struct transport *t, const struct channel_endpoint *ep, cons
 	if (IN6_IS_ADDR_LINKLOCAL(&ep->remote))
 		x->to.sin6_scope_id = ep->ifindex;
 	x->iov = (struct iovec){.iov_base = x->buf, .iov_len = len};
-	t->tx_msg[t->n_tx].msg_hdr =
-		(struct msghdr){.msg_name = &x->to, .msg_namelen = sizeof(x->to), .msg_iov = &x->iov, .msg_iovlen = 1};
+	t->tx_msg[t->n_tx].msg_hdr = (struct msghdr){
+		.msg_name = &x->to, .msg_namelen = sizeof(x->to), .msg_iov = &x->iov, .msg_iovlen = 1};
 	put_source(&t->tx_msg[t->n_tx].msg_hdr, x->control, ep);
 	t->n_tx++;
 }

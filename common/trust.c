@@ -7,13 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLANKS	 " \t\r\n"
-#define LINE	 2048
-#define LIMIT	 10000000
-#define UPDATES	 5000 /* a second: what an anchor does in a quarter of its time, or so */
+#define BLANKS	" \t\r\n"
+#define LINE	2048
+#define LIMIT	10000000
+#define UPDATES 5000 /* a second: what an anchor does in a quarter of its time, or so */
 
-const struct trust_policy trust_default = {
-	.roaming = true, .lend = true, .proxy = true, .max_leases = UINT32_MAX, .max_visits = UINT32_MAX, .updates = UPDATES};
+const struct trust_policy trust_default = {.roaming = true,
+	.lend = true,
+	.proxy = true,
+	.max_leases = UINT32_MAX,
+	.max_visits = UINT32_MAX,
+	.updates = UPDATES};
 
 /* What may stand behind a token. */
 static const struct option {
@@ -55,7 +59,8 @@ static int parse_option(const char *word, struct trust_policy *ret, char *reterr
 	}
 	n = strtoul(value, &end, 10);
 	if (*value < '0' || *value > '9' || *end || n > LIMIT || n < o->least) {
-		(void)snprintf(reterr, CREDENTIAL_ERR, "%s is '%.100s': it takes a number from %u to %d", o->name, value, o->least, LIMIT);
+		(void)snprintf(reterr, CREDENTIAL_ERR, "%s is '%.100s': it takes a number from %u to %d", o->name,
+			value, o->least, LIMIT);
 		return -EINVAL;
 	}
 	*(uint32_t *)(void *)((char *)ret + o->offset) = (uint32_t)n;
@@ -101,15 +106,18 @@ const char *trust_policy_text(const struct trust_policy *p)
 		if (memcmp(is, usual, o->is_number ? sizeof(uint32_t) : sizeof(bool)) == 0)
 			continue;
 		if (o->is_number)
-			(void)snprintf(buf + len, sizeof(text[0]) - len, "%s%s=%u", len ? " " : "", o->name, *(const uint32_t *)is);
+			(void)snprintf(buf + len, sizeof(text[0]) - len, "%s%s=%u", len ? " " : "", o->name,
+				*(const uint32_t *)is);
 		else
-			(void)snprintf(buf + len, sizeof(text[0]) - len, "%s%s=%s", len ? " " : "", o->name, *(const bool *)is ? "yes" : "no");
+			(void)snprintf(buf + len, sizeof(text[0]) - len, "%s%s=%s", len ? " " : "", o->name,
+				*(const bool *)is ? "yes" : "no");
 		len = strlen(buf);
 	}
 	return buf;
 }
 
-int trust_load(const char *path, const struct identity *own, struct domain *ret, struct trust_policy *ret_policy, char *reterr)
+int trust_load(
+	const char *path, const struct identity *own, struct domain *ret, struct trust_policy *ret_policy, char *reterr)
 {
 	FILE *f = fopen(path, "re");
 	char line[LINE + 2], err[CREDENTIAL_ERR] = "";
@@ -126,7 +134,8 @@ int trust_load(const char *path, const struct identity *own, struct domain *ret,
 			continue;
 		for (int i = 0; r > 0 && i < count; i++)
 			if (!memcmp(ret[i].key, domain.key, sizeof(domain.key))) {
-				(void)snprintf(err, sizeof(err), "domain %s is here already: one line for each, please", domain.name);
+				(void)snprintf(err, sizeof(err), "domain %s is here already: one line for each, please",
+					domain.name);
 				r = -EINVAL;
 			}
 		if (r > 0 && count == TRUST_MAX) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* trust.h - the domains a daemon believes, and what theirs may do here: a file with a line a domain, its token and what is not as usual:
+/* trust.h - the domains a daemon believes, and what theirs may do here: a file with a line a domain, its token and what
+ * is not as usual:
  *
  *   dmm-domain-1:...  lend=no max-visits=1000    # comment
  *
@@ -25,8 +26,8 @@ struct trust_policy {
 };
 extern const struct trust_policy trust_default; /* of a line with a token alone, and of our own domain */
 
-/* Read one line. Returns 1 with *ret and *ret_policy filled, 0 = nothing but white space or a comment, or -EINVAL with a
- * sentence in reterr (CREDENTIAL_ERR bytes). */
+/* Read one line. Returns 1 with *ret and *ret_policy filled, 0 = nothing but white space or a comment, or -EINVAL with
+ * a sentence in reterr (CREDENTIAL_ERR bytes). */
 int trust_parse(const char *line, struct domain *ret, struct trust_policy *ret_policy, char *reterr);
 /* What a policy says otherwise than trust_default, as on a line, "" if nothing. Static, two at a time. */
 const char *trust_policy_text(const struct trust_policy *p);
@@ -34,4 +35,5 @@ const char *trust_policy_text(const struct trust_policy *p);
 /* Read path (may be missing) and add the domain that signed our own credential, unless it is there.
  *   ret, ret_policy  TRUST_MAX elements; ret_policy may be NULL
  * Returns how many, or -EINVAL with "FILE:LINE: what" in reterr (CREDENTIAL_ERR bytes). */
-int trust_load(const char *path, const struct identity *own, struct domain *ret, struct trust_policy *ret_policy, char *reterr);
+int trust_load(const char *path, const struct identity *own, struct domain *ret, struct trust_policy *ret_policy,
+	char *reterr);

@@ -43,8 +43,7 @@ struct wheel_entry *wheel_due(struct wheel *w, uint64_t now_us)
 	for (;;) {
 		struct wheel_entry *e;
 
-		DL_FOREACH(w->slot[w->now_s % WHEEL_SLOTS], e)
-		{
+		DL_FOREACH(w->slot[w->now_s % WHEEL_SLOTS], e) {
 			if (e->at_s <= w->now_s) {
 				wheel_drop(w, e);
 				return e;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* wire.h - read and write cursors: the only place that compares a length with the bytes left
  *
- * Both are sticky: the first access out of bounds marks the cursor as failed for good, reads then yield zero and writes do
- * nothing. The caller asks once, before acting on anything read, and at the end of writing. Multi-byte numbers are in
- * network order on the wire and in host order here. */
+ * Both are sticky: the first access out of bounds marks the cursor as failed for good, reads then yield zero and writes
+ * do nothing. The caller asks once, before acting on anything read, and at the end of writing. Multi-byte numbers are
+ * in network order on the wire and in host order here. */
 #pragma once
 
 #include <netinet/in.h>

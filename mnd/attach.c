@@ -2,8 +2,8 @@
 /* attach.c - attachments
  *
  * An attachment is usable when its link has a carrier, a router was heard since that carrier came, and the kernel holds
- * an address in one of that router's prefixes that may be a source. Addresses and routes of a network that was left stay
- * in the kernel for a while; they do not count, because their router is not heard.
+ * an address in one of that router's prefixes that may be a source. Addresses and routes of a network that was left
+ * stay in the kernel for a while; they do not count, because their router is not heard.
  *
  * Movement is noticed by the carrier, or, where a radio changes its network without one, by an unknown router: then a
  * solicitation goes out, and if the present router does not answer it is taken to be gone (RFC 6275 11.5.1).
@@ -126,8 +126,8 @@ void attach_link_gone(struct attach *a, uint32_t ifindex)
 		a->generation++;
 }
 
-void attach_address(struct attach *a, uint32_t ifindex, const struct in6_addr *address, bool present, bool usable,
-	bool deprecated)
+void attach_address(
+	struct attach *a, uint32_t ifindex, const struct in6_addr *address, bool present, bool usable, bool deprecated)
 {
 	struct attachment *at = attach_find(a, ifindex);
 	unsigned i;
@@ -181,8 +181,8 @@ static struct attach_router *router_room(struct attachment *at)
 	return oldest;
 }
 
-void attach_advert(struct attach *a, uint32_t ifindex, const struct in6_addr *link_local, const struct router_advert *ra,
-	uint64_t now_us)
+void attach_advert(struct attach *a, uint32_t ifindex, const struct in6_addr *link_local,
+	const struct router_advert *ra, uint64_t now_us)
 {
 	struct attachment *at = attach_find(a, ifindex);
 	struct attach_router *r;

@@ -19,57 +19,57 @@ struct attach_router {
 	struct in6_addr link_local;
 	struct router_advert ra;
 	uint64_t heard_us; /* last advertisement */
-	bool confirmed;    /* heard since the link came up or the machine woke */
+	bool confirmed;	   /* heard since the link came up or the machine woke */
 };
 
 struct attach_address {
 	struct in6_addr address;
-	bool usable;     /* may be a source now: not tentative (or optimistic), not duplicated */
+	bool usable; /* may be a source now: not tentative (or optimistic), not duplicated */
 	bool deprecated;
 };
 
 struct attachment {
 	uint32_t ifindex;
 	char name[IF_NAMESIZE];
-	uint8_t link_layer[6]; /* of Ethernet, else zero; the caller of attach_link sets it */
-	int priority;          /* greater wins; among equals the newest */
-	bool carrier;          /* up and a carrier is there */
+	uint8_t link_layer[6];	  /* of Ethernet, else zero; the caller of attach_link sets it */
+	int priority;		  /* greater wins; among equals the newest */
+	bool carrier;		  /* up and a carrier is there */
 	uint32_t carrier_changes; /* the kernel's count: it went and came between two pieces of news if this jumps */
-	uint64_t link_up_us;   /* when the carrier came */
-	uint64_t heard_us;     /* when the present router was first heard since */
-	uint64_t usable_us;    /* since when care_of can be used, 0 = it cannot */
+	uint64_t link_up_us;	  /* when the carrier came */
+	uint64_t heard_us;	  /* when the present router was first heard since */
+	uint64_t usable_us;	  /* since when care_of can be used, 0 = it cannot */
 	struct in6_addr care_of;
 	struct attach_router *router; /* the router in use, NULL = none; points into routers[] */
 	unsigned n_routers;
 	struct attach_router routers[ATTACH_ROUTERS];
 	unsigned n_addresses;
 	struct attach_address addresses[ATTACH_ADDRS];
-	unsigned rs_sent;      /* solicitations since the link came up without an answer */
-	uint64_t rs_next_us;   /* when the next is due, UINT64_MAX = not */
-	uint64_t suspect_us;   /* an unknown router was heard: has the present one gone? 0 = no */
+	unsigned rs_sent;    /* solicitations since the link came up without an answer */
+	uint64_t rs_next_us; /* when the next is due, UINT64_MAX = not */
+	uint64_t suspect_us; /* an unknown router was heard: has the present one gone? 0 = no */
 };
 
 struct attach {
 	unsigned n;
 	struct attachment at[ATTACH_MAX];
 	struct attachment *selected; /* NULL = no usable attachment; points into at[] */
-	uint32_t generation;         /* changes when the selected attachment is another link, or the same one anew */
-	uint64_t ignored;            /* interfaces and addresses for which there was no room */
+	uint32_t generation;	     /* changes when the selected attachment is another link, or the same one anew */
+	uint64_t ignored;	     /* interfaces and addresses for which there was no room */
 };
 
-/* An interface exists, or its state or priority changed. Going from no carrier to carrier makes all its routers unconfirmed
- * and a solicitation due at once. */
+/* An interface exists, or its state or priority changed. Going from no carrier to carrier makes all its routers
+ * unconfirmed and a solicitation due at once. */
 void attach_link(struct attach *a, uint32_t ifindex, const char *name, int priority, bool carrier,
 	uint32_t carrier_changes, uint64_t now_us);
 void attach_link_gone(struct attach *a, uint32_t ifindex);
 /* A global address appeared, changed or (present = false) went. */
-void attach_address(struct attach *a, uint32_t ifindex, const struct in6_addr *address, bool present, bool usable,
-	bool deprecated);
+void attach_address(
+	struct attach *a, uint32_t ifindex, const struct in6_addr *address, bool present, bool usable, bool deprecated);
 /* An advertisement was heard. Router lifetime 0 takes the router out. */
 void attach_advert(struct attach *a, uint32_t ifindex, const struct in6_addr *router, const struct router_advert *ra,
 	uint64_t now_us);
-/* The machine was suspended: nothing that was heard before is certain, as after a loss of carrier; solicitations are due
- * at once. */
+/* The machine was suspended: nothing that was heard before is certain, as after a loss of carrier; solicitations are
+ * due at once. */
 void attach_doubt(struct attach *a, uint64_t now_us);
 /* Forget addresses (before they are read anew after a netlink overrun). */
 void attach_forget_addresses(struct attach *a);

@@ -40,7 +40,7 @@ static void judge_interfaces(struct doctor *d, const json_t *facts)
 			doctor_say(d, DOCTOR_WARN, "%s is down", name);
 			doctor_mend(d, "ip link set %s up", doctor_word(name));
 		} else if (fact_int(i, "forwarding") && fact(i, "accept_ra") && fact_int(i, "accept_ra") < 2 &&
-			   !has_address) {
+			!has_address) {
 			doctor_say(d, DOCTOR_FAIL,
 				"forwarding is on for %s (Docker and other software do that), so the kernel ignores "
 				"router advertisements there",
@@ -142,11 +142,13 @@ static void judge_anchors(struct doctor *d, const json_t *facts)
 		if (*fact_text(a, "error"))
 			doctor_say(d, DOCTOR_FAIL, "the anchor %s cannot be asked: %s", name, fact_text(a, "error"));
 		else if (!fact_int(a, "received"))
-			doctor_say(d, DOCTOR_FAIL, "the anchor %s at %s does not answer: sessions on its home address wait. It is down, or what is on the way drops UDP port %lld", name,
-				fact_text(a, "address"), fact_int(facts, "port.number"));
+			doctor_say(d, DOCTOR_FAIL,
+				"the anchor %s at %s does not answer: sessions on its home address wait. It is down, or what is on the way drops UDP port %lld",
+				name, fact_text(a, "address"), fact_int(facts, "port.number"));
 		else if (fact_int(a, "path_mtu") < 1320)
-			doctor_say(d, DOCTOR_WARN, "the path to the anchor %s takes packets of at most %lld bytes: tunnelled ones larger than %lld are cut in pieces", name,
-				fact_int(a, "path_mtu"), fact_int(a, "path_mtu") - 40);
+			doctor_say(d, DOCTOR_WARN,
+				"the path to the anchor %s takes packets of at most %lld bytes: tunnelled ones larger than %lld are cut in pieces",
+				name, fact_int(a, "path_mtu"), fact_int(a, "path_mtu") - 40);
 	}
 }
 

@@ -66,8 +66,8 @@ static ssize_t look(const struct file *files, size_t n_files, struct exe_found *
 			if (!files[i].ino || files[i].ino != st.st_ino || files[i].dev != st.st_dev)
 				continue;
 			if (stat(path, &owner) == 0)
-				ret[n++] =
-					(struct exe_found){.pid = (pid_t)pid, .uid = owner.st_uid, .rule = (unsigned)i};
+				ret[n++] = (struct exe_found){
+					.pid = (pid_t)pid, .uid = owner.st_uid, .rule = (unsigned)i};
 			break; /* the first rule counts */
 		}
 	}
@@ -219,7 +219,7 @@ void exe_read_news(struct exe *s, uint64_t now_us)
 			other |= (e->mask & (IN_ATTRIB | IN_MOVE_SELF | IN_Q_OVERFLOW)) != 0;
 			for (unsigned i = 0; e->len && i < s->n_rules; i++)
 				other |= e->wd == s->watched[i].dir_wd &&
-					 !strcmp(e->name, strrchr(s->rules[i].exe, '/') + 1);
+					!strcmp(e->name, strrchr(s->rules[i].exe, '/') + 1);
 		}
 	if (other)
 		exe_load(s, s->rules, s->n_rules, now_us);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* hoa-exec.c - run a command on one home address for its whole life
  *
- * mnd does what needs privileges, after looking who calls: it moves this process to a cgroup of its own. Then this process becomes
- * the command: environment, standard streams, terminal, signals, working directory and exit status are its own. */
+ * mnd does what needs privileges, after looking who calls: it moves this process to a cgroup of its own. Then this
+ * process becomes the command: environment, standard streams, terminal, signals, working directory and exit status are
+ * its own. */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
@@ -50,30 +51,31 @@ static struct {
 
 static void usage(FILE *f)
 {
-	(void)fputs("usage: hoa-exec [OPTIONS] [--] COMMAND [ARG...]\n"
-		    "       hoa-exec [OPTIONS] --pid PID\n"
-		    "       hoa-exec [OPTIONS] enable|disable UNIT\n"
-		    "       hoa-exec identify [PID]\n"
-		    "       hoa-exec pids ADDRESS\n\n"
-		    "Runs a command, and all that it starts, on one home address, whatever network this machine is in.\n\n"
-		    "  -t, --type TYPE        session (default): the address is kept as long as the command lives; fixed: for good;\n"
-		    "                         graceful: after a move new sockets take the new network's, old ones keep theirs\n"
-		    "  -a, --address ADDRESS  on this home address ('mnctl leases' lists them)\n"
-		    "  -n, --anchor NAME      on the home address of this anchor\n"
-		    "  -N, --new              on a new one, which no other program takes\n"
-		    "  -i, --isolate          in a network namespace of its own that holds just an address of the home network prefix:\n"
-		    "                         the command sees nothing of a move\n"
-		    "  -p, --pid PID          pin a process that runs, for the sockets it opens from now on\n"
-		    "  -c, --cgroup           pin the cgroup that hoa-exec runs in, as a whole (for units)\n"
-		    "  -b, --best-effort      run the command unpinned when it cannot be pinned\n"
-		    "  -u, --user             with enable and disable: a unit of yours\n"
-		    "  -s, --socket PATH      control socket of mnd\n"
-		    "  -h, --help, --version\n\n"
-		    "  enable UNIT            a systemd service is pinned whenever it is started\n"
-		    "  disable UNIT           it no longer is\n"
-		    "  identify [PID]         print the home address a process is pinned to\n"
-		    "  pids ADDRESS           print the processes that are pinned to it\n\n"
-		    "Exit status: the command's; 125 no home address, 126 the command cannot be run, 127 it is not found. See hoa-exec(1).\n",
+	(void)fputs(
+		"usage: hoa-exec [OPTIONS] [--] COMMAND [ARG...]\n"
+		"       hoa-exec [OPTIONS] --pid PID\n"
+		"       hoa-exec [OPTIONS] enable|disable UNIT\n"
+		"       hoa-exec identify [PID]\n"
+		"       hoa-exec pids ADDRESS\n\n"
+		"Runs a command, and all that it starts, on one home address, whatever network this machine is in.\n\n"
+		"  -t, --type TYPE        session (default): the address is kept as long as the command lives; fixed: for good;\n"
+		"                         graceful: after a move new sockets take the new network's, old ones keep theirs\n"
+		"  -a, --address ADDRESS  on this home address ('mnctl leases' lists them)\n"
+		"  -n, --anchor NAME      on the home address of this anchor\n"
+		"  -N, --new              on a new one, which no other program takes\n"
+		"  -i, --isolate          in a network namespace of its own that holds just an address of the home network prefix:\n"
+		"                         the command sees nothing of a move\n"
+		"  -p, --pid PID          pin a process that runs, for the sockets it opens from now on\n"
+		"  -c, --cgroup           pin the cgroup that hoa-exec runs in, as a whole (for units)\n"
+		"  -b, --best-effort      run the command unpinned when it cannot be pinned\n"
+		"  -u, --user             with enable and disable: a unit of yours\n"
+		"  -s, --socket PATH      control socket of mnd\n"
+		"  -h, --help, --version\n\n"
+		"  enable UNIT            a systemd service is pinned whenever it is started\n"
+		"  disable UNIT           it no longer is\n"
+		"  identify [PID]         print the home address a process is pinned to\n"
+		"  pids ADDRESS           print the processes that are pinned to it\n\n"
+		"Exit status: the command's; 125 no home address, 126 the command cannot be run, 127 it is not found. See hoa-exec(1).\n",
 		f);
 }
 
@@ -100,7 +102,8 @@ static const json_t *pin_of(const json_t *pins, long pid)
 			const char *cgroup = json_string_value(json_object_get(p, "cgroup"));
 			size_t n = cgroup ? strlen(cgroup) : 0;
 
-			if (n > best_len && !strncmp(line + 3, cgroup, n) && (line[3 + n] == '\0' || line[3 + n] == '/')) {
+			if (n > best_len && !strncmp(line + 3, cgroup, n) &&
+				(line[3 + n] == '\0' || line[3 + n] == '/')) {
 				best = p;
 				best_len = n;
 			}
@@ -192,7 +195,9 @@ static bool drop_in_of(const char *unit, char dir[PATH_MAX], char path[PATH_MAX]
 	int n;
 
 	if (strchr(unit, '/') || !*unit || (dot && strcmp(dot, ".service") != 0)) {
-		(void)fprintf(stderr, "hoa-exec: '%s' is not the name of a service: only services start programs that can be pinned\n", unit);
+		(void)fprintf(stderr,
+			"hoa-exec: '%s' is not the name of a service: only services start programs that can be pinned\n",
+			unit);
 		return false;
 	}
 	if (!wish.of_user)
@@ -226,11 +231,14 @@ static void reload_units(void)
 	int status = -1;
 
 	if (pid == 0) {
-		(void)execlp("systemctl", "systemctl", wish.of_user ? "--user" : "--system", "daemon-reload", (char *)NULL);
+		(void)execlp(
+			"systemctl", "systemctl", wish.of_user ? "--user" : "--system", "daemon-reload", (char *)NULL);
 		_exit(NOT_FOUND);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0)
-		(void)fprintf(stderr, "hoa-exec: systemd did not read its units again: run 'systemctl %sdaemon-reload'\n", wish.of_user ? "--user " : "");
+		(void)fprintf(stderr,
+			"hoa-exec: systemd did not read its units again: run 'systemctl %sdaemon-reload'\n",
+			wish.of_user ? "--user " : "");
 }
 
 /* The program runs before those of the unit, in its cgroup, and pins that. */
@@ -244,17 +252,22 @@ static int enable(const char *unit)
 		return CTL_USAGE;
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
 		(void)snprintf(self, sizeof(self), "hoa-exec"); /* systemd looks for it */
-	if ((wish.anchor && wish.anchor[strspn(wish.anchor, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")]) ||
+	if ((wish.anchor &&
+		    wish.anchor[strspn(
+			    wish.anchor, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")]) ||
 		(wish.address && inet_pton(AF_INET6, wish.address, &address) != 1) || strchr(ctl.socket, ' ')) {
-		(void)fprintf(stderr, "hoa-exec: an anchor's name has letters, digits, '.', '_' and '-', an address is an IPv6 address, and no path has blanks\n");
+		(void)fprintf(stderr,
+			"hoa-exec: an anchor's name has letters, digits, '.', '_' and '-', an address is an IPv6 address, and no path has blanks\n");
 		return CTL_USAGE;
 	}
 	make_directories(dir);
 	f = fopen(path, "we");
 	if (f) {
 		/* "+": with full privileges, whatever the unit's own programs run with */
-		(void)fprintf(f, "# made by 'hoa-exec enable'; 'hoa-exec disable' removes it\n%s[Service]\nExecStartPre=%s%s --cgroup",
-			wish.of_user ? "" : "[Unit]\nWants=mnd.service\nAfter=mnd.service\n\n", wish.of_user ? "" : "+", self);
+		(void)fprintf(f,
+			"# made by 'hoa-exec enable'; 'hoa-exec disable' removes it\n%s[Service]\nExecStartPre=%s%s --cgroup",
+			wish.of_user ? "" : "[Unit]\nWants=mnd.service\nAfter=mnd.service\n\n", wish.of_user ? "" : "+",
+			self);
 		if (strcmp(ctl.socket, DEFAULT_SOCKET) != 0)
 			(void)fprintf(f, " --socket %s", ctl.socket);
 		if (wish.type)
@@ -266,7 +279,8 @@ static int enable(const char *unit)
 		(void)fprintf(f, "%s%s\n", wish.fresh ? " --new" : "", wish.best_effort ? " --best-effort" : "");
 	}
 	if (!f || fclose(f) != 0) {
-		(void)fprintf(stderr, "hoa-exec: cannot write %s: %s%s\n", path, strerror(errno), errno == EACCES ? " (root may; --user is for units of yours)" : "");
+		(void)fprintf(stderr, "hoa-exec: cannot write %s: %s%s\n", path, strerror(errno),
+			errno == EACCES ? " (root may; --user is for units of yours)" : "");
 		return CTL_FAILED;
 	}
 	reload_units();
@@ -281,7 +295,8 @@ static int disable(const char *unit)
 	if (!drop_in_of(unit, dir, path))
 		return CTL_USAGE;
 	if (unlink(path) < 0) {
-		(void)fprintf(stderr, "hoa-exec: %s %s: %s\n", errno == ENOENT ? "was not enabled, there is no" : "cannot remove", path, strerror(errno));
+		(void)fprintf(stderr, "hoa-exec: %s %s: %s\n",
+			errno == ENOENT ? "was not enabled, there is no" : "cannot remove", path, strerror(errno));
 		return CTL_FAILED;
 	}
 	(void)rmdir(dir); /* there may be drop-ins of others */
@@ -308,8 +323,8 @@ static bool write_to(const char *path, const char *text)
 	return ok;
 }
 
-/* This process goes into a network namespace of its own. Users may make one inside a user namespace, where they are who they were. Returns a
- * descriptor of it, or -1 after saying why not. */
+/* This process goes into a network namespace of its own. Users may make one inside a user namespace, where they are who
+ * they were. Returns a descriptor of it, or -1 after saying why not. */
 static int enter_namespace(void)
 {
 	unsigned uid = geteuid(), gid = getegid();
@@ -317,8 +332,9 @@ static int enter_namespace(void)
 	int fd;
 
 	if (unshare(uid == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0)
-		return refuse("this system does not let users make a network namespace "
-			      "(user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)");
+		return refuse(
+			"this system does not let users make a network namespace "
+			"(user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)");
 	if (uid != 0) {
 		(void)write_to("/proc/self/setgroups", "deny");
 		(void)snprintf(map, sizeof(map), "%u %u 1", uid, uid);
@@ -343,7 +359,9 @@ static void count_failure(void *ctx, const struct fwd_object *o, int error)
 static int furnish_namespace(const char *address)
 {
 	static const struct nl_ops ops = {0};
-	struct fwd_object a = {.kind = FWD_ADDRESS}, route = {.kind = FWD_ROUTE, .route = {.type = FWD_UNICAST, .table = 254, .metric = 50, .mtu = ISOLATE_MTU}};
+	struct fwd_object a = {.kind = FWD_ADDRESS},
+			  route = {.kind = FWD_ROUTE,
+				  .route = {.type = FWD_UNICAST, .table = 254, .metric = 50, .mtu = ISOLATE_MTU}};
 	struct fwd_set *set = fwd_new(NULL, NULL);
 	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK};
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
@@ -419,7 +437,8 @@ static int run(char **command)
 	int status = pin();
 
 	if (status != 0 && !wish.best_effort) {
-		(void)fprintf(stderr, "hoa-exec: %s was not started%s\n", command[0], wish.isolate ? "" : " ('--best-effort' runs it unpinned)");
+		(void)fprintf(stderr, "hoa-exec: %s was not started%s\n", command[0],
+			wish.isolate ? "" : " ('--best-effort' runs it unpinned)");
 		return status;
 	}
 	if (status != 0)
@@ -439,14 +458,18 @@ static bool is_consistent(void)
 	for (unsigned i = 0; i < 3; i++)
 		known |= wish.type && !strcmp(wish.type, types[i]);
 	if (!known)
-		(void)fprintf(stderr, "hoa-exec: '%s' is not a type of address: session, fixed or graceful\n", wish.type);
+		(void)fprintf(
+			stderr, "hoa-exec: '%s' is not a type of address: session, fixed or graceful\n", wish.type);
 	else if ((wish.address && (wish.anchor || wish.fresh)))
 		(void)fprintf(stderr, "hoa-exec: one of --address, --anchor and --new says which address\n");
 	else if (wish.in_place && wish.pid)
-		(void)fprintf(stderr, "hoa-exec: --cgroup is about the cgroup that hoa-exec runs in, not about another process\n");
-	else if (wish.isolate && (wish.in_place || wish.pid || wish.best_effort || (wish.type && !strcmp(wish.type, "graceful"))))
-		(void)fprintf(stderr, "hoa-exec: what is isolated is a command, on one address, or it does not run: "
-				      "not with --pid, --cgroup, --best-effort or --type graceful\n");
+		(void)fprintf(stderr,
+			"hoa-exec: --cgroup is about the cgroup that hoa-exec runs in, not about another process\n");
+	else if (wish.isolate &&
+		(wish.in_place || wish.pid || wish.best_effort || (wish.type && !strcmp(wish.type, "graceful"))))
+		(void)fprintf(stderr,
+			"hoa-exec: what is isolated is a command, on one address, or it does not run: "
+			"not with --pid, --cgroup, --best-effort or --type graceful\n");
 	else
 		return true;
 	return false;
@@ -455,10 +478,13 @@ static bool is_consistent(void)
 int main(int argc, char **argv)
 {
 	enum { SHOW_VERSION = 256 };
-	static const struct option options[] = {{"type", required_argument, NULL, 't'}, {"address", required_argument, NULL, 'a'},
-		{"anchor", required_argument, NULL, 'n'}, {"new", no_argument, NULL, 'N'}, {"pid", required_argument, NULL, 'p'},
-		{"cgroup", no_argument, NULL, 'c'}, {"best-effort", no_argument, NULL, 'b'}, {"user", no_argument, NULL, 'u'}, {"isolate", no_argument, NULL, 'i'},
-		{"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
+	static const struct option options[] = {{"type", required_argument, NULL, 't'},
+		{"address", required_argument, NULL, 'a'}, {"anchor", required_argument, NULL, 'n'},
+		{"new", no_argument, NULL, 'N'}, {"pid", required_argument, NULL, 'p'},
+		{"cgroup", no_argument, NULL, 'c'}, {"best-effort", no_argument, NULL, 'b'},
+		{"user", no_argument, NULL, 'u'}, {"isolate", no_argument, NULL, 'i'},
+		{"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	const char *verb;
 	int o, n;
 
@@ -519,7 +545,10 @@ int main(int argc, char **argv)
 	if (!strcmp(verb, "disable") && n == 2)
 		return disable(argv[optind + 1]);
 	if ((wish.pid || wish.in_place) ? n > 0 : n == 0) {
-		(void)fprintf(stderr, "hoa-exec: %s\n", n == 0 ? "which command?" : wish.pid ? "--pid takes no command" : "--cgroup takes no command");
+		(void)fprintf(stderr, "hoa-exec: %s\n",
+			n == 0		   ? "which command?"
+				: wish.pid ? "--pid takes no command"
+					   : "--cgroup takes no command");
 		usage(stderr);
 		return NO_MOBILITY;
 	}

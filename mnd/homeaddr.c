@@ -9,8 +9,8 @@
  *                   ^    -> (moved, unused)  DEPRECATED ------------(grace over)----------------^
  *                   +---- RETURNING <- (any of them, back on the anchor's link)
  *
- * An address of an anchor that is being drained is released where it is native, too, once it is unused for the grace time.
- * An address that is not in use costs its anchor no message when the node moves (RFC 7333 REQ2). */
+ * An address of an anchor that is being drained is released where it is native, too, once it is unused for the grace
+ * time. An address that is not in use costs its anchor no message when the node moves (RFC 7333 REQ2). */
 #include "homeaddr.h"
 
 #include <string.h>
@@ -18,7 +18,7 @@
 #define SEC 1000000ULL
 
 /* RFC 6275 gives no figure for trying again after a refusal; MAX_BINDACK_TIMEOUT is the pace of "may continue". */
-#define HOLD_REFUSED_US (32 * SEC)
+#define HOLD_REFUSED_US	     (32 * SEC)
 #define HOLD_NO_RESOURCES_US (60 * SEC)
 
 const char *homeaddr_state_name(enum homeaddr_state state)
@@ -112,8 +112,8 @@ static void enter(struct home_address *h, enum homeaddr_state state, enum homead
 }
 
 /* What the anchor should know now. */
-static enum lu_kind wanted(const struct home_address *h, const struct homeaddr_world *w,
-	const struct homeaddr_policy *policy)
+static enum lu_kind wanted(
+	const struct home_address *h, const struct homeaddr_world *w, const struct homeaddr_policy *policy)
 {
 	if (!w->path)
 		return LU_NONE;
@@ -155,7 +155,8 @@ static enum homeaddr_state state_for(const struct home_address *h, enum lu_kind 
 }
 
 /* Why a step goes from h's state to another one. */
-static enum homeaddr_reason reason_for(const struct home_address *h, enum homeaddr_state to, const struct homeaddr_world *w)
+static enum homeaddr_reason reason_for(
+	const struct home_address *h, enum homeaddr_state to, const struct homeaddr_world *w)
 {
 	/* the first step after a restart: what was true before is not known, and is no event of now */
 	if (h->state == HOMEADDR_DEPRECATED && h->reason == HOMEADDR_RESTARTED && to != HOMEADDR_RELEASING)
@@ -178,8 +179,9 @@ static enum homeaddr_reason reason_for(const struct home_address *h, enum homead
 	case HOMEADDR_BINDING:
 		if (h->state == HOMEADDR_BOUND)
 			return h->confirmed == LU_BIND ? HOMEADDR_MOVED : HOMEADDR_BINDING_ENDED;
-		return h->state == HOMEADDR_DEPRECATED || h->state == HOMEADDR_IDLE || h->state == HOMEADDR_RELEASING ? HOMEADDR_SESSION_BEGAN
-														  : HOMEADDR_MOVED;
+		return h->state == HOMEADDR_DEPRECATED || h->state == HOMEADDR_IDLE || h->state == HOMEADDR_RELEASING
+			? HOMEADDR_SESSION_BEGAN
+			: HOMEADDR_MOVED;
 	case HOMEADDR_BOUND:
 		return h->state == HOMEADDR_BINDING && w->in_use ? HOMEADDR_ACKNOWLEDGED : HOMEADDR_SESSION_BEGAN;
 	case HOMEADDR_IDLE:
@@ -282,7 +284,8 @@ void homeaddr_acked(struct home_address *h, uint64_t sent_us, const struct prefi
 	h->refresh_us = UINT64_MAX;
 	if (asked == LU_BIND) {
 		h->confirmed_until_us = sent_us + lifetime_s * SEC;
-		/* RFC 6275 11.7.1: before it expires, or when the anchor advises; a quarter is left for retransmissions */
+		/* RFC 6275 11.7.1: before it expires, or when the anchor advises; a quarter is left
+		 * for retransmissions */
 		h->refresh_us = sent_us + (refresh_s && refresh_s < lifetime_s ? refresh_s : lifetime_s * 3 / 4) * SEC;
 	}
 	if (h->lease_until_us > sent_us) {

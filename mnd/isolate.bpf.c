@@ -12,8 +12,8 @@
 
 enum { NOWHERE, NATIVE, TUNNEL };
 
-/* Without CAP_PERFMON the verifier of Linux 6.1 takes a number of 4 bytes on the stack for a pointer that the next one beside it would spoil: addresses are
- * written by 8 bytes, and so lie at multiples of 8. */
+/* Without CAP_PERFMON the verifier of Linux 6.1 takes a number of 4 bytes on the stack for a pointer that the next one
+ * beside it would spoil: addresses are written by 8 bytes, and so lie at multiples of 8. */
 #define ALIGNED __attribute__((aligned(8)))
 
 struct way {
@@ -55,7 +55,8 @@ int from_inside(struct __sk_buff *skb)
 
 	if (!w || skb->protocol != bpf_htons(ETH_P_IPV6) || load(skb, 8, &source) < 0)
 		return TC_ACT_SHOT;
-	if (source.a[0] != w->address[0] || source.a[1] != w->address[1] || source.a[2] != w->address[2] || source.a[3] != w->address[3])
+	if (source.a[0] != w->address[0] || source.a[1] != w->address[1] || source.a[2] != w->address[2] ||
+		source.a[3] != w->address[3])
 		return TC_ACT_SHOT;
 	if (w->kind == NATIVE) {
 		struct {
@@ -81,7 +82,8 @@ int from_inside(struct __sk_buff *skb)
 	return TC_ACT_SHOT;
 }
 
-/* Towards it, where a link or the tunnel device receives it: straight to the inner end. Everything else goes its way. */
+/* Towards it, where a link or the tunnel device receives it: straight to the inner end. Everything else goes
+ * its way. */
 SEC("tc")
 int to_inside(struct __sk_buff *skb)
 {

@@ -18,9 +18,9 @@
 #include "mnd/isolate.bpf.inc" /* the object file as bytes: isolate_object[] */
 
 /* Behind the source check on the tunnel device; on links there may be filters of others. */
-#define HANDLE   7874
+#define HANDLE	 7874
 #define PRIORITY 7874
-#define LISTENS  32
+#define LISTENS	 32
 
 struct isolate {
 	struct bpf_object *object;
@@ -38,7 +38,9 @@ int isolate_new(struct isolate **ret, char *reterr)
 	if (s && s->object)
 		r = bpf_object__load(s->object);
 	if (r < 0) {
-		(void)snprintf(reterr, ISOLATE_ERR, "cannot load the BPF programs of isolated commands: %s (Linux 5.11 or newer is needed)", strerror(-r));
+		(void)snprintf(reterr, ISOLATE_ERR,
+			"cannot load the BPF programs of isolated commands: %s (Linux 5.11 or newer is needed)",
+			strerror(-r));
 		isolate_free(s);
 		return r;
 	}
@@ -61,7 +63,8 @@ void isolate_free(struct isolate *s)
 static int attach(uint32_t ifindex, int program)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program, .handle = HANDLE, .priority = PRIORITY, .flags = BPF_TC_F_REPLACE);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program, .handle = HANDLE, .priority = PRIORITY,
+		.flags = BPF_TC_F_REPLACE);
 	int r = bpf_tc_hook_create(&hook);
 
 	return r == 0 || r == -EEXIST ? bpf_tc_attach(&hook, &opts) : r;
@@ -74,9 +77,10 @@ static int check_owner(int netns, uid_t uid, char *reterr)
 	uid_t owner = (uid_t)-1;
 	int user;
 
-	if (netns < 0 || ioctl(netns, NS_GET_NSTYPE) != CLONE_NEWNET || fstat(netns, &other) < 0 || stat("/proc/self/ns/net", &own) < 0 ||
-		own.st_ino == other.st_ino) {
-		(void)snprintf(reterr, ISOLATE_ERR, "isolate: the caller has to pass a network namespace, and another one than mnd's");
+	if (netns < 0 || ioctl(netns, NS_GET_NSTYPE) != CLONE_NEWNET || fstat(netns, &other) < 0 ||
+		stat("/proc/self/ns/net", &own) < 0 || own.st_ino == other.st_ino) {
+		(void)snprintf(reterr, ISOLATE_ERR,
+			"isolate: the caller has to pass a network namespace, and another one than mnd's");
 		return -EINVAL;
 	}
 	if (uid == 0)
@@ -102,7 +106,8 @@ int isolate_join(struct isolate *s, struct nl *nl, int netns, uid_t uid, uint32_
 	(void)snprintf(name, sizeof(name), "hoa%08x", randombytes_random());
 	r = nl_veth_open(nl, name, ISOLATE_INNER, netns, ret_outer, err);
 	if (r < 0) {
-		(void)snprintf(reterr, ISOLATE_ERR, "cannot make the pair of devices for the network namespace: %.150s", err);
+		(void)snprintf(
+			reterr, ISOLATE_ERR, "cannot make the pair of devices for the network namespace: %.150s", err);
 		return r;
 	}
 	r = attach(*ret_outer, s->from);
@@ -120,7 +125,8 @@ int isolate_adopt(struct isolate *s, uint32_t outer)
 
 int isolate_set(struct isolate *s, uint32_t outer, const struct isolate_way *way)
 {
-	if (bpf_map_update_elem(s->ways, &outer, way, BPF_ANY) < 0 || bpf_map_update_elem(s->inside, &way->address, &outer, BPF_ANY) < 0)
+	if (bpf_map_update_elem(s->ways, &outer, way, BPF_ANY) < 0 ||
+		bpf_map_update_elem(s->inside, &way->address, &outer, BPF_ANY) < 0)
 		return -errno;
 	return 0;
 }

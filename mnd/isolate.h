@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* isolate.h - the way into and out of network namespaces that hold one address of a home network prefix and nothing else
+/* isolate.h - the way into and out of network namespaces that hold one address of a home network prefix and nothing
+ * else
  *
- * A veth pair joins each with mnd's namespace. Packets never pass the node's forwarding, which stays off (it would silence router advertisements): a BPF
- * program at the outer end sends them on to the router, or through the tunnel to the anchor; another one where links and the tunnel device
- * receive takes what is for them. A move changes an entry of a map; nothing changes inside. While mnd does not run the programs go on. */
+ * A veth pair joins each with mnd's namespace. Packets never pass the node's forwarding, which stays off (it would
+ * silence router advertisements): a BPF program at the outer end sends them on to the router, or through the tunnel to
+ * the anchor; another one where links and the tunnel device receive takes what is for them. A move changes an entry of
+ * a map; nothing changes inside. While mnd does not run the programs go on. */
 #pragma once
 
 #include <net/if.h>
@@ -20,10 +22,10 @@
 /* As in isolate.bpf.c. */
 enum isolate_kind { ISOLATE_NOWHERE, ISOLATE_NATIVE, ISOLATE_TUNNEL };
 struct isolate_way {
-	struct in6_addr address; /* of the namespace */
-	uint32_t kind;           /* enum isolate_kind */
-	uint32_t ifindex;        /* to leave by: the link, or the tunnel device */
-	struct in6_addr router;  /* native */
+	struct in6_addr address;	 /* of the namespace */
+	uint32_t kind;			 /* enum isolate_kind */
+	uint32_t ifindex;		 /* to leave by: the link, or the tunnel device */
+	struct in6_addr router;		 /* native */
 	struct in6_addr anchor, care_of; /* tunnel: outer destination and source */
 };
 
@@ -32,8 +34,9 @@ struct isolate; /* the programs; owned by mnd, made when somebody needs them */
 int isolate_new(struct isolate **ret, char *reterr);
 void isolate_free(struct isolate *s);
 
-/* Make a pair whose inner end is in the network namespace netns, which must belong to uid (its user namespace was made by uid; 0 may use any) and not be
- * ours. Returns 0, or -errno with a sentence in reterr. The pair goes with the namespace. */
+/* Make a pair whose inner end is in the network namespace netns, which must belong to uid (its user namespace was made
+ * by uid; 0 may use any) and not be ours. Returns 0, or -errno with a sentence in reterr. The pair goes with the
+ * namespace. */
 int isolate_join(struct isolate *s, struct nl *nl, int netns, uid_t uid, uint32_t *ret_outer, char *reterr);
 /* An outer end that was there before this run: its program is replaced. 0 or -errno. */
 int isolate_adopt(struct isolate *s, uint32_t outer);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* libmnd.c - for programs that know what they want of their address
  *
- * Speaks Varlink (JSON objects that end in a NUL byte) to mnd and blocks for the answer. Which address it is, mnd decides, for sockets here as for
- * programs of hoa-exec; binding is the caller's own right. News come over a second connection, so that they do not mix with answers. */
+ * Speaks Varlink (JSON objects that end in a NUL byte) to mnd and blocks for the answer. Which address it is, mnd
+ * decides, for sockets here as for programs of hoa-exec; binding is the caller's own right. News come over a second
+ * connection, so that they do not mix with answers. */
 #include "libmnd.h"
 
 #include <arpa/inet.h>
@@ -154,7 +155,8 @@ static int call(struct mnd *m, const char *method, json_t *parameters, json_t **
 		return fail(m, r, "the connection to mnd has ended: close it and open another");
 	}
 	if (json_object_get(reply, "error")) {
-		const char *message = json_string_value(json_object_get(json_object_get(reply, "parameters"), "message"));
+		const char *message = json_string_value(
+			json_object_get(json_object_get(reply, "parameters"), "message"));
 
 		(void)fail(m, -EADDRNOTAVAIL, message ? message : json_string_value(json_object_get(reply, "error")));
 		json_decref(reply);
@@ -167,7 +169,9 @@ static int call(struct mnd *m, const char *method, json_t *parameters, json_t **
 
 static json_t *wish(enum mnd_type type, const char *anchor)
 {
-	json_t *j = (unsigned)type < sizeof(type_names) / sizeof(type_names[0]) ? json_pack("{s:s}", "type", type_names[type]) : NULL;
+	json_t *j = (unsigned)type < sizeof(type_names) / sizeof(type_names[0])
+		? json_pack("{s:s}", "type", type_names[type])
+		: NULL;
 
 	if (j && anchor)
 		(void)json_object_set_new(j, "anchor", json_string(anchor));

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* lu.c - location updates
  *
- * When to send one and what it says. The sequence number comes from the caller, because it is counted per anchor and shared by
- * all home addresses of that anchor (RFC 6275 6.1.7, reference 6.1); the answer is matched by it. */
+ * When to send one and what it says. The sequence number comes from the caller, because it is counted per anchor and
+ * shared by all home addresses of that anchor (RFC 6275 6.1.7, reference 6.1); the answer is matched by it. */
 #include "lu.h"
 
 #include "mh.h"
 
-#define INITIAL_BINDACK_TIMEOUT_US       1000000u /* RFC 6275 12 */
+#define INITIAL_BINDACK_TIMEOUT_US	 1000000u /* RFC 6275 12 */
 #define INITIAL_BINDACK_TIMEOUT_FIRST_US 1500000u
-#define MAX_BINDACK_TIMEOUT_US           32000000u
+#define MAX_BINDACK_TIMEOUT_US		 32000000u
 
 const char *lu_kind_name(enum lu_kind kind)
 {

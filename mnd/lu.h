@@ -22,23 +22,24 @@ const char *lu_kind_name(enum lu_kind kind);
 /* One outstanding update. Owned by its home address; kind LU_NONE = nothing outstanding. */
 struct binding_update {
 	enum lu_kind kind;
-	struct prefix6 prefix;      /* HNP; ::/64 = please allocate */
+	struct prefix6 prefix;	    /* HNP; ::/64 = please allocate */
 	struct in6_addr care_of;    /* Alternate CoA of a bind: ours, that of the AMA, or that of the regional AMA */
 	struct in6_addr link_local; /* with attach */
-	uint8_t link_layer[6];      /* with attach; zero = the link has none */
-	uint32_t lifetime_s;        /* binding lifetime to ask for, multiple of 4 */
-	uint32_t lease_s;           /* lease to ask for, 0 with LU_BIND = leave it alone */
-	uint16_t wish;              /* with attach and no prefix yet: another one than the node has there, by this number; 0 = any */
-	uint16_t tunnel_mtu;        /* 0 = not measured */
-	bool proxied;               /* sealed, through the AMA that we are with (pLU) */
-	struct in6_addr regional;   /* with proxied: and through this one, whose address is care_of; :: = none */
-	bool local;                 /* to the regional AMA alone (RFC 5380): the anchor knows that we are behind it */
-	bool first;                 /* no lease yet: InitialBindackTimeoutFirstReg */
-	uint16_t sequence;          /* of the transmission that is out */
+	uint8_t link_layer[6];	    /* with attach; zero = the link has none */
+	uint32_t lifetime_s;	    /* binding lifetime to ask for, multiple of 4 */
+	uint32_t lease_s;	    /* lease to ask for, 0 with LU_BIND = leave it alone */
+	/* with attach and no prefix yet: another one than the node has there, by this number; 0 = any */
+	uint16_t wish;
+	uint16_t tunnel_mtu;	  /* 0 = not measured */
+	bool proxied;		  /* sealed, through the AMA that we are with (pLU) */
+	struct in6_addr regional; /* with proxied: and through this one, whose address is care_of; :: = none */
+	bool local;		  /* to the regional AMA alone (RFC 5380): the anchor knows that we are behind it */
+	bool first;		  /* no lease yet: InitialBindackTimeoutFirstReg */
+	uint16_t sequence;	  /* of the transmission that is out */
 	unsigned tries;
-	uint64_t begun_us;          /* first transmission */
-	uint64_t sent_us;           /* last transmission */
-	uint64_t next_us;           /* when the next one is due */
+	uint64_t begun_us; /* first transmission */
+	uint64_t sent_us;  /* last transmission */
+	uint64_t next_us;  /* when the next one is due */
 };
 
 /* When to send. The first transmission is due at once; then after 1 s (1.5 s if first), doubling to 32 s, for ever

@@ -23,25 +23,27 @@ static void fault(void *ctx, const char *text)
 
 static void usage(FILE *f)
 {
-	(void)fprintf(f, "usage: mnd [-c FILE] [-d TOKENS] [--check]\n"
-			 "\n"
-			 "Keeps sessions on their home addresses while this machine roams.\n"
-			 "\n"
-			 "  -c, --config FILE   configuration (" SYSCONFDIR "/dmm/mnd.conf; may be missing)\n"
-			 "      --check         check the configuration and exit: 0, or 2 if something is wrong\n"
-			 "  -d, --debug TOKENS  log each message of attach, home, lu, nl, channel (or all)\n"
-			 "  -f, --foreground    nothing: it never goes into the background\n"
-			 "      --help-config   print every setting with its default\n"
-			 "      --version, --help\n"
-			 "\n"
-			 "See mnd(8), mnd.conf(5); mnctl status tells what it does.\n");
+	(void)fprintf(f,
+		"usage: mnd [-c FILE] [-d TOKENS] [--check]\n"
+		"\n"
+		"Keeps sessions on their home addresses while this machine roams.\n"
+		"\n"
+		"  -c, --config FILE   configuration (" SYSCONFDIR "/dmm/mnd.conf; may be missing)\n"
+		"      --check         check the configuration and exit: 0, or 2 if something is wrong\n"
+		"  -d, --debug TOKENS  log each message of attach, home, lu, nl, channel (or all)\n"
+		"  -f, --foreground    nothing: it never goes into the background\n"
+		"      --help-config   print every setting with its default\n"
+		"      --version, --help\n"
+		"\n"
+		"See mnd(8), mnd.conf(5); mnctl status tells what it does.\n");
 }
 
 int main(int argc, char **argv)
 {
 	enum { CHECK = 256, HELP_CONFIG, SHOW_VERSION };
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {"debug", required_argument, NULL, 'd'},
-		{"check", no_argument, NULL, CHECK}, {"help", no_argument, NULL, 'h'}, {"help-config", no_argument, NULL, HELP_CONFIG},
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+		{"debug", required_argument, NULL, 'd'}, {"check", no_argument, NULL, CHECK},
+		{"help", no_argument, NULL, 'h'}, {"help-config", no_argument, NULL, HELP_CONFIG},
 		{"foreground", no_argument, NULL, 'f'}, {"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	const char *path = SYSCONFDIR "/dmm/mnd.conf", *tokens = NULL;
 	bool required = false, check = false;

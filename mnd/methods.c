@@ -27,9 +27,9 @@ static const char *way_text(const struct mnd *m, const struct home *x, bool prox
 {
 	static char text[128];
 	const char *why = x->anchor->flipped_generation == m->attach.generation + 1 ? x->anchor->way
-			  : m->config.updates == MND_DIRECT_ONLY		   ? "configured"
-			  : proxied == (m->config.updates == MND_PREFER_PROXY)	   ? "preferred"
-									   : "no AMA here that passes updates on";
+		: m->config.updates == MND_DIRECT_ONLY				    ? "configured"
+		: proxied == (m->config.updates == MND_PREFER_PROXY)		    ? "preferred"
+								     : "no AMA here that passes updates on";
 
 	if (proxied && !IN6_IS_ADDR_UNSPECIFIED(&x->told) && !IN6_ARE_ADDR_EQUAL(&x->told, &x->h.confirmed_care_of))
 		(void)snprintf(text, sizeof(text), "proxied, behind the regional AMA %s (%s)", in6_text(&x->told), why);
@@ -47,11 +47,21 @@ static json_t *home_json(struct mnd *m, const struct home *x)
 	bool proxied = at && !encapsulate && x->h.confirmed == LU_BIND;
 
 	return json_pack("{s:s?, s:s?, s:s, s:s, s:s, s:b, s:i, s:s, s:s?, s:f, s:f, s:f, s:s?, s:b, s:b}", "address",
-		x->h.known ? in6_text(&x->h.address) : NULL, "prefix", x->h.known ? prefix6_text(&x->h.prefix) : NULL, "anchor",
-		in6_text(&x->anchor->address), "anchor_name", x->anchor->credential.node, "state", homeaddr_state_name(x->h.state),
-		"deprecated", x->draining || x->given_up || x->exclusive || !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address)), "sessions", (int)x->sessions, "path",
-		!at ? "none" : encapsulate ? "tunnel" : proxied ? "proxied" : "native", "care_of",
-		!at ? NULL : encapsulate ? in6_text(&at->care_of) : proxied ? in6_text(&x->h.confirmed_care_of) : NULL, "since_s", (double)(now_us - x->h.since_us) / SEC, "lease_remaining_s",
+		x->h.known ? in6_text(&x->h.address) : NULL, "prefix", x->h.known ? prefix6_text(&x->h.prefix) : NULL,
+		"anchor", in6_text(&x->anchor->address), "anchor_name", x->anchor->credential.node, "state",
+		homeaddr_state_name(x->h.state), "deprecated",
+		x->draining || x->given_up || x->exclusive || !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address)),
+		"sessions", (int)x->sessions, "path",
+		!at		      ? "none"
+			: encapsulate ? "tunnel"
+			: proxied     ? "proxied"
+				      : "native",
+		"care_of",
+		!at		      ? NULL
+			: encapsulate ? in6_text(&at->care_of)
+			: proxied     ? in6_text(&x->h.confirmed_care_of)
+				      : NULL,
+		"since_s", (double)(now_us - x->h.since_us) / SEC, "lease_remaining_s",
 		left_s(x->h.lease_until_us, now_us), "binding_remaining_s",
 		x->h.confirmed == LU_BIND ? left_s(x->h.confirmed_until_us, now_us) : 0.0, "way",
 		x->h.state == HOMEADDR_BOUND || x->h.state == HOMEADDR_IDLE ? way_text(m, x, proxied) : NULL, "fixed",
@@ -78,11 +88,12 @@ static json_t *attachments_json(struct mnd *m)
 		const struct anchor *a = ama ? mnd_anchor_by_address(m, ama) : NULL;
 
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:b, s:b, s:b, s:i, s:s?, s:s?, s:s?, s:s?}", "interface", at->name, "carrier", at->carrier,
-				"usable", at->usable_us != 0, "selected", at == m->attach.selected, "priority", at->priority, "router",
+			json_pack("{s:s, s:b, s:b, s:b, s:i, s:s?, s:s?, s:s?, s:s?}", "interface", at->name, "carrier",
+				at->carrier, "usable", at->usable_us != 0, "selected", at == m->attach.selected,
+				"priority", at->priority, "router",
 				at->usable_us ? in6_text(&at->router->link_local) : NULL, "care_of",
-				at->usable_us ? in6_text(&at->care_of) : NULL, "ama", ama ? in6_text(ama) : NULL, "ama_name",
-				a ? a->credential.node : NULL));
+				at->usable_us ? in6_text(&at->care_of) : NULL, "ama", ama ? in6_text(ama) : NULL,
+				"ama_name", a ? a->credential.node : NULL));
 	}
 	return list;
 }
@@ -105,41 +116,52 @@ static json_t *history_json(struct mnd *m)
 
 	for (unsigned i = m->n_history - n; i < m->n_history; i++) {
 		const struct handover *ho = &m->history[i % HISTORY];
-		uint64_t first_us = i == m->n_history - 1 && m->srccheck ? srccheck_first_us(m->srccheck, &ho->care_of) : ho->first_us;
+		uint64_t first_us = i == m->n_history - 1 && m->srccheck ? srccheck_first_us(m->srccheck, &ho->care_of)
+									 : ho->first_us;
 
 		(void)json_array_append_new(list,
-			json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "at", (json_int_t)ho->at_wall_s,
-				"link_up_at_us", (json_int_t)ho->link_up_us, "usable_at_us", (json_int_t)ho->usable_us, "from", ho->from, "to",
-				ho->to, "care_of", in6_text(&ho->care_of), "ama", ho->ama[0] ? ho->ama : NULL, "router_ms", ms_between(ho->link_up_us, ho->heard_us),
-				"address_ms", ms_between(ho->heard_us, ho->usable_us), "registration_ms",
-				ms_between(ho->sent_us, ho->acked_us), "first_packet_ms", ms_between(ho->usable_us, first_us), "total_ms", ms_between(ho->link_up_us, ho->acked_us), "datagrams_sent", with_ack(ho, ho->tx), "datagrams_received",
-				with_ack(ho, ho->rx), "tries", with_ack(ho, ho->tries), "sessions", with_ack(ho, ho->sessions)));
+			json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:s?, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+				"at", (json_int_t)ho->at_wall_s, "link_up_at_us", (json_int_t)ho->link_up_us,
+				"usable_at_us", (json_int_t)ho->usable_us, "from", ho->from, "to", ho->to, "care_of",
+				in6_text(&ho->care_of), "ama", ho->ama[0] ? ho->ama : NULL, "router_ms",
+				ms_between(ho->link_up_us, ho->heard_us), "address_ms",
+				ms_between(ho->heard_us, ho->usable_us), "registration_ms",
+				ms_between(ho->sent_us, ho->acked_us), "first_packet_ms",
+				ms_between(ho->usable_us, first_us), "total_ms",
+				ms_between(ho->link_up_us, ho->acked_us), "datagrams_sent", with_ack(ho, ho->tx),
+				"datagrams_received", with_ack(ho, ho->rx), "tries", with_ack(ho, ho->tries),
+				"sessions", with_ack(ho, ho->sessions)));
 	}
 	return list;
 }
 
 /* --- counters and metrics -------------------------------------------------------------------------------------- */
 
-static const struct metric unmatched = {
-	"mnd_acknowledgements_unmatched_total", METRIC_COUNTER, NULL, "ba-unmatched", "Acknowledgements that nobody waits for"};
-static const struct metric adverts_ignored = {
-	"mnd_router_advertisements_ignored_total", METRIC_COUNTER, NULL, "ra-ignored", "Router advertisements that were malformed or from elsewhere"};
-static const struct metric anchor_restarts = {
-	"mnd_anchor_restarts_total", METRIC_COUNTER, NULL, "anchor-restarts", "Anchors heard of that had restarted and may have lost bindings"};
-static const struct metric handovers = {"mnd_handovers_total", METRIC_COUNTER, NULL, "handovers", "Moves to another attachment"};
+static const struct metric unmatched = {"mnd_acknowledgements_unmatched_total", METRIC_COUNTER, NULL, "ba-unmatched",
+	"Acknowledgements that nobody waits for"};
+static const struct metric adverts_ignored = {"mnd_router_advertisements_ignored_total", METRIC_COUNTER, NULL,
+	"ra-ignored", "Router advertisements that were malformed or from elsewhere"};
+static const struct metric anchor_restarts = {"mnd_anchor_restarts_total", METRIC_COUNTER, NULL, "anchor-restarts",
+	"Anchors heard of that had restarted and may have lost bindings"};
+static const struct metric handovers = {
+	"mnd_handovers_total", METRIC_COUNTER, NULL, "handovers", "Moves to another attachment"};
 static const struct metric handover_time = {"mnd_handover_duration_seconds", METRIC_HISTOGRAM, NULL, NULL,
 	"From a usable care-of address to the acknowledgement that sessions wait for, in seconds"};
-static const struct metric homes = {"mnd_home_addresses", METRIC_GAUGE, "state", NULL, "Home addresses by state; each is a lease"};
+static const struct metric homes = {
+	"mnd_home_addresses", METRIC_GAUGE, "state", NULL, "Home addresses by state; each is a lease"};
 static const struct metric leases = {"mnd_leases", METRIC_GAUGE, NULL, NULL, "Leases held"};
 static const struct metric bindings = {"mnd_bindings", METRIC_GAUGE, NULL, NULL, "Bindings that anchors acknowledged"};
 static const struct metric sessions_now = {"mnd_sessions", METRIC_GAUGE, NULL, NULL, "Sockets that use a home address"};
 static const struct metric peers = {"mnd_peers", METRIC_GAUGE, NULL, NULL, "AMAs that are known"};
-static const struct metric pins_now = {"mnd_pins", METRIC_GAUGE, NULL, NULL, "Cgroups that are pinned to a home address"};
-static const struct metric attached = {"mnd_attachments_usable", METRIC_GAUGE, NULL, NULL, "Interfaces with a router and a care-of address"};
+static const struct metric pins_now = {
+	"mnd_pins", METRIC_GAUGE, NULL, NULL, "Cgroups that are pinned to a home address"};
+static const struct metric attached = {
+	"mnd_attachments_usable", METRIC_GAUGE, NULL, NULL, "Interfaces with a router and a care-of address"};
 
 static void collect_state(const struct mnd *m, struct metrics *w)
 {
-	unsigned by_state[HOMEADDR_STATES] = {0}, n_leases = 0, n_bindings = 0, n_sessions = 0, n_peers = 0, n_pins = 0, n_usable = 0;
+	unsigned by_state[HOMEADDR_STATES] = {0}, n_leases = 0, n_bindings = 0, n_sessions = 0, n_peers = 0, n_pins = 0,
+		 n_usable = 0;
 
 	for (unsigned i = 0; i < HOMES; i++) {
 		const struct home *x = &m->homes[i];
@@ -200,7 +222,8 @@ static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *r
 	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "version", PACKAGE_VERSION, "uptime_s",
 		(double)(loop_now_us(m->loop) - m->started_us) / SEC, "node", m->identity.name, "domain",
 		m->identity.credential.domain, "device", m->config.tunnel_device, "attachments", attachments_json(m),
-		"home_addresses", homes_json(m), "handovers", history_json(m), "counters", metrics_json(methods_collect, m));
+		"home_addresses", homes_json(m), "handovers", history_json(m), "counters",
+		metrics_json(methods_collect, m));
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -226,10 +249,11 @@ static int list_bindings(void *ctx, const json_t *parameters, json_t **ret, char
 		if (!x->used || (x->bu.kind == LU_NONE && x->h.confirmed != LU_BIND))
 			continue;
 		(void)json_array_append_new(list,
-			json_pack("{s:s?, s:s, s:s?, s:i, s:f, s:s, s:i}", "hnp", x->h.known ? prefix6_text(&x->h.prefix) : NULL, "anchor",
-				x->anchor->credential.node, "care_of",
-				x->h.confirmed == LU_BIND ? in6_text(&x->h.confirmed_care_of) : NULL, "sequence", x->anchor->sequence,
-				"remaining_s", x->h.confirmed == LU_BIND ? left_s(x->h.confirmed_until_us, loop_now_us(m->loop)) : 0.0,
+			json_pack("{s:s?, s:s, s:s?, s:i, s:f, s:s, s:i}", "hnp",
+				x->h.known ? prefix6_text(&x->h.prefix) : NULL, "anchor", x->anchor->credential.node,
+				"care_of", x->h.confirmed == LU_BIND ? in6_text(&x->h.confirmed_care_of) : NULL,
+				"sequence", x->anchor->sequence, "remaining_s",
+				x->h.confirmed == LU_BIND ? left_s(x->h.confirmed_until_us, loop_now_us(m->loop)) : 0.0,
 				"outstanding", lu_kind_name(x->bu.kind), "tries", (int)x->bu.tries));
 	}
 	*ret = json_pack("{s:o}", "bindings", list);
@@ -258,12 +282,13 @@ static bool session_json(void *ctx, const struct session_info *info)
 		}
 		(void)json_array_append_new(c->list,
 			json_pack("{s:s, s:s, s:i, s:s?, s:i, s:s, s:b, s:s, s:f, s:i, s:I}", "protocol",
-				session_protocol_name(info->protocol), "home_address", in6_text(&info->home_address), "port", info->port,
-				"peer", IN6_IS_ADDR_UNSPECIFIED(&info->peer) ? NULL : in6_text(&info->peer), "peer_port", info->peer_port,
-				"anchor", x->anchor->credential.node, "tunnelled", homeaddr_is_tunnelled(&x->h), "state",
-				homeaddr_state_name(x->h.state), "since_s",
-				(double)(c->now_s > info->since_s ? c->now_s - info->since_s : 0), "uid", (int)info->uid, "inode",
-				(json_int_t)info->inode));
+				session_protocol_name(info->protocol), "home_address", in6_text(&info->home_address),
+				"port", info->port, "peer",
+				IN6_IS_ADDR_UNSPECIFIED(&info->peer) ? NULL : in6_text(&info->peer), "peer_port",
+				info->peer_port, "anchor", x->anchor->credential.node, "tunnelled",
+				homeaddr_is_tunnelled(&x->h), "state", homeaddr_state_name(x->h.state), "since_s",
+				(double)(c->now_s > info->since_s ? c->now_s - info->since_s : 0), "uid",
+				(int)info->uid, "inode", (json_int_t)info->inode));
 		return true;
 	}
 	return false;
@@ -305,7 +330,8 @@ static int do_release(void *ctx, const json_t *parameters, json_t **ret, char *r
 		mnd_touch(m);
 		return 0;
 	}
-	(void)snprintf(reterr, CONTROL_ERR, "%.100s is not a home address of this node: 'mnctl leases' lists them", text);
+	(void)snprintf(
+		reterr, CONTROL_ERR, "%.100s is not a home address of this node: 'mnctl leases' lists them", text);
 	return -ENOENT;
 }
 
@@ -334,10 +360,12 @@ static int do_ping(void *ctx, const json_t *parameters, json_t **ret, char *rete
 			return r;
 		}
 		mnd_touch(m);
-		*ret = json_pack("{s:I, s:s, s:s}", "id", (json_int_t)id, "anchor", a->credential.node, "address", in6_text(&a->address));
+		*ret = json_pack("{s:I, s:s, s:s}", "id", (json_int_t)id, "anchor", a->credential.node, "address",
+			in6_text(&a->address));
 		return *ret ? 0 : -ENOMEM;
 	}
-	(void)snprintf(reterr, CONTROL_ERR, "no anchor '%.100s' is known: 'mnctl leases' and 'mnctl status' name those that are", text);
+	(void)snprintf(reterr, CONTROL_ERR,
+		"no anchor '%.100s' is known: 'mnctl leases' and 'mnctl status' name those that are", text);
 	return -ENOENT;
 }
 

@@ -28,7 +28,8 @@
 #define PACKAGE_VERSION "unknown"
 #endif
 
-static struct ctl ctl = {.program = "mnctl", .daemon = "mnd", .interface = "org.dmm.mnd", .socket = RUNSTATEDIR "/dmm/mnd.sock"};
+static struct ctl ctl = {
+	.program = "mnctl", .daemon = "mnd", .interface = "org.dmm.mnd", .socket = RUNSTATEDIR "/dmm/mnd.sock"};
 static const char *identity_path = SYSCONFDIR "/dmm/mnd.identity", *config_path = SYSCONFDIR "/dmm/mnd.conf";
 static bool config_given, socket_given;
 static bool force, yes;
@@ -50,14 +51,16 @@ static int list(const char *method, const char *key, const struct ctl_column *co
 	return CTL_OK;
 }
 
-static const struct ctl_column home_columns[] = {{"address", "HOME ADDRESS"}, {"anchor_name", "ANCHOR"}, {"state", "STATE"},
-	{"path", "PATH"}, {"care_of", "CARE-OF ADDRESS"}, {"sessions", "SESSIONS"}, {"lease_remaining_s", "LEASE"}, {0}};
+static const struct ctl_column home_columns[] = {{"address", "HOME ADDRESS"}, {"anchor_name", "ANCHOR"},
+	{"state", "STATE"}, {"path", "PATH"}, {"care_of", "CARE-OF ADDRESS"}, {"sessions", "SESSIONS"},
+	{"lease_remaining_s", "LEASE"}, {0}};
 
 /* Of the last handovers, at most n: from, to, and what each part took. */
 static void show_handovers(const json_t *all, size_t n)
 {
-	static const struct ctl_column columns[] = {{"when", "WHEN"}, {"from", "FROM"}, {"to", "TO"}, {"ama", "AMA"}, {"router_ms", "LINK ms"},
-		{"address_ms", "ADDRESS ms"}, {"registration_ms", "REGISTRATION ms"}, {"first_packet_ms", "PACKET ms"}, {"total_ms", "TOTAL ms"}, {"sessions", "SESSIONS"},
+	static const struct ctl_column columns[] = {{"when", "WHEN"}, {"from", "FROM"}, {"to", "TO"}, {"ama", "AMA"},
+		{"router_ms", "LINK ms"}, {"address_ms", "ADDRESS ms"}, {"registration_ms", "REGISTRATION ms"},
+		{"first_packet_ms", "PACKET ms"}, {"total_ms", "TOTAL ms"}, {"sessions", "SESSIONS"},
 		{"tries", "TRIES"}, {"datagrams_sent", "SENT"}, {"datagrams_received", "RECEIVED"}, {0}};
 	size_t size = json_array_size(all);
 	json_t *last = json_array();
@@ -67,7 +70,8 @@ static void show_handovers(const json_t *all, size_t n)
 		time_t at = (time_t)json_integer_value(json_object_get(h, "at"));
 		char when[32];
 
-		(void)strftime(when, sizeof(when), time(NULL) - at < 86400 ? "%H:%M:%S" : "%b %d %H:%M", localtime(&at));
+		(void)strftime(
+			when, sizeof(when), time(NULL) - at < 86400 ? "%H:%M:%S" : "%b %d %H:%M", localtime(&at));
 		(void)json_object_set_new(h, "when", json_string(when));
 		if (!*json_string_value(json_object_get(h, "from")))
 			(void)json_object_set_new(h, "from", json_null());
@@ -79,9 +83,11 @@ static void show_handovers(const json_t *all, size_t n)
 
 static int cmd_status(int argc, char **argv)
 {
-	static const struct ctl_column attachments[] = {{"interface", "INTERFACE"}, {"carrier", "CARRIER"}, {"selected", "IN USE"},
-		{"care_of", "CARE-OF ADDRESS"}, {"router", "ROUTER"}, {"ama_name|ama", "AMA"}, {0}};
-	static const char *const alarming[] = {"channel-", "mh-", "restored-", "kernel-refused-", "decap-wrong", "decap-unbound", "netlink-overruns"};
+	static const struct ctl_column attachments[] = {{"interface", "INTERFACE"}, {"carrier", "CARRIER"},
+		{"selected", "IN USE"}, {"care_of", "CARE-OF ADDRESS"}, {"router", "ROUTER"}, {"ama_name|ama", "AMA"},
+		{0}};
+	static const char *const alarming[] = {
+		"channel-", "mh-", "restored-", "kernel-refused-", "decap-wrong", "decap-unbound", "netlink-overruns"};
 	int status;
 	json_t *reply = ctl_call(&ctl, "GetStatus", &status), *v;
 	const char *key;
@@ -95,7 +101,8 @@ static int cmd_status(int argc, char **argv)
 		return CTL_OK;
 	}
 	(void)printf("node %s of domain %s, mnd %s, up %s\n\n", ctl_text("node", json_object_get(reply, "node")),
-		ctl_text("domain", json_object_get(reply, "domain")), ctl_text("version", json_object_get(reply, "version")),
+		ctl_text("domain", json_object_get(reply, "domain")),
+		ctl_text("version", json_object_get(reply, "version")),
 		ctl_text("uptime_s", json_object_get(reply, "uptime_s")));
 	ctl_table(json_object_get(reply, "attachments"), attachments, "no interface to use");
 	(void)printf("\n");
@@ -106,8 +113,8 @@ static int cmd_status(int argc, char **argv)
 	json_object_foreach(json_object_get(reply, "counters"), key, v)
 	{
 		for (size_t i = 0; i < sizeof(alarming) / sizeof(alarming[0]); i++)
-			if (!strncmp(key, alarming[i], strlen(alarming[i])) && json_integer_value(v) > 0 && strcmp(key, "channel-ok") &&
-				strncmp(key, "channel-tx", 10))
+			if (!strncmp(key, alarming[i], strlen(alarming[i])) && json_integer_value(v) > 0 &&
+				strcmp(key, "channel-ok") && strncmp(key, "channel-tx", 10))
 				(void)printf("%-32s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(v));
 	}
 	json_decref(reply);
@@ -123,8 +130,9 @@ static int cmd_leases(int argc, char **argv)
 
 static int cmd_bindings(int argc, char **argv)
 {
-	static const struct ctl_column columns[] = {{"hnp", "HOME PREFIX"}, {"anchor", "ANCHOR"}, {"care_of", "CARE-OF ADDRESS"},
-		{"remaining_s", "REMAINING"}, {"sequence", "SEQUENCE"}, {"outstanding", "OUTSTANDING"}, {"tries", "TRIES"}, {0}};
+	static const struct ctl_column columns[] = {{"hnp", "HOME PREFIX"}, {"anchor", "ANCHOR"},
+		{"care_of", "CARE-OF ADDRESS"}, {"remaining_s", "REMAINING"}, {"sequence", "SEQUENCE"},
+		{"outstanding", "OUTSTANDING"}, {"tries", "TRIES"}, {0}};
 
 	(void)argc;
 	(void)argv;
@@ -180,7 +188,8 @@ static void search_process(json_t *sessions, int pid)
 	(void)closedir(d);
 }
 
-/* Which processes have these sockets open: mnctl looks, with the rights of who asks, because mnd has none to look into processes. */
+/* Which processes have these sockets open: mnctl looks, with the rights of who asks, because mnd has none to look into
+ * processes. */
 static void add_processes(json_t *sessions)
 {
 	DIR *d = opendir("/proc");
@@ -188,7 +197,7 @@ static void add_processes(json_t *sessions)
 	json_t *session;
 	size_t i;
 
-	json_array_foreach(sessions, i, session) (void)json_object_set_new(session, "processes", json_array());
+	json_array_foreach(sessions, i, session)(void) json_object_set_new(session, "processes", json_array());
 	while (d && json_array_size(sessions) > 0 && (e = readdir(d)))
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
 			search_process(sessions, atoi(e->d_name));
@@ -209,7 +218,8 @@ static void add_texts(json_t *sessions)
 		const char *peer = json_string_value(json_object_get(session, "peer"));
 
 		if (peer) {
-			(void)snprintf(text, sizeof(text), "[%s]:%d", peer, (int)json_integer_value(json_object_get(session, "peer_port")));
+			(void)snprintf(text, sizeof(text), "[%s]:%d", peer,
+				(int)json_integer_value(json_object_get(session, "peer_port")));
 			(void)json_object_set_new(session, "peer", json_string(text));
 		}
 		if (!first)
@@ -217,7 +227,8 @@ static void add_texts(json_t *sessions)
 		(void)snprintf(text, sizeof(text), "%s(%d)", json_string_value(json_object_get(first, "name")),
 			(int)json_integer_value(json_object_get(first, "pid")));
 		if (json_array_size(processes) > 1)
-			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), " +%zu", json_array_size(processes) - 1);
+			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), " +%zu",
+				json_array_size(processes) - 1);
 		(void)json_object_set_new(session, "process", json_string(text));
 	}
 }
@@ -226,7 +237,8 @@ static void add_texts(json_t *sessions)
 static void show_sessions(json_t *reply)
 {
 	static const struct ctl_column columns[] = {{"process", "PROCESS"}, {"protocol", "PROTOCOL"}, {"peer", "PEER"},
-		{"home_address", "HOME ADDRESS"}, {"port", "PORT"}, {"anchor", "ANCHOR"}, {"tunnelled", "TUNNELLED"}, {"since_s", "SINCE"}, {0}};
+		{"home_address", "HOME ADDRESS"}, {"port", "PORT"}, {"anchor", "ANCHOR"}, {"tunnelled", "TUNNELLED"},
+		{"since_s", "SINCE"}, {0}};
 	json_t *sessions = json_object_get(reply, "sessions");
 
 	add_processes(sessions);
@@ -257,8 +269,9 @@ static int cmd_sessions(int argc, char **argv)
 
 static int cmd_pins(int argc, char **argv)
 {
-	static const struct ctl_column columns[] = {{"command", "COMMAND"}, {"pid", "PID"}, {"uid", "USER"}, {"type", "TYPE"}, {"home_address", "HOME ADDRESS"},
-		{"anchor", "ANCHOR"}, {"state", "STATE"}, {"since_s", "SINCE"}, {0}};
+	static const struct ctl_column columns[] = {{"command", "COMMAND"}, {"pid", "PID"}, {"uid", "USER"},
+		{"type", "TYPE"}, {"home_address", "HOME ADDRESS"}, {"anchor", "ANCHOR"}, {"state", "STATE"},
+		{"since_s", "SINCE"}, {0}};
 	int status;
 	json_t *j = ctl_call(&ctl, "ListPins", &status);
 
@@ -287,7 +300,8 @@ static int cmd_history(int argc, char **argv)
 	if (ctl.json)
 		ctl_print_json(json_pack("{s:O}", "handovers", json_object_get(reply, "handovers")));
 	else
-		show_handovers(json_object_get(reply, "handovers"), json_array_size(json_object_get(reply, "handovers")));
+		show_handovers(
+			json_object_get(reply, "handovers"), json_array_size(json_object_get(reply, "handovers")));
 	json_decref(reply);
 	return CTL_OK;
 }
@@ -303,10 +317,12 @@ static int draw_top(void *ctx, unsigned rows)
 	if (!reply)
 		return status;
 	sessions = ctl_call(&ctl, "ListSessions", &status);
-	json_array_foreach(json_object_get(reply, "attachments"), i, v) if (json_is_true(json_object_get(v, "selected")))
+	json_array_foreach(
+		json_object_get(reply, "attachments"), i, v) if (json_is_true(json_object_get(v, "selected")))
 		network = ctl_text("interface", json_object_get(v, "interface"));
-	(void)fprintf(ctl_out(), "%s of %s, up %s, on %s, %zu sessions\n\n", ctl_text("node", json_object_get(reply, "node")),
-		ctl_text("domain", json_object_get(reply, "domain")), ctl_text("uptime_s", json_object_get(reply, "uptime_s")), network,
+	(void)fprintf(ctl_out(), "%s of %s, up %s, on %s, %zu sessions\n\n",
+		ctl_text("node", json_object_get(reply, "node")), ctl_text("domain", json_object_get(reply, "domain")),
+		ctl_text("uptime_s", json_object_get(reply, "uptime_s")), network,
 		json_array_size(json_object_get(sessions, "sessions")));
 	ctl_table(json_object_get(reply, "home_addresses"), home_columns, "no home address");
 	(void)fprintf(ctl_out(), "\n");
@@ -334,7 +350,8 @@ static int cmd_monitor(int argc, char **argv)
 
 static int cmd_release(int argc, char **argv)
 {
-	static const struct ctl_column columns[] = {{"protocol", "PROTOCOL"}, {"port", "PORT"}, {"peer", "PEER"}, {"peer_port", "PORT"}, {0}};
+	static const struct ctl_column columns[] = {
+		{"protocol", "PROTOCOL"}, {"port", "PORT"}, {"peer", "PEER"}, {"peer_port", "PORT"}, {0}};
 	json_t *reply, *list, *s;
 	char question[160];
 	int status;
@@ -358,8 +375,8 @@ static int cmd_release(int argc, char **argv)
 	json_decref(reply);
 	if (!ctl.json && json_array_size(list) > 0)
 		ctl_table(list, columns, "");
-	(void)snprintf(question, sizeof(question), "Release %.64s? %zu session%s on it end%s.", argv[0], json_array_size(list),
-		json_array_size(list) == 1 ? "" : "s", json_array_size(list) == 1 ? "s" : "");
+	(void)snprintf(question, sizeof(question), "Release %.64s? %zu session%s on it end%s.", argv[0],
+		json_array_size(list), json_array_size(list) == 1 ? "" : "s", json_array_size(list) == 1 ? "s" : "");
 	json_decref(list);
 	if (!ctl_confirm(&ctl, question, yes))
 		return CTL_FAILED;
@@ -398,7 +415,9 @@ static int cmd_keygen(int argc, char **argv)
 			(void)fprintf(stderr, "mnctl: %s\n", err);
 			return CTL_FAILED;
 		}
-		(void)fprintf(stderr, "mnctl: %s exists already; this is its token (--force makes a new key and loses the old one)\n", identity_path);
+		(void)fprintf(stderr,
+			"mnctl: %s exists already; this is its token (--force makes a new key and loses the old one)\n",
+			identity_path);
 	} else {
 		r = identity_generate(CREDENTIAL_MN, name, &id, err);
 		if (r < 0 || identity_store(identity_path, &id, err) < 0) {
@@ -413,10 +432,12 @@ static int cmd_keygen(int argc, char **argv)
 	return CTL_OK;
 }
 
-/* A node that has joined wants mnd, now and after each boot. Only where the key is that mnd reads, and systemd runs it. */
+/* A node that has joined wants mnd, now and after each boot. Only where the key is that mnd reads, and systemd
+ * runs it. */
 static int start_daemon(const struct credential *cred)
 {
-	char name[] = "systemctl", enable[] = "enable", now[] = "--now", unit[] = "mnd", *const command[] = {name, enable, now, unit, NULL};
+	char name[] = "systemctl", enable[] = "enable", now[] = "--now",
+	     unit[] = "mnd", *const command[] = {name, enable, now, unit, NULL};
 	pid_t pid;
 	int status, r;
 
@@ -426,11 +447,13 @@ static int start_daemon(const struct credential *cred)
 	}
 	r = posix_spawnp(&pid, command[0], NULL, NULL, command, environ);
 	if (r == 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		(void)printf("%s is a node of domain %s now; mnd runs: 'mnctl status' shows what it does\n", cred->node, cred->domain);
+		(void)printf("%s is a node of domain %s now; mnd runs: 'mnctl status' shows what it does\n", cred->node,
+			cred->domain);
 		return CTL_OK;
 	}
-	(void)fprintf(stderr, "mnctl: %s is a node of domain %s now, but 'systemctl enable --now mnd' failed%s%s; 'journalctl -u mnd' has the reason\n", cred->node,
-		cred->domain, r ? ": " : "", r ? strerror(r) : "");
+	(void)fprintf(stderr,
+		"mnctl: %s is a node of domain %s now, but 'systemctl enable --now mnd' failed%s%s; 'journalctl -u mnd' has the reason\n",
+		cred->node, cred->domain, r ? ": " : "", r ? strerror(r) : "");
 	return CTL_FAILED;
 }
 
@@ -479,12 +502,15 @@ static void add_anchors(json_t *facts)
 		char err[CTL_ERR];
 		bool known = !address;
 
-		json_array_foreach(anchors, k, a) known |= !known && !strcmp(json_string_value(json_object_get(a, "address")), address);
+		json_array_foreach(anchors, k, a)
+			known |= !known && !strcmp(json_string_value(json_object_get(a, "address")), address);
 		a = known ? NULL : ping_anchor(&ctl, address, 2, false, err);
 		if (a)
 			(void)json_array_append_new(anchors, a);
 		else if (!known)
-			(void)json_array_append_new(anchors, json_pack("{s:s, s:s, s:s, s:i}", "anchor", address, "address", address, "error", err, "received", 0));
+			(void)json_array_append_new(anchors,
+				json_pack("{s:s, s:s, s:s, s:i}", "anchor", address, "address", address, "error", err,
+					"received", 0));
 	}
 	(void)json_object_set_new(facts, "anchors", anchors);
 }
@@ -515,7 +541,8 @@ static json_t *gather(void)
 static int cmd_ping(int argc, char **argv)
 {
 	if (argc != 1) {
-		(void)fprintf(stderr, "usage: mnctl ping [--count N] ANCHOR   (name or address; 'mnctl leases' lists them)\n");
+		(void)fprintf(stderr,
+			"usage: mnctl ping [--count N] ANCHOR   (name or address; 'mnctl leases' lists them)\n");
 		return CTL_USAGE;
 	}
 	return ping_command(&ctl, argv[0], count);
@@ -523,7 +550,8 @@ static int cmd_ping(int argc, char **argv)
 
 static int cmd_report(int argc, char **argv)
 {
-	static const char *const methods[] = {"GetStatus", "ListLeases", "ListBindings", "ListSessions", "ListPins", NULL};
+	static const char *const methods[] = {
+		"GetStatus", "ListLeases", "ListBindings", "ListSessions", "ListPins", NULL};
 
 	(void)argc;
 	(void)argv;
@@ -561,18 +589,23 @@ static const struct command {
 
 static void usage(FILE *f)
 {
-	(void)fprintf(f, "usage: mnctl [--json] [--color[=WHEN]] [--socket PATH] [--config FILE] [--identity PATH] [--force] [--yes] [--count N] COMMAND\n\n");
+	(void)fprintf(f,
+		"usage: mnctl [--json] [--color[=WHEN]] [--socket PATH] [--config FILE] [--identity PATH] [--force] [--yes] [--count N] COMMAND\n\n");
 	for (const struct command *c = commands; c->name; c++)
 		(void)fprintf(f, "  %-9s %-7s %s\n", c->name, c->args, c->help);
-	(void)fprintf(f, "\n  --color=WHEN: " CTL_COLOUR_HELP "\n  --help, --version\n"
-			 "\nExit status: 0 done, 1 failed, 2 wrong usage, 3 mnd cannot be reached. See mnctl(1).\n");
+	(void)fprintf(f,
+		"\n  --color=WHEN: " CTL_COLOUR_HELP "\n  --help, --version\n"
+		"\nExit status: 0 done, 1 failed, 2 wrong usage, 3 mnd cannot be reached. See mnctl(1).\n");
 }
 
 int main(int argc, char **argv)
 {
 	enum { SHOW_VERSION = 256, COLOUR };
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"color", optional_argument, NULL, COLOUR}, {"socket", required_argument, NULL, 's'},
-		{"config", required_argument, NULL, 'c'}, {"identity", required_argument, NULL, 'i'}, {"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'}, {"count", required_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'},
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+		{"color", optional_argument, NULL, COLOUR}, {"socket", required_argument, NULL, 's'},
+		{"config", required_argument, NULL, 'c'}, {"identity", required_argument, NULL, 'i'},
+		{"force", no_argument, NULL, 'f'}, {"yes", no_argument, NULL, 'y'},
+		{"count", required_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	int o;
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* mnd.c - the mobile node daemon
  *
- * Input handlers (netlink news, advertisements, the channel, timers) only change tables and mark the daemon dirty. At the end
- * of the turn decide() looks at everything once: which attachment is in use, what each home address should tell its anchor,
- * what should be in the kernel, when to look again. Then the kernel changes are made, then datagrams leave.
+ * Input handlers (netlink news, advertisements, the channel, timers) only change tables and mark the daemon dirty. At
+ * the end of the turn decide() looks at everything once: which attachment is in use, what each home address should tell
+ * its anchor, what should be in the kernel, when to look again. Then the kernel changes are made, then datagrams leave.
  *
  * Owners: mnd owns anchors and homes; an anchor lives as long as a home or an attachment refers to it. */
 #ifdef HAVE_CONFIG_H
@@ -134,7 +134,8 @@ struct home *mnd_home_new(struct mnd *m, struct anchor *a)
 	return NULL;
 }
 
-/* The home address in a prefix: stable there and unlike those in other prefixes (RFC 7217, with our key as the secret). */
+/* The home address in a prefix: stable there and unlike those in other prefixes (RFC 7217, with our key as
+ * the secret). */
 struct in6_addr mnd_form_address(const struct mnd *m, const struct prefix6 *prefix)
 {
 	struct in6_addr a = prefix->addr;
@@ -174,7 +175,8 @@ void mnd_save(struct mnd *m)
 			continue;
 		list[n].address = x->h.address;
 		list[n].prefix = x->h.prefix;
-		list[n].lease_until_s = now_s + (x->h.lease_until_us > now_us ? (x->h.lease_until_us - now_us) / SEC : 0);
+		list[n].lease_until_s = now_s +
+			(x->h.lease_until_us > now_us ? (x->h.lease_until_us - now_us) / SEC : 0);
 		list[n].sequence = x->anchor->sequence;
 		list[n].anchor = x->anchor->address;
 		list[n].fixed = x->fixed;
@@ -185,7 +187,8 @@ void mnd_save(struct mnd *m)
 	state.n_homes = n;
 	state.n_sessions = session_seen(m->session, &seen);
 	if (state.n_sessions > STATE_SESSIONS)
-		state.n_sessions = STATE_SESSIONS; /* of the others it is forgotten since when they are known, no more */
+		/* of the others it is forgotten since when they are known, no more */
+		state.n_sessions = STATE_SESSIONS;
 	if (state.n_sessions)
 		memcpy(state.sessions, seen, state.n_sessions * sizeof(*seen));
 	state.n_pins = 0;
@@ -194,7 +197,8 @@ void mnd_save(struct mnd *m)
 			state.pins[state.n_pins++] = m->pins[i];
 	r = state_store(m->config.state, &state);
 	if (r < 0)
-		log_warning("main", "cannot write %s: %s; home addresses would be lost by a restart", m->config.state, strerror(-r));
+		log_warning("main", "cannot write %s: %s; home addresses would be lost by a restart", m->config.state,
+			strerror(-r));
 }
 
 static void load(struct mnd *m)
@@ -215,8 +219,8 @@ static void load(struct mnd *m)
 		if (list[i].lease_until_s <= now_s)
 			continue;
 		if (credential_verify(&list[i].credential, m->trusted, m->n_trusted, now_s, &why) < 0) {
-			log_notice("main", "forgetting home address %s: its anchor's credential is %s", in6_text(&list[i].address),
-				credential_why_name(why));
+			log_notice("main", "forgetting home address %s: its anchor's credential is %s",
+				in6_text(&list[i].address), credential_why_name(why));
 			continue;
 		}
 		a = mnd_anchor_by_address(m, &list[i].anchor);
@@ -229,7 +233,8 @@ static void load(struct mnd *m)
 		x = mnd_home_new(m, a);
 		if (!x)
 			break;
-		homeaddr_init(&x->h, &list[i].prefix, &list[i].address, now_us + (list[i].lease_until_s - now_s) * SEC, now_us);
+		homeaddr_init(&x->h, &list[i].prefix, &list[i].address, now_us + (list[i].lease_until_s - now_s) * SEC,
+			now_us);
 		x->fixed = list[i].fixed;
 		x->exclusive = list[i].exclusive;
 		x->owner = list[i].owner;
@@ -271,7 +276,8 @@ static bool is_eligible(const struct mnd *m, const struct nl_link *link)
 	return false;
 }
 
-/* What a setting of the kernel was before us is noted beside the control socket: it is to be so again when mnd is removed. */
+/* What a setting of the kernel was before us is noted beside the control socket: it is to be so again when mnd is
+ * removed. */
 static FILE *open_settings(const struct mnd *m, const char *mode)
 {
 	char path[CONF_TEXT + 16];
@@ -336,10 +342,12 @@ static void prepare_interface(struct mnd *m, const char *name)
 		int r = turn_on(m, name, keys[i]);
 
 		if (r == -ENOENT && !(m->sysctl_off++))
-			log_info("attach", "this kernel has no optimistic DAD: a new care-of address can be used only after about a second, unless accept_dad is 0");
+			log_info("attach",
+				"this kernel has no optimistic DAD: a new care-of address can be used only after about a second, unless accept_dad is 0");
 		else if (r < 0 && r != -ENOENT)
-			log_warning("attach", "cannot set net.ipv6.conf.%s.%s: %s; a new care-of address will wait for DAD", name, keys[i],
-				strerror(-r));
+			log_warning("attach",
+				"cannot set net.ipv6.conf.%s.%s: %s; a new care-of address will wait for DAD", name,
+				keys[i], strerror(-r));
 	}
 	/* routers hear of another link-layer address at once */
 	(void)turn_on(m, name, "ndisc_notify");
@@ -374,15 +382,18 @@ static void on_link(void *ctx, const struct nl_link *link, bool present)
 		isolate_deafen(NULL, link->ifindex); /* left from an earlier run */
 	if (!at)
 		prepare_interface(m, link->name);
-	else if (memcmp(at->link_layer, link->link_layer, sizeof(at->link_layer)) != 0) /* our AMA has to hear of it: as a new link */
-		attach_link(&m->attach, link->ifindex, link->name, at->priority, false, at->carrier_changes, loop_clock_us());
+	/* our AMA has to hear of it: as a new link */
+	else if (memcmp(at->link_layer, link->link_layer, sizeof(at->link_layer)) != 0)
+		attach_link(&m->attach, link->ifindex, link->name, at->priority, false, at->carrier_changes,
+			loop_clock_us());
 	priority = i && i->priority ? i->priority : nl_is_wireless(link->name) ? 50 : 100;
 	attach_link(&m->attach, link->ifindex, link->name, (int)priority, link->carrier, link->carrier_changes,
 		loop_clock_us());
 	at = attach_find(&m->attach, link->ifindex);
 	if (at)
 		memcpy(at->link_layer, link->link_layer, sizeof(at->link_layer));
-	log_debug("attach", "%s: %s, %s", link->name, link->up ? "up" : "down", link->carrier ? "carrier" : "no carrier");
+	log_debug(
+		"attach", "%s: %s, %s", link->name, link->up ? "up" : "down", link->carrier ? "carrier" : "no carrier");
 	mnd_touch(m);
 }
 
@@ -393,7 +404,9 @@ static void on_address(void *ctx, const struct nl_address *address, bool present
 	if (address->ifindex == m->tunnel)
 		return;
 	log_debug("attach", "address %s on %u: %s", in6_text(&address->address), address->ifindex,
-		!present ? "gone" : address->usable ? "usable" : "tentative");
+		!present		  ? "gone"
+			: address->usable ? "usable"
+					  : "tentative");
 	attach_address(&m->attach, address->ifindex, &address->address, present, address->usable, address->deprecated);
 	mnd_touch(m);
 }
@@ -469,7 +482,8 @@ static bool count_session(void *ctx, const struct session_info *info)
 	struct mnd *m = ctx;
 
 	for (unsigned i = 0; i < HOMES; i++)
-		if (m->homes[i].used && m->homes[i].h.known && IN6_ARE_ADDR_EQUAL(&m->homes[i].h.address, &info->home_address)) {
+		if (m->homes[i].used && m->homes[i].h.known &&
+			IN6_ARE_ADDR_EQUAL(&m->homes[i].h.address, &info->home_address)) {
 			m->homes[i].sessions++;
 			return true;
 		}
@@ -489,7 +503,8 @@ static void refresh_sessions(struct mnd *m)
 	r = session_list(m->session, loop_wall_ns() / 1000000000, count_session, m);
 	if (r < 0) {
 		/* not knowing is not a reason to cut somebody off */
-		log_warning("home", "cannot read the socket tables: %s; every home address counts as used", strerror(-r));
+		log_warning(
+			"home", "cannot read the socket tables: %s; every home address counts as used", strerror(-r));
 		for (unsigned i = 0; i < HOMES; i++)
 			m->homes[i].sessions = before[i] ? before[i] : 1;
 	}
@@ -523,8 +538,8 @@ static void stop_watch(struct mnd *m)
 	m->watch_fd = -1;
 }
 
-/* A packet left from an address that had no session: somebody may have begun one. If not (an answer to a ping, a late segment), the next packet
- * is looked for after a while only. */
+/* A packet left from an address that had no session: somebody may have begun one. If not (an answer to a ping, a late
+ * segment), the next packet is looked for after a while only. */
 static void read_watch(void *ctx)
 {
 	struct mnd *m = ctx;
@@ -561,7 +576,8 @@ static void watch_unused(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 	}
 	m->watch_fd = session_watch(m->tunnel, addresses, n);
 	if (m->watch_fd < 0) {
-		log_debug("home", "cannot watch for new sessions: %s; they are noticed when the grace time ends", strerror(-m->watch_fd));
+		log_debug("home", "cannot watch for new sessions: %s; they are noticed when the grace time ends",
+			strerror(-m->watch_fd));
 		return;
 	}
 	m->watched = unused;
@@ -606,14 +622,16 @@ static void moved(struct mnd *m, uint64_t now_us)
 	ho->usable_us = at->usable_us;
 	ho->rx = transport_counters(m->transport)->rx;
 	ho->tx = transport_counters(m->transport)->tx;
-	log_notice("attach", "attached on %s: router %s, care-of address %s, %s%s", at->name, in6_text(&at->router->link_local),
-		in6_text(&at->care_of), ama ? "AMA " : "no AMA here", ama ? in6_text(ama) : "");
+	log_notice("attach", "attached on %s: router %s, care-of address %s, %s%s", at->name,
+		in6_text(&at->router->link_local), in6_text(&at->care_of), ama ? "AMA " : "no AMA here",
+		ama ? in6_text(ama) : "");
 	mnd_emit(m, "attached",
-		json_pack("{s:s, s:s, s:s, s:s?}", "interface", at->name, "router", in6_text(&at->router->link_local), "care_of",
-			in6_text(&at->care_of), "ama", ama ? in6_text(ama) : NULL));
+		json_pack("{s:s, s:s, s:s, s:s?}", "interface", at->name, "router", in6_text(&at->router->link_local),
+			"care_of", in6_text(&at->care_of), "ama", ama ? in6_text(ama) : NULL));
 }
 
-/* Make sure that the AMA on the link is known and anchors an address for us, and that the regional one is, if there is one. */
+/* Make sure that the AMA on the link is known and anchors an address for us, and that the regional one is, if there is
+ * one. */
 static void seek_ama(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 {
 	const struct in6_addr *ama = attach_ama(m->attach.selected);
@@ -625,7 +643,8 @@ static void seek_ama(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 		return;
 	if (!common_home_of(m, a) && !mnd_home_new(m, a))
 		log_warning("home", "no room for another home address");
-	if (m->config.updates != MND_DIRECT_ONLY && !IN6_IS_ADDR_UNSPECIFIED(&a->regional) && !mnd_anchor_by_address(m, &a->regional))
+	if (m->config.updates != MND_DIRECT_ONLY && !IN6_IS_ADDR_UNSPECIFIED(&a->regional) &&
+		!mnd_anchor_by_address(m, &a->regional))
 		signalling_discover(m, &a->regional, now_us, wake_us);
 }
 
@@ -635,7 +654,8 @@ static uint32_t generation(struct mnd *m, const struct home *x)
 	return (signalling_proxy(m, x->anchor) ? m->ama_generation : m->attach.generation) + x->anchor->restarts;
 }
 
-/* Is the AMA on the link, or the regional one that updates of this home address go through, being asked for the first time? */
+/* Is the AMA on the link, or the regional one that updates of this home address go through, being asked for the first
+ * time? */
 static bool is_discovering(struct mnd *m, const struct home *x, const struct in6_addr *ama)
 {
 	const struct anchor *serving = mnd_anchor_by_address(m, ama);
@@ -643,7 +663,8 @@ static bool is_discovering(struct mnd *m, const struct home *x, const struct in6
 	if (IN6_IS_ADDR_UNSPECIFIED(&m->discovering) || m->discovery_tries > 1)
 		return false;
 	return !serving ? IN6_ARE_ADDR_EQUAL(&m->discovering, ama)
-			: IN6_ARE_ADDR_EQUAL(&m->discovering, &serving->regional) && !IN6_ARE_ADDR_EQUAL(&serving->regional, &x->anchor->address);
+			: IN6_ARE_ADDR_EQUAL(&m->discovering, &serving->regional) &&
+			!IN6_ARE_ADDR_EQUAL(&serving->regional, &x->anchor->address);
 }
 
 static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *wake_us)
@@ -681,17 +702,21 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 		break;
 	}
 	/* a black hole was found, or the path grew: the anchor sets it on the prefix's route */
-	if (x->h.state == HOMEADDR_BOUND && x->bu.kind == LU_NONE && x->told_mtu != mtu && at && !signalling_proxy(m, x->anchor)) {
+	if (x->h.state == HOMEADDR_BOUND && x->bu.kind == LU_NONE && x->told_mtu != mtu && at &&
+		!signalling_proxy(m, x->anchor)) {
 		x->h.asked = LU_BIND;
 		x->h.asked_care_of = at->care_of;
 		x->h.asked_generation = generation(m, x);
 		signalling_begin_update(m, x, now_us);
 	}
 	/* one way did not work: the other, if there is one */
-	if (at && x->bu.kind == LU_BIND && lu_is_due(&x->bu, now_us) && x->anchor->flipped_generation != m->attach.generation + 1 &&
-		((x->bu.proxied && x->bu.tries >= (x->bu.local ? 2u : 1u)) || (!x->bu.proxied && x->bu.tries >= 3 && m->config.updates == MND_PREFER_DIRECT))) {
+	if (at && x->bu.kind == LU_BIND && lu_is_due(&x->bu, now_us) &&
+		x->anchor->flipped_generation != m->attach.generation + 1 &&
+		((x->bu.proxied && x->bu.tries >= (x->bu.local ? 2u : 1u)) ||
+			(!x->bu.proxied && x->bu.tries >= 3 && m->config.updates == MND_PREFER_DIRECT))) {
 		x->anchor->flipped_generation = m->attach.generation + 1;
-		(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "no answer %s", x->bu.proxied ? "through the AMA" : "to direct updates");
+		(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "no answer %s",
+			x->bu.proxied ? "through the AMA" : "to direct updates");
 		mnd_touch(m);
 		return;
 	}
@@ -709,19 +734,22 @@ static void step_home(struct mnd *m, struct home *x, uint64_t now_us, uint64_t *
 	if (x->begun && x->h.state == x->shown)
 		return;
 	log_write(LOG_LEVEL_NOTICE, "home",
-		&(struct log_fields){.hnp = x->h.known ? prefix6_text(&x->h.prefix) : NULL, .anchor = x->anchor->credential.node},
-		"%s of %s: %s, %s (%u sessions)", x->h.known ? in6_text(&x->h.address) : "address", x->anchor->credential.node,
-		homeaddr_state_name(x->h.state), homeaddr_reason_name(x->h.reason), x->sessions);
+		&(struct log_fields){
+			.hnp = x->h.known ? prefix6_text(&x->h.prefix) : NULL, .anchor = x->anchor->credential.node},
+		"%s of %s: %s, %s (%u sessions)", x->h.known ? in6_text(&x->h.address) : "address",
+		x->anchor->credential.node, homeaddr_state_name(x->h.state), homeaddr_reason_name(x->h.reason),
+		x->sessions);
 	mnd_emit(m, "home_address",
-		json_pack("{s:s?, s:s, s:s?, s:s, s:s, s:i}", "address", x->h.known ? in6_text(&x->h.address) : NULL, "anchor",
-			x->anchor->credential.node, "from", x->begun ? homeaddr_state_name(x->shown) : NULL, "to",
-			homeaddr_state_name(x->h.state), "reason", homeaddr_reason_name(x->h.reason), "sessions", (int)x->sessions));
+		json_pack("{s:s?, s:s, s:s?, s:s, s:s, s:i}", "address", x->h.known ? in6_text(&x->h.address) : NULL,
+			"anchor", x->anchor->credential.node, "from", x->begun ? homeaddr_state_name(x->shown) : NULL,
+			"to", homeaddr_state_name(x->h.state), "reason", homeaddr_reason_name(x->h.reason), "sessions",
+			(int)x->sessions));
 	x->begun = true;
 	x->shown = x->h.state;
 }
 
-/* RFC 5847: where an anchor has a binding of ours, it is asked whether it lives, and whether it restarted. Paced: once a period,
- * spread by a tenth so that nodes do not ask in step; without an answer after 1 s, 2 s, 4 s, ... */
+/* RFC 5847: where an anchor has a binding of ours, it is asked whether it lives, and whether it restarted. Paced: once
+ * a period, spread by a tenth so that nodes do not ask in step; without an answer after 1 s, 2 s, 4 s, ... */
 static void ask_heartbeat(struct mnd *m, struct anchor *a, uint64_t now_us, uint64_t *wake_us)
 {
 	uint64_t period_us = m->config.heartbeat_us;
@@ -738,9 +766,10 @@ static void ask_heartbeat(struct mnd *m, struct anchor *a, uint64_t now_us, uint
 		a->unheard = 0;
 		return;
 	}
-	if (a->heartbeat_us <= 1) /* begin, or something was heard; the probe after a bind has brought the first restart counter */
+	/* begin, or something was heard; the probe after a bind has brought the first restart counter */
+	if (a->heartbeat_us <= 1)
 		a->heartbeat_us = now_us + period_us - period_us / 20 +
-				  randombytes_uniform((uint32_t)(period_us / 10 / MS) + 1) * MS;
+			randombytes_uniform((uint32_t)(period_us / 10 / MS) + 1) * MS;
 	if (now_us >= a->heartbeat_us) {
 		hb = (struct mh_heartbeat){.sequence = ++a->heartbeat};
 		mw = mh_begin_heartbeat(&w, &hb);
@@ -748,7 +777,8 @@ static void ask_heartbeat(struct mnd *m, struct anchor *a, uint64_t now_us, uint
 		if (!signalling_is_proxied(m, a))
 			signalling_go_direct(m, a);
 		/* unanswered: the anchor may have lost the session as well */
-		(void)channel_send_flags(m->channel, a->peer, buf, wcur_len(&w), a->unheard ? CHANNEL_FORCE_HANDSHAKE : 0);
+		(void)channel_send_flags(
+			m->channel, a->peer, buf, wcur_len(&w), a->unheard ? CHANNEL_FORCE_HANDSHAKE : 0);
 		a->heartbeat_us = now_us + (SEC << (a->unheard < 5 ? a->unheard : 5));
 		if (++a->unheard == HEARTBEATS_MISSED) {
 			log_about(LOG_LEVEL_NOTICE, "lu", NULL, NULL, a->credential.node,
@@ -776,8 +806,8 @@ static void probe_mtu(struct mnd *m, struct anchor *a, uint64_t now_us, uint64_t
 		*wake_us = at_us;
 }
 
-/* Which source does the kernel take for a new session? If it is not the home address of this network (no RFC 6724 rule 4: a
- * kernel without CONFIG_IPV6_MIP6), the default route has to say it. Asked once, when there is one to choose. */
+/* Which source does the kernel take for a new session? If it is not the home address of this network (no RFC 6724 rule
+ * 4: a kernel without CONFIG_IPV6_MIP6), the default route has to say it. Asked once, when there is one to choose. */
 static void learn_source(struct mnd *m)
 {
 	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
@@ -797,7 +827,8 @@ static void learn_source(struct mnd *m)
 		m->source_known = true;
 		m->need_source = !is_home_address(m, &a.sin6_addr);
 		if (m->need_source) {
-			log_info("nl", "this kernel does not prefer home addresses as source: the default route names them");
+			log_info("nl",
+				"this kernel does not prefer home addresses as source: the default route names them");
 			mnd_touch(m);
 		}
 	}
@@ -819,7 +850,8 @@ static void want_kernel_state(struct mnd *m)
 		homes[n].slot = i;
 		homes[n].anchor = x->anchor->address;
 		homes[n].mtu = pmtu_inner_mtu(&x->anchor->pmtu);
-		/* with no network at all nothing is toggled: applications watch (chromium drops sockets at any flag change) */
+		/* with no network at all nothing is toggled: applications watch (chromium drops sockets at any flag
+		 * change) */
 		homes[n].deprecated = m->attach.selected ? !(ama && IN6_ARE_ADDR_EQUAL(ama, &x->anchor->address))
 							 : x->h.state != HOMEADDR_NATIVE;
 		homes[n].deprecated |= x->draining || x->given_up || x->exclusive;
@@ -879,7 +911,8 @@ static void resync(struct mnd *m)
 {
 	m->resync = false;
 	attach_forget_addresses(&m->attach);
-	if (nl_dump_links(m->nl) < 0 || nl_dump_addresses(m->nl) < 0 || nl_dump_objects(m->nl, m->set, m->tunnel, true) < 0)
+	if (nl_dump_links(m->nl) < 0 || nl_dump_addresses(m->nl) < 0 ||
+		nl_dump_objects(m->nl, m->set, m->tunnel, true) < 0)
 		log_error("nl", "cannot read the kernel's state; trying again at the next event");
 }
 
@@ -897,7 +930,8 @@ void mnd_decide(void *ctx)
 		now_us = loop_clock_us();
 		wake_us = UINT64_MAX;
 		if (m->tunnel_lost) {
-			log_notice("nl", "the tunnel device %s was removed or set down by somebody else: putting it back",
+			log_notice("nl",
+				"the tunnel device %s was removed or set down by somebody else: putting it back",
 				m->config.tunnel_device);
 			open_tunnel(m);
 		}
@@ -921,8 +955,8 @@ void mnd_decide(void *ctx)
 			m->seen_generation = m->attach.generation;
 			moved(m, now_us);
 		}
-		/* before an address is given back or its binding renewed its sockets are looked at once more: one may have begun or, of a
-		 * protocol without news of that, ended since */
+		/* before an address is given back or its binding renewed its sockets are looked at once more: one may
+		 * have begun or, of a protocol without news of that, ended since */
 		for (unsigned i = 0; i < HOMES; i++)
 			if (m->homes[i].used && homeaddr_is_due(&m->homes[i].h, m->config.grace_us, now_us))
 				m->session_due_us = now_us;
@@ -1069,9 +1103,11 @@ int mnd_reload(struct mnd *m, char *reterr, size_t size)
 		return -EINVAL;
 	}
 	if (config->port != m->config.port || strcmp(config->tunnel_device, m->config.tunnel_device) ||
-		strcmp(config->control_socket, m->config.control_socket) || strcmp(config->metrics, m->config.metrics) || strcmp(config->key_log, m->config.key_log) ||
+		strcmp(config->control_socket, m->config.control_socket) ||
+		strcmp(config->metrics, m->config.metrics) || strcmp(config->key_log, m->config.key_log) ||
 		strcmp(config->identity, m->config.identity))
-		log_warning("conf", "port, tunnel-device, control-socket, metrics, key-log and identity change only with a restart");
+		log_warning("conf",
+			"port, tunnel-device, control-socket, metrics, key-log and identity change only with a restart");
 	config->port = m->config.port;
 	memcpy(config->tunnel_device, m->config.tunnel_device, sizeof(config->tunnel_device));
 	n = trust_load(config->trusted_domains, &m->identity, trusted, NULL, err);
@@ -1146,7 +1182,8 @@ static int open_all(struct mnd *m, char *reterr)
 		    &m->identity, reterr) < 0)
 		return -ENOENT;
 	if (!m->identity.has_credential) {
-		(void)snprintf(reterr, MND_ERR, "%s has no credential yet: have the domain sign the token of 'mnctl keygen' and run 'mnctl join'",
+		(void)snprintf(reterr, MND_ERR,
+			"%s has no credential yet: have the domain sign the token of 'mnctl keygen' and run 'mnctl join'",
 			m->config.identity);
 		return -ENOENT;
 	}
@@ -1185,7 +1222,8 @@ static int open_all(struct mnd *m, char *reterr)
 	m->ra_fd = ra_open();
 	if (m->ra_fd < 0) {
 		r = m->ra_fd;
-		(void)snprintf(reterr, MND_ERR, "cannot open an ICMPv6 socket: %s (CAP_NET_RAW is needed)", strerror(-r));
+		(void)snprintf(
+			reterr, MND_ERR, "cannot open an ICMPv6 socket: %s (CAP_NET_RAW is needed)", strerror(-r));
 		return r;
 	}
 	m->pin_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -1197,7 +1235,8 @@ static int open_all(struct mnd *m, char *reterr)
 	}
 	r = session_new(&m->session);
 	if (r < 0) {
-		(void)snprintf(reterr, MND_ERR, "cannot open the socket diagnostics: %s (the kernel needs inet_diag, tcp_diag and udp_diag)",
+		(void)snprintf(reterr, MND_ERR,
+			"cannot open the socket diagnostics: %s (the kernel needs inet_diag, tcp_diag and udp_diag)",
 			strerror(-r));
 		return r;
 	}
@@ -1222,7 +1261,8 @@ static int open_all(struct mnd *m, char *reterr)
 	return 0;
 }
 
-/* The directory of the state file is the user's: the file is replaced in it. The identity stays root's, who reads it at each start. */
+/* The directory of the state file is the user's: the file is replaced in it. The identity stays root's, who reads it at
+ * each start. */
 static int give_up_privileges(struct mnd *m, char *reterr)
 {
 	char dir[CONF_TEXT];
@@ -1259,7 +1299,8 @@ static void look_for_programs(struct mnd *m)
 		log_error("pin", "%s", err);
 }
 
-int mnd_new(const char *config_path, bool config_required, const struct mnd_config *config, struct mnd **ret, char *reterr)
+int mnd_new(
+	const char *config_path, bool config_required, const struct mnd_config *config, struct mnd **ret, char *reterr)
 {
 	struct mnd *m = calloc(1, sizeof(*m));
 	int r;
@@ -1309,7 +1350,8 @@ int mnd_new(const char *config_path, bool config_required, const struct mnd_conf
 	loop_at_end(m->loop, LOOP_DATAGRAMS, flush, m);
 	if (loop_on_clock_jump(m->loop, on_jump, m) < 0)
 		log_warning("main", "cannot watch the clock: a resume is noticed late");
-	if (nl_dump_links(m->nl) < 0 || nl_dump_addresses(m->nl) < 0 || nl_dump_objects(m->nl, m->set, m->tunnel, false) < 0) {
+	if (nl_dump_links(m->nl) < 0 || nl_dump_addresses(m->nl) < 0 ||
+		nl_dump_objects(m->nl, m->set, m->tunnel, false) < 0) {
 		(void)snprintf(reterr, MND_ERR, "cannot read the kernel's links, addresses and routes");
 		mnd_free(m);
 		return -EIO;

@@ -33,21 +33,22 @@
 #include "transport.h"
 #include "trust.h"
 
-#define SEC		  1000000ULL
-#define MS		  1000ULL
-#define HOMES		  STATE_HOMES
-#define ANCHORS		  STATE_HOMES
-#define HISTORY		  32
-#define SESSIONS	  256	    /* shown by ListSessions */
-#define SETTLE_US	  (20 * MS) /* socket news are coalesced for this long */
-#define WATCH_HOLD_US	  (1 * SEC) /* after a packet of an unused home address, the next one is looked for no earlier */
+#define SEC	  1000000ULL
+#define MS	  1000ULL
+#define HOMES	  STATE_HOMES
+#define ANCHORS	  STATE_HOMES
+#define HISTORY	  32
+#define SESSIONS  256	    /* shown by ListSessions */
+#define SETTLE_US (20 * MS) /* socket news are coalesced for this long */
+/* after a packet of an unused home address, the next one is looked for no earlier */
+#define WATCH_HOLD_US	  (1 * SEC)
 #define DISCOVERY_TRIES	  8
-#define LOCAL_IDLE_US	  (5 * SEC) /* a regional AMA that was not heard for so long may have been started again */
-#define INNER		  8	    /* datagrams inside one */
-#define FORWARD_S	  4	    /* how long the AMA that served us until now forwards what still arrives there */
-#define PINGS		  16	    /* of "mnctl ping" without an answer yet */
+#define LOCAL_IDLE_US	  (5 * SEC)   /* a regional AMA that was not heard for so long may have been started again */
+#define INNER		  8	      /* datagrams inside one */
+#define FORWARD_S	  4	      /* how long the AMA that served us until now forwards what still arrives there */
+#define PINGS		  16	      /* of "mnctl ping" without an answer yet */
 #define PING_ID		  0x80000000u /* and above: probes of "mnctl ping", not of the path MTU search */
-#define HEARTBEATS_MISSED 3	    /* RFC 5847 5: MISSING_HEARTBEATS_ALLOWED */
+#define HEARTBEATS_MISSED 3	      /* RFC 5847 5: MISSING_HEARTBEATS_ALLOWED */
 
 /* An AMA that we know by its credential: the serving one, or one that anchors a home address. */
 struct anchor {
@@ -96,7 +97,8 @@ struct home {
 	bool fixed;	      /* kept for good, in use or not (RFC 8653) */
 	bool exclusive;	      /* for one pin of owner: no other program takes it by itself */
 	uid_t owner;
-	uint16_t wish;	      /* number of the request for another prefix than the node has of this anchor, 0 = any will do */
+	/* number of the request for another prefix than the node has of this anchor, 0 = any will do */
+	uint16_t wish;
 	enum homeaddr_state shown; /* in the last event, if begun */
 	bool begun;
 };
@@ -112,11 +114,11 @@ struct pin_request {
 	bool in_place, fresh, by_address;
 	bool address_only; /* no pin: the caller binds to it */
 	bool lenient;	   /* what it opened before goes on */
-	int netns; /* the network namespace to isolate it in, -1 = none */
+	int netns;	   /* the network namespace to isolate it in, -1 = none */
 	enum pin_type type;
-	struct in6_addr address;		/* with by_address */
-	char anchor[CREDENTIAL_NAME_MAX + 1];	/* "" = any */
-	struct home *home;			/* with fresh: the one that was asked for */
+	struct in6_addr address;	      /* with by_address */
+	char anchor[CREDENTIAL_NAME_MAX + 1]; /* "" = any */
+	struct home *home;		      /* with fresh: the one that was asked for */
 	uint64_t until_us;
 	json_t *done; /* the answer, which leaves when the kernel has what it promises */
 };
@@ -127,8 +129,8 @@ struct handover {
 	struct in6_addr care_of;
 	char ama[CREDENTIAL_NAME_MAX + 1];
 	uint64_t link_up_us, heard_us, usable_us, sent_us, acked_us; /* 0 = not yet, or not needed */
-	uint64_t first_us; /* first packet through the tunnel; of the last handover the source check knows */
-	uint64_t rx, tx; /* of transport's counters: at the beginning; with acked_us what the handover took */
+	uint64_t first_us;	  /* first packet through the tunnel; of the last handover the source check knows */
+	uint64_t rx, tx;	  /* of transport's counters: at the beginning; with acked_us what the handover took */
 	unsigned sessions, tries; /* with acked_us: on tunnelled addresses; of the update that they waited for */
 };
 
@@ -174,23 +176,24 @@ struct mnd {
 	uint32_t watch_tunnel;
 	uint64_t watched, watch_hold_us;
 	struct pin pins[PINS];
-	struct exe *exe;	/* NULL = no rule names a program by its path, or it cannot be seen */
-	uint32_t exe_waits;	/* a bit a rule: its program runs, and there is no home address for it */
-	pid_t exe_refused[8];	/* those that cannot be pinned, the newest first */
-	int pin_fd; /* inotify: a pinned cgroup is empty */
+	struct exe *exe;      /* NULL = no rule names a program by its path, or it cannot be seen */
+	uint32_t exe_waits;   /* a bit a rule: its program runs, and there is no home address for it */
+	pid_t exe_refused[8]; /* those that cannot be pinned, the newest first */
+	int pin_fd;	      /* inotify: a pinned cgroup is empty */
 	struct pin_request pin_requests[PIN_REQUESTS];
 	struct isolate *isolate; /* NULL = not needed so far */
 	struct rules *rules;
 	bool ready, dirty, resync, tunnel_lost, need_source, source_known, stopping;
 	uint64_t started_us, sysctl_off;
-	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device, counter_anchor_restarts;
+	uint64_t counter_mh[MH_WHY_N], counter_ba_unmatched, counter_ra_ignored, counter_device,
+		counter_anchor_restarts;
 	struct histogram handover_time; /* usable -> acknowledged */
 	struct handover history[HISTORY];
 	unsigned n_history; /* ever */
 	struct {
 		uint32_t id;
 		uint64_t sent_us; /* 0 = free */
-	} pings[PINGS]; /* by id: the oldest is forgotten */
+	} pings[PINGS];		  /* by id: the oldest is forgotten */
 	uint32_t n_pings;
 };
 
@@ -211,13 +214,15 @@ bool mnd_anchor_is_needed(const struct mnd *m, const struct anchor *a);
 struct anchor *mnd_anchor_new(struct mnd *m, const struct in6_addr *address, const struct credential *credential);
 /* The first home address that it anchors, NULL = none. */
 struct home *mnd_home_of_anchor(struct mnd *m, const struct anchor *a);
-/* A home address to be, without a prefix yet: a further one asks for another than the anchor has given. NULL = no room. */
+/* A home address to be, without a prefix yet: a further one asks for another than the anchor has given. NULL =
+ * no room. */
 struct home *mnd_home_new(struct mnd *m, struct anchor *a);
 /* The home address in a /64: stable there and unlike those in other prefixes (RFC 7217, with our key as the secret). */
 struct in6_addr mnd_form_address(const struct mnd *m, const struct prefix6 *prefix);
 /* Write the state file: what a daemon that is started again has to know. Logs what fails. */
 void mnd_save(struct mnd *m);
-/* Steps of the end of a turn (loop_at_end), ctx is the mnd: look at everything once, then send the kernel what differs. */
+/* Steps of the end of a turn (loop_at_end), ctx is the mnd: look at everything once, then send the kernel
+ * what differs. */
 void mnd_decide(void *ctx);
 void mnd_apply(void *ctx);
 /* Read the configuration and the trusted domains again. Returns 0, or -errno with the faults in reterr (size bytes) and
@@ -227,8 +232,8 @@ int mnd_reload(struct mnd *m, char *reterr, size_t size);
 /* --- mnd/signalling.c: what is said to AMAs and heard from them. But for signalling_link_local and _input, callers
  * have seen that an attachment is selected. */
 
-/* The link-local address of an attachment, :: = it has none. *ret_settled if it has: past duplicate address detection.
- */
+/* The link-local address of an attachment, :: = it has none. *ret_settled if it has: past duplicate
+ * address detection. */
 struct in6_addr signalling_link_local(const struct attachment *at, bool *ret_settled);
 /* From now on what is sent to this AMA leaves from the care-of address, straight to it. */
 void signalling_go_direct(struct mnd *m, struct anchor *a);
@@ -247,10 +252,11 @@ void signalling_send_update(struct mnd *m, struct home *x, uint64_t now_us);
 /* Ask who is at an AMA's address, until it answers or DISCOVERY_TRIES are over; call it each turn while the answer is
  * missing. *wake_us is lowered to when it has to be called next. */
 void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now_us, uint64_t *wake_us);
-/* Send a heartbeat with this id that fills an IPv6 packet of size bytes (1280 to 2000); the anchor answers with as much. 0 or -errno, -ENOTCONN
- * without a session. */
+/* Send a heartbeat with this id that fills an IPv6 packet of size bytes (1280 to 2000); the anchor answers with as
+ * much. 0 or -errno, -ENOTCONN without a session. */
 int signalling_send_probe(struct mnd *m, struct anchor *a, uint32_t id, uint16_t size, uint64_t now_us);
-/* The same for `mnctl ping`: the event pong tells of the answer to *ret_id. 0 there = a handshake was begun instead, so that it can be asked again. */
+/* The same for `mnctl ping`: the event pong tells of the answer to *ret_id. 0 there = a handshake was begun instead, so
+ * that it can be asked again. */
 int signalling_ping(struct mnd *m, struct anchor *a, uint16_t size, uint32_t *ret_id);
 /* A datagram of the secure channel (transport_recv_cb); ctx is the mnd. What was sealed inside one is read after it. */
 void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);
@@ -261,8 +267,8 @@ void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf
 unsigned pinning_count(const struct mnd *m, const struct home_address *h);
 /* Are there sockets with its mark? Also those of graceful pins from before a move. */
 bool pinning_has_mark(const struct mnd *m, const struct home_address *h);
-/* Serve who waits for an address that has come, or will not; *wake_us is lowered to when waiting ends. Before the steps of the home addresses: what
- * they are used for counts there. */
+/* Serve who waits for an address that has come, or will not; *wake_us is lowered to when waiting ends. Before the steps
+ * of the home addresses: what they are used for counts there. */
 void pinning_step(struct mnd *m, uint64_t now_us, uint64_t *wake_us);
 /* Behind them: graceful pins go on to the home address of the network that the node is in. */
 void pinning_follow(struct mnd *m);

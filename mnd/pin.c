@@ -84,7 +84,8 @@ int pin_cgroup_of(pid_t pid, char ret[PIN_CGROUP], char *reterr)
 	int r = -ENOENT;
 
 	if (statfs(ROOT, &fs) < 0 || (unsigned long)fs.f_type != CGROUP2_SUPER_MAGIC) {
-		(void)snprintf(reterr, PIN_ERR, "%s is not a unified cgroup hierarchy (cgroup2), which pinning needs", ROOT);
+		(void)snprintf(
+			reterr, PIN_ERR, "%s is not a unified cgroup hierarchy (cgroup2), which pinning needs", ROOT);
 		return -ENOTSUP;
 	}
 	(void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
@@ -95,7 +96,9 @@ int pin_cgroup_of(pid_t pid, char ret[PIN_CGROUP], char *reterr)
 		if (strncmp(line, "0::/", 4) != 0 || !end)
 			continue;
 		*end = '\0';
-		r = (size_t)snprintf(ret, PIN_CGROUP, "%s", strcmp(line + 3, "/") ? line + 3 : "") < PIN_CGROUP ? 0 : -ENAMETOOLONG;
+		r = (size_t)snprintf(ret, PIN_CGROUP, "%s", strcmp(line + 3, "/") ? line + 3 : "") < PIN_CGROUP
+			? 0
+			: -ENAMETOOLONG;
 	}
 	if (f)
 		(void)fclose(f);
@@ -154,15 +157,18 @@ int pin_attach(struct pin *p, char *reterr)
 		r = bpf_map_update_elem(bpf_map__fd(map), &zero, &value, BPF_ANY);
 		/* what may be overridden is replaced: by us after a restart, and by a pin inside this one */
 		if (r == 0)
-			r = bpf_prog_attach(bpf_program__fd(on_egress), cgroup, BPF_CGROUP_INET_EGRESS, BPF_F_ALLOW_OVERRIDE);
+			r = bpf_prog_attach(
+				bpf_program__fd(on_egress), cgroup, BPF_CGROUP_INET_EGRESS, BPF_F_ALLOW_OVERRIDE);
 		if (r == 0)
-			r = bpf_prog_attach(bpf_program__fd(on_socket), cgroup, BPF_CGROUP_INET_SOCK_CREATE, BPF_F_ALLOW_OVERRIDE);
+			r = bpf_prog_attach(
+				bpf_program__fd(on_socket), cgroup, BPF_CGROUP_INET_SOCK_CREATE, BPF_F_ALLOW_OVERRIDE);
 	}
 	bpf_object__close(object);
 	(void)close(cgroup);
 	if (r == -EPERM || r == -EACCES)
-		(void)snprintf(reterr, PIN_ERR, "cannot put a BPF program on cgroup %.120s: %s (is it in a cgroup of 'ip vrf exec', or one with IPAccounting or IPAddressDeny?)", p->cgroup,
-			strerror(-r));
+		(void)snprintf(reterr, PIN_ERR,
+			"cannot put a BPF program on cgroup %.120s: %s (is it in a cgroup of 'ip vrf exec', or one with IPAccounting or IPAddressDeny?)",
+			p->cgroup, strerror(-r));
 	else if (r < 0)
 		return fail(reterr, -r, "put a BPF program on", p->cgroup);
 	else
@@ -237,7 +243,9 @@ static int begin_in_place(const char *parent, uid_t uid, struct pin *ret, char *
 		return fail(reterr, dir < 0 ? -dir : errno, "open", parent);
 	(void)close(dir);
 	if (!*parent || (uid != 0 && st.st_uid != uid)) {
-		(void)snprintf(reterr, PIN_ERR, "cgroup %.120s/ is not yours: only root may pin it as a whole, and nobody the root of all", parent);
+		(void)snprintf(reterr, PIN_ERR,
+			"cgroup %.120s/ is not yours: only root may pin it as a whole, and nobody the root of all",
+			parent);
 		return -EPERM;
 	}
 	ret->in_place = true;
@@ -245,8 +253,8 @@ static int begin_in_place(const char *parent, uid_t uid, struct pin *ret, char *
 	return pin_attach(ret, reterr);
 }
 
-int pin_begin_cgroup(const char *cgroup, bool lenient, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
-	char *reterr)
+int pin_begin_cgroup(const char *cgroup, bool lenient, enum pin_type type, const struct in6_addr *home_address,
+	uint64_t now_s, struct pin *ret, char *reterr)
 {
 	char path[sizeof(ROOT) + PIN_CGROUP];
 	struct stat st;
@@ -260,12 +268,13 @@ int pin_begin_cgroup(const char *cgroup, bool lenient, enum pin_type type, const
 	ret->home_address = *home_address;
 	ret->uid = st.st_uid;
 	ret->since_s = now_s;
-	(void)snprintf(ret->command, sizeof(ret->command), "%.*s", (int)sizeof(ret->command) - 1, strrchr(cgroup, '/') + 1);
+	(void)snprintf(
+		ret->command, sizeof(ret->command), "%.*s", (int)sizeof(ret->command) - 1, strrchr(cgroup, '/') + 1);
 	return begin_in_place(cgroup, 0, ret, reterr);
 }
 
-int pin_begin(pid_t pid, uid_t uid, bool in_place, bool lenient, enum pin_type type, const struct in6_addr *home_address, uint64_t now_s, struct pin *ret,
-	char *reterr)
+int pin_begin(pid_t pid, uid_t uid, bool in_place, bool lenient, enum pin_type type,
+	const struct in6_addr *home_address, uint64_t now_s, struct pin *ret, char *reterr)
 {
 	char parent[PIN_CGROUP], name[48];
 	/* holds the number: whoever it is that we look at, is who is moved */
@@ -334,7 +343,7 @@ bool pin_is_over(const struct pin *p)
 	f = fopen(path, "re");
 	if (!f)
 		return errno == ENOENT || errno == ENODEV; /* else we do not know: it lives */
-	if (p->in_place) { /* empty between the programs of its unit, too */
+	if (p->in_place) {				   /* empty between the programs of its unit, too */
 		(void)fclose(f);
 		return false;
 	}

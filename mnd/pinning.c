@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pinning.c - programs pinned to a home address: who may pin what to which, and when a pin is over. pin.c has the cgroup and its programs. */
+/* pinning.c - programs pinned to a home address: who may pin what to which, and when a pin is over. pin.c has the
+ * cgroup and its programs. */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
@@ -20,7 +21,8 @@
 static bool is_on(const struct pin *p, const struct home_address *h)
 {
 	return p->cgroup[0] && h->known &&
-	       (p->outer ? prefix6_contains(&h->prefix, &p->home_address) : IN6_ARE_ADDR_EQUAL(&p->home_address, &h->address));
+		(p->outer ? prefix6_contains(&h->prefix, &p->home_address)
+			  : IN6_ARE_ADDR_EQUAL(&p->home_address, &h->address));
 }
 
 unsigned pinning_count(const struct mnd *m, const struct home_address *h)
@@ -56,7 +58,8 @@ void pinning_adopt(struct mnd *m)
 		}
 		r = isolate_adopt(m->isolate, p->outer);
 		if (r < 0)
-			log_warning("pin", "cannot take over the network namespace of %s: %s", p->command, strerror(-r));
+			log_warning(
+				"pin", "cannot take over the network namespace of %s: %s", p->command, strerror(-r));
 	}
 }
 
@@ -83,7 +86,9 @@ static struct isolate_way way_of(const struct mnd *m, const struct pin *p)
 		if (!x->used || !is_on(p, &x->h))
 			continue;
 		at = rc_path(&m->attach, &x->h, &x->anchor->address, &tunnel);
-		if (!at || !at->router || (tunnel && x->bu.kind == LU_BIND && x->bu.proxied && !attach_find_care_of(&m->attach, &x->h.confirmed_care_of)))
+		if (!at || !at->router ||
+			(tunnel && x->bu.kind == LU_BIND && x->bu.proxied &&
+				!attach_find_care_of(&m->attach, &x->h.confirmed_care_of)))
 			break;
 		w.kind = tunnel ? ISOLATE_TUNNEL : ISOLATE_NATIVE;
 		w.ifindex = tunnel ? m->tunnel : at->ifindex;
@@ -125,7 +130,8 @@ static void steer(struct mnd *m)
 		if (!any)
 			isolate_deafen(m->isolate, ifindex);
 		if (r < 0)
-			log_warning("pin", "cannot take packets for isolated programs from device %u: %s", ifindex, strerror(-r));
+			log_warning("pin", "cannot take packets for isolated programs from device %u: %s", ifindex,
+				strerror(-r));
 	}
 	if (any)
 		return;
@@ -160,9 +166,11 @@ void pinning_read_news(void *ctx)
 
 			if (!p->cgroup[0] || !pin_is_over(p))
 				continue;
-			log_info("pin", "%s of user %u on %s has ended", p->command, (unsigned)p->uid, in6_text(&p->home_address));
+			log_info("pin", "%s of user %u on %s has ended", p->command, (unsigned)p->uid,
+				in6_text(&p->home_address));
 			mnd_emit(m, "unpinned",
-				json_pack("{s:s, s:s, s:i}", "home_address", in6_text(&p->home_address), "command", p->command, "pid", (int)p->pid));
+				json_pack("{s:s, s:s, s:i}", "home_address", in6_text(&p->home_address), "command",
+					p->command, "pid", (int)p->pid));
 			leave(m, p);
 			memset(p, 0, sizeof(*p));
 			ended = any = true;
@@ -177,8 +185,8 @@ void pinning_read_news(void *ctx)
 /* May this user have it: alive, and nobody else's. */
 static bool is_to_be_had(const struct home *x, uid_t uid)
 {
-	return x->used && x->h.known && !x->given_up && x->h.state != HOMEADDR_RELEASING && x->h.state != HOMEADDR_RELEASED &&
-	       (!x->exclusive || uid == 0 || x->owner == uid);
+	return x->used && x->h.known && !x->given_up && x->h.state != HOMEADDR_RELEASING &&
+		x->h.state != HOMEADDR_RELEASED && (!x->exclusive || uid == 0 || x->owner == uid);
 }
 
 /* The AMA on the link is being asked for its first address. */
@@ -195,8 +203,8 @@ static bool is_coming(struct mnd *m)
 	return a;
 }
 
-/* Which home address a request is for: the one named, else that of the anchor named, else (fixed) the one that is fixed, else the one that new
- * sessions take, else one that is in use. */
+/* Which home address a request is for: the one named, else that of the anchor named, else (fixed) the one that is
+ * fixed, else the one that new sessions take, else one that is in use. */
 static struct home *find_home(struct mnd *m, const struct pin_request *q)
 {
 	struct home *best = NULL;
@@ -204,8 +212,8 @@ static struct home *find_home(struct mnd *m, const struct pin_request *q)
 
 	for (unsigned i = 0; i < HOMES; i++) {
 		struct home *x = &m->homes[i];
-		int rank = (q->type == PIN_FIXED && x->fixed ? 8 : 0) + (x->h.state == HOMEADDR_NATIVE ? 4 : 0) + (x->draining ? 0 : 2) +
-			   (x->sessions > 0 || pinning_count(m, &x->h) > 0);
+		int rank = (q->type == PIN_FIXED && x->fixed ? 8 : 0) + (x->h.state == HOMEADDR_NATIVE ? 4 : 0) +
+			(x->draining ? 0 : 2) + (x->sessions > 0 || pinning_count(m, &x->h) > 0);
 
 		if (!is_to_be_had(x, q->uid) || (x->exclusive && !q->by_address))
 			continue;
@@ -228,7 +236,8 @@ static int begin_fresh(struct mnd *m, struct pin_request *q, char *reterr)
 	struct anchor *a = ama ? mnd_anchor_by_address(m, ama) : NULL;
 
 	if (!a || (*q->anchor && strcmp(a->credential.node, q->anchor) != 0)) {
-		(void)snprintf(reterr, CONTROL_ERR, "only the anchor of the network that the node is in leases a new address, and that is %.80s ('mnctl status')",
+		(void)snprintf(reterr, CONTROL_ERR,
+			"only the anchor of the network that the node is in leases a new address, and that is %.80s ('mnctl status')",
 			a ? a->credential.node : "none here");
 		return -ENOENT;
 	}
@@ -268,7 +277,8 @@ static struct home *home_for(struct mnd *m, struct pin_request *q, uint64_t now_
 				"%.80s refused another address ('mnctl monitor' and the log say why; 'leases-a-node' in its amad.conf says how many a node may have)",
 				x->anchor->credential.node);
 		else if (!x->used || !x->exclusive || x->h.state != HOMEADDR_ALLOCATING)
-			(void)snprintf(reterr, CONTROL_ERR, "the node left the network before its anchor had leased an address");
+			(void)snprintf(reterr, CONTROL_ERR,
+				"the node left the network before its anchor had leased an address");
 		else if (!in_time)
 			(void)snprintf(reterr, CONTROL_ERR, "%.80s does not answer", x->anchor->credential.node);
 		else
@@ -282,10 +292,11 @@ static struct home *home_for(struct mnd *m, struct pin_request *q, uint64_t now_
 	if (x)
 		return x;
 	if (q->by_address || *q->anchor)
-		(void)snprintf(reterr, CONTROL_ERR, "this node has no home address %s%.100s: 'mnctl leases' lists them", *q->anchor ? "of " : "",
-			q->by_address ? in6_text(&q->address) : q->anchor);
+		(void)snprintf(reterr, CONTROL_ERR, "this node has no home address %s%.100s: 'mnctl leases' lists them",
+			*q->anchor ? "of " : "", q->by_address ? in6_text(&q->address) : q->anchor);
 	else
-		(void)snprintf(reterr, CONTROL_ERR, "this node has no home address yet: no network so far had an anchor ('mnctl status')");
+		(void)snprintf(reterr, CONTROL_ERR,
+			"this node has no home address yet: no network so far had an anchor ('mnctl status')");
 	*ret = -ENOENT;
 	return NULL;
 }
@@ -298,7 +309,9 @@ static int fix(struct mnd *m, struct home *x, char *reterr)
 	for (unsigned i = 0; i < HOMES; i++)
 		n += m->homes[i].used && m->homes[i].fixed;
 	if (!x->fixed && n >= PINS_FIXED) {
-		(void)snprintf(reterr, CONTROL_ERR, "%u home addresses are fixed already, which is the most: 'mnctl release ADDRESS' gives one back", n);
+		(void)snprintf(reterr, CONTROL_ERR,
+			"%u home addresses are fixed already, which is the most: 'mnctl release ADDRESS' gives one back",
+			n);
 		return -ENOSPC;
 	}
 	if (!x->fixed)
@@ -317,10 +330,11 @@ static void own_address(const struct prefix6 *prefix, struct in6_addr *ret)
 
 static void tell_pinned(struct mnd *m, const struct pin *p)
 {
-	log_info("pin", "%s of user %u is pinned to %s (%s)", p->command, (unsigned)p->uid, in6_text(&p->home_address), pin_type_name(p->type));
+	log_info("pin", "%s of user %u is pinned to %s (%s)", p->command, (unsigned)p->uid, in6_text(&p->home_address),
+		pin_type_name(p->type));
 	mnd_emit(m, "pinned",
-		json_pack("{s:s, s:s, s:i, s:i, s:s}", "home_address", in6_text(&p->home_address), "command", p->command, "pid", (int)p->pid,
-			"uid", (int)p->uid, "type", pin_type_name(p->type)));
+		json_pack("{s:s, s:s, s:i, s:i, s:s}", "home_address", in6_text(&p->home_address), "command",
+			p->command, "pid", (int)p->pid, "uid", (int)p->uid, "type", pin_type_name(p->type)));
 }
 
 static int make_pin(struct mnd *m, const struct pin_request *q, const struct home *x, char *reterr)
@@ -340,7 +354,8 @@ static int make_pin(struct mnd *m, const struct pin_request *q, const struct hom
 	}
 	/* one user leaves room for others */
 	if (!p || (q->uid != 0 && own >= PINS / 2)) {
-		(void)snprintf(reterr, CONTROL_ERR, "%u of your programs are pinned already; %d, and %d of one user, are the most ('mnctl pins' lists them)",
+		(void)snprintf(reterr, CONTROL_ERR,
+			"%u of your programs are pinned already; %d, and %d of one user, are the most ('mnctl pins' lists them)",
 			own, PINS, PINS / 2);
 		return -ENOSPC;
 	}
@@ -351,7 +366,8 @@ static int make_pin(struct mnd *m, const struct pin_request *q, const struct hom
 			r = isolate_join(m->isolate, m->nl, q->netns, q->uid, &outer, err);
 	}
 	if (r == 0)
-		r = pin_begin(q->pid, q->uid, q->in_place, q->lenient, q->type, &address, loop_wall_ns() / 1000000000, &pin, err);
+		r = pin_begin(q->pid, q->uid, q->in_place, q->lenient, q->type, &address, loop_wall_ns() / 1000000000,
+			&pin, err);
 	if (r < 0 && outer)
 		(void)nl_link_delete(m->nl, outer);
 	if (r < 0) {
@@ -393,8 +409,11 @@ void pinning_read_rules(void *ctx)
 
 static struct pin_request request_of(const struct mnd_pin *rule)
 {
-	struct pin_request q = {.type = (enum pin_type)rule->type, .address = rule->address, .by_address = !IN6_IS_ADDR_UNSPECIFIED(&rule->address),
-		.netns = -1, .lenient = true};
+	struct pin_request q = {.type = (enum pin_type)rule->type,
+		.address = rule->address,
+		.by_address = !IN6_IS_ADDR_UNSPECIFIED(&rule->address),
+		.netns = -1,
+		.lenient = true};
 
 	(void)snprintf(q.anchor, sizeof(q.anchor), "%.*s", (int)sizeof(q.anchor) - 1, rule->anchor);
 	return q;
@@ -423,7 +442,8 @@ static void obey(struct mnd *m, struct rules_match *x)
 	if (q.type == PIN_FIXED)
 		r = fix(m, home, err);
 	if (r == 0)
-		r = pin_begin_cgroup(x->cgroup, x->was_there, q.type, &home->h.address, loop_wall_ns() / 1000000000, p, err);
+		r = pin_begin_cgroup(
+			x->cgroup, x->was_there, q.type, &home->h.address, loop_wall_ns() / 1000000000, p, err);
 	if (r < 0) {
 		log_warning("pin", "[pin %s] cannot be obeyed: %s", rule->name, err);
 		memset(p, 0, sizeof(*p));
@@ -452,12 +472,14 @@ void pinning_load_rules(struct mnd *m)
 
 		by_path |= exe[0];
 		if (exe[0] && access(exe, R_OK) < 0)
-			log_warning("pin", "[pin %s] waits: mnd cannot read %s: %s", m->config.pin[i].name, exe, strerror(errno));
+			log_warning("pin", "[pin %s] waits: mnd cannot read %s: %s", m->config.pin[i].name, exe,
+				strerror(errno));
 	}
 	if (m->exe)
 		exe_load(m->exe, m->config.pin, m->config.n_pin, loop_now_us(m->loop));
 	else if (by_path)
-		log_error("pin", "rules with exe are not obeyed: mnd was not started with one, or without CAP_SYS_PTRACE; see mnd.conf(5), then restart it");
+		log_error("pin",
+			"rules with exe are not obeyed: mnd was not started with one, or without CAP_SYS_PTRACE; see mnd.conf(5), then restart it");
 }
 
 /* In a cgroup that is pinned, by this rule or otherwise. */
@@ -522,7 +544,9 @@ static void find_programs(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 		n = exe_find(m->exe, now_us, found);
 	}
 	if (n < 0) {
-		log_error("pin", "rules with exe are not obeyed any more: the process that looks for programs has ended (%s); restart mnd", strerror(-n));
+		log_error("pin",
+			"rules with exe are not obeyed any more: the process that looks for programs has ended (%s); restart mnd",
+			strerror(-n));
 		loop_io_stop(&m->exe_io);
 		exe_free(m->exe);
 		m->exe = NULL;
@@ -554,10 +578,11 @@ static void serve(struct mnd *m, struct pin_request *q, uint64_t now_us)
 		return;
 	}
 	if (q->address_only)
-		q->done = json_pack("{s:s, s:s}", "address", in6_text(&x->h.address), "anchor", x->anchor->credential.node);
+		q->done = json_pack(
+			"{s:s, s:s}", "address", in6_text(&x->h.address), "anchor", x->anchor->credential.node);
 	else
-		q->done = json_pack("{s:s, s:s, s:s}", "home_address", in6_text(&m->pins[r].home_address), "anchor", x->anchor->credential.node,
-			"cgroup", m->pins[r].cgroup);
+		q->done = json_pack("{s:s, s:s, s:s}", "home_address", in6_text(&m->pins[r].home_address), "anchor",
+			x->anchor->credential.node, "cgroup", m->pins[r].cgroup);
 	mnd_save(m);
 }
 
@@ -589,7 +614,8 @@ void pinning_follow(struct mnd *m)
 	const struct home *x = NULL;
 
 	for (unsigned i = 0; i < HOMES && !x; i++)
-		if (is_to_be_had(&m->homes[i], 0) && m->homes[i].h.state == HOMEADDR_NATIVE && !m->homes[i].exclusive && !m->homes[i].draining)
+		if (is_to_be_had(&m->homes[i], 0) && m->homes[i].h.state == HOMEADDR_NATIVE && !m->homes[i].exclusive &&
+			!m->homes[i].draining)
 			x = &m->homes[i];
 	for (unsigned i = 0; i < PINS && x; i++) {
 		struct pin *p = &m->pins[i];
@@ -597,8 +623,8 @@ void pinning_follow(struct mnd *m)
 		if (!p->cgroup[0] || p->type != PIN_GRACEFUL || IN6_ARE_ADDR_EQUAL(&p->home_address, &x->h.address))
 			continue;
 		mnd_emit(m, "pin_moved",
-			json_pack("{s:s, s:s, s:s, s:i}", "home_address", in6_text(&x->h.address), "from", in6_text(&p->home_address), "command",
-				p->command, "pid", (int)p->pid));
+			json_pack("{s:s, s:s, s:s, s:i}", "home_address", in6_text(&x->h.address), "from",
+				in6_text(&p->home_address), "command", p->command, "pid", (int)p->pid));
 		pin_follow(p, &x->h.address);
 	}
 }
@@ -668,15 +694,19 @@ static int read_request(struct mnd *m, const json_t *parameters, struct pin_requ
 	if (pid <= 0 || pid > INT32_MAX)
 		(void)snprintf(reterr, CONTROL_ERR, "pid: which process is to be pinned?");
 	else if (q->type == PIN_TYPES)
-		(void)snprintf(reterr, CONTROL_ERR, "'%.60s' is not a type of address: session, fixed or graceful", type);
+		(void)snprintf(
+			reterr, CONTROL_ERR, "'%.60s' is not a type of address: session, fixed or graceful", type);
 	else if (address && inet_pton(AF_INET6, address, &q->address) != 1)
 		(void)snprintf(reterr, CONTROL_ERR, "'%.100s' is not an IPv6 address", address);
 	else if (anchor && (size_t)snprintf(q->anchor, sizeof(q->anchor), "%s", anchor) >= sizeof(q->anchor))
 		(void)snprintf(reterr, CONTROL_ERR, "there is no anchor of so long a name");
 	else if (q->fresh && (address || q->type == PIN_GRACEFUL))
-		(void)snprintf(reterr, CONTROL_ERR, "a new address cannot be %s", address ? "one that is named" : "graceful, which follows the node");
-	else if (json_is_true(json_object_get(parameters, "isolate")) && (q->in_place || q->type == PIN_GRACEFUL || control_passed_fd(m->control) < 0))
-		(void)snprintf(reterr, CONTROL_ERR, "what is isolated is one command on one address, and its network namespace has to be passed");
+		(void)snprintf(reterr, CONTROL_ERR, "a new address cannot be %s",
+			address ? "one that is named" : "graceful, which follows the node");
+	else if (json_is_true(json_object_get(parameters, "isolate")) &&
+		(q->in_place || q->type == PIN_GRACEFUL || control_passed_fd(m->control) < 0))
+		(void)snprintf(reterr, CONTROL_ERR,
+			"what is isolated is one command on one address, and its network namespace has to be passed");
 	else if (q->type == PIN_GRACEFUL && (address || anchor))
 		(void)snprintf(reterr, CONTROL_ERR, "graceful follows the node from anchor to anchor: name none");
 	else {
@@ -701,7 +731,9 @@ static int ask(struct mnd *m, const json_t *parameters, bool address_only, char 
 		r = begin_fresh(m, q, reterr);
 	if (r < 0)
 		return r;
-	q->netns = json_is_true(json_object_get(parameters, "isolate")) ? fcntl(control_passed_fd(m->control), F_DUPFD_CLOEXEC, 3) : -1;
+	q->netns = json_is_true(json_object_get(parameters, "isolate"))
+		? fcntl(control_passed_fd(m->control), F_DUPFD_CLOEXEC, 3)
+		: -1;
 	q->call = control_defer(m->control);
 	if (!q->call)
 		return -ENOMEM;
@@ -730,7 +762,8 @@ int pinning_get_address(void *ctx, const json_t *parameters, json_t **ret, char 
 	return *ret ? 0 : -ENOMEM;
 }
 
-/* What the first process runs now: hoa-exec became it after it was pinned. fallback when it has ended and its children have not. */
+/* What the first process runs now: hoa-exec became it after it was pinned. fallback when it has ended and its children
+ * have not. */
 static void command_of(pid_t pid, const char *fallback, char ret[64])
 {
 	char path[64];
@@ -764,11 +797,12 @@ int pinning_list(void *ctx, const json_t *parameters, json_t **ret, char *reterr
 			if (m->homes[k].used && is_on(p, &m->homes[k].h))
 				x = &m->homes[k];
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:i, s:i, s:s, s:s?, s:s, s:f, s:s, s:s, s:b, s:b}", "command", command, "pid", (int)p->pid, "uid", (int)p->uid,
-				"home_address", in6_text(&p->home_address), "anchor", x ? x->anchor->credential.node : NULL, "state",
+			json_pack("{s:s, s:i, s:i, s:s, s:s?, s:s, s:f, s:s, s:s, s:b, s:b}", "command", command, "pid",
+				(int)p->pid, "uid", (int)p->uid, "home_address", in6_text(&p->home_address), "anchor",
+				x ? x->anchor->credential.node : NULL, "state",
 				x ? homeaddr_state_name(x->h.state) : "lost", "since_s",
-				(double)(now_s > p->since_s ? now_s - p->since_s : 0), "cgroup", p->cgroup, "type", pin_type_name(p->type),
-				"in_place", p->in_place, "isolated", p->outer != 0));
+				(double)(now_s > p->since_s ? now_s - p->since_s : 0), "cgroup", p->cgroup, "type",
+				pin_type_name(p->type), "in_place", p->in_place, "isolated", p->outer != 0));
 	}
 	*ret = json_pack("{s:o}", "pins", list);
 	return *ret ? 0 : -ENOMEM;

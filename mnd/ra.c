@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ra.c - router solicitations and advertisements
  *
- * The kernel forms the addresses; what it does not tell is the home-agent flag and the router's global address, which say
- * that an AMA is on the link and where. So mnd hears advertisements itself. */
+ * The kernel forms the addresses; what it does not tell is the home-agent flag and the router's global address, which
+ * say that an AMA is on the link and where. So mnd hears advertisements itself. */
 #include "ra.h"
 
 #include <arpa/inet.h>
@@ -16,12 +16,12 @@
 
 #include "wire.h"
 
-#define ND_OPT_PREFIX     3
-#define ND_OPT_LINK_MTU   5
+#define ND_OPT_PREFIX	  3
+#define ND_OPT_LINK_MTU	  5
 #define ND_OPT_ADV_INTERV 7
-#define RA_FLAG_HOME      0x20
-#define PIO_AUTO          0x40
-#define PIO_ROUTER        0x20
+#define RA_FLAG_HOME	  0x20
+#define PIO_AUTO	  0x40
+#define PIO_ROUTER	  0x20
 
 int ra_read(const uint8_t *buf, size_t len, struct router_advert *ret)
 {
@@ -155,8 +155,8 @@ int ra_receive(int fd, struct router_advert *ret, struct in6_addr *ret_router, u
 
 int ra_solicit(int fd, uint32_t ifindex, bool with_address)
 {
-	/* with our link-layer address (RFC 4861 4.1): a router that looked for us in vain while we were away finds us at once, not at its
-	 * next try a second later */
+	/* with our link-layer address (RFC 4861 4.1): a router that looked for us in vain while we were away finds us
+	 * at once, not at its next try a second later */
 	uint8_t rs[16] = {ND_ROUTER_SOLICIT, [8] = ND_OPT_SOURCE_LINKADDR, 1};
 	struct ifreq ifr = {0};
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_scope_id = ifindex};

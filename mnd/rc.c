@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* rc.c - routing control of the node
  *
- * The node has few objects, so all that is wanted is said anew at each change, and fwd finds the difference. Per home address:
- * the address on mnd0, a rule to a table of its own, in that table a default route (native or into the tunnel) and behind it an
- * unreachable one, so that nothing leaks out under an address that would not come back. Per attachment: a table with its
- * router, reached by the care-of address, so that the outer packets and the channel leave by the link they belong to. */
+ * The node has few objects, so all that is wanted is said anew at each change, and fwd finds the difference. Per home
+ * address: the address on mnd0, a rule to a table of its own, in that table a default route (native or into the tunnel)
+ * and behind it an unreachable one, so that nothing leaks out under an address that would not come back. Per
+ * attachment: a table with its router, reached by the care-of address, so that the outer packets and the channel leave
+ * by the link they belong to. */
 #include "rc.h"
 
 #include <string.h>
@@ -32,13 +33,16 @@ static void want_native(struct fwd_set *set, uint32_t table, uint32_t metric, co
 
 static void want_rule(struct fwd_set *set, const struct prefix6 *from, uint32_t mark, uint32_t table, uint32_t priority)
 {
-	struct fwd_object o = {.kind = FWD_RULE, .rule = {.from = *from, .mark = mark, .table = table, .priority = priority}};
+	struct fwd_object o = {
+		.kind = FWD_RULE, .rule = {.from = *from, .mark = mark, .table = table, .priority = priority}};
 
 	(void)fwd_want(set, &o, 0);
 }
 
-/* The way to the care-of address that the anchor knows: our own on some link, or that of the AMA on some link. NULL: lost. */
-static const struct attachment *acknowledged(const struct attach *attach, const struct home_address *h, bool *ret_tunnel)
+/* The way to the care-of address that the anchor knows: our own on some link, or that of the AMA on some link. NULL:
+ * lost. */
+static const struct attachment *acknowledged(
+	const struct attach *attach, const struct home_address *h, bool *ret_tunnel)
 {
 	const struct attachment *at = attach_find_care_of(attach, &h->confirmed_care_of);
 
@@ -50,8 +54,8 @@ static const struct attachment *acknowledged(const struct attach *attach, const 
 	return at;
 }
 
-const struct attachment *rc_path(const struct attach *attach, const struct home_address *h, const struct in6_addr *anchor,
-	bool *ret_tunnel)
+const struct attachment *rc_path(
+	const struct attach *attach, const struct home_address *h, const struct in6_addr *anchor, bool *ret_tunnel)
 {
 	const struct attachment *at;
 
@@ -100,10 +104,11 @@ static void want_home(struct fwd_set *set, const struct attach *attach, const st
 		want_rule(set, &anywhere, x->mark, table, RC_RULE_PIN);
 	want_route(set, table, UINT32_MAX, &end);
 	at = rc_path(attach, h, &x->anchor, &encapsulate);
-	if (attach->selected && (((!at || !at->router) && homeaddr_is_unused(h)) ||
-					(x->through && encapsulate && !attach_find_care_of(attach, &h->confirmed_care_of)))) {
-		/* The device drops what has no encapsulation, after session_watch has seen that somebody begins: a connection waits for its
-		 * second SYN instead of being told that there is no way. */
+	if (attach->selected &&
+		(((!at || !at->router) && homeaddr_is_unused(h)) ||
+			(x->through && encapsulate && !attach_find_care_of(attach, &h->confirmed_care_of)))) {
+		/* The device drops what has no encapsulation, after session_watch has seen that somebody begins: a
+		 * connection waits for its second SYN instead of being told that there is no way. */
 		struct fwd_object o = {.route = {.type = FWD_UNICAST, .oif = tunnel}};
 
 		o.route.prefsrc = source;

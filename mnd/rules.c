@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* rules.c - watches the cgroup hierarchy for what the rules mean
  *
- * Each directory is watched for directories made in it. One that is made is looked into at once, as others may have been made in it before it was watched. */
+ * Each directory is watched for directories made in it. One that is made is looked into at once, as others may have
+ * been made in it before it was watched. */
 #include "rules.h"
 
 #include <dirent.h>
@@ -13,9 +14,9 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define ROOT	  "/sys/fs/cgroup"
-#define DEEP	  24
-#define MATCHES	  64
+#define ROOT	"/sys/fs/cgroup"
+#define DEEP	24
+#define MATCHES 64
 
 struct watch {
 	int wd;
@@ -134,7 +135,8 @@ static void watch(struct rules *s, const char *path, bool was_there, unsigned de
 	s->n_watches++;
 	dir = deep < DEEP ? opendir(full) : NULL;
 	while (dir && (d = readdir(dir)))
-		if (d->d_type == DT_DIR && d->d_name[0] != '.' && (size_t)snprintf(child, sizeof(child), "%s/%s", path, d->d_name) < sizeof(child))
+		if (d->d_type == DT_DIR && d->d_name[0] != '.' &&
+			(size_t)snprintf(child, sizeof(child), "%s/%s", path, d->d_name) < sizeof(child))
 			watch(s, child, was_there, deep + 1);
 	if (dir)
 		(void)closedir(dir);
@@ -172,7 +174,8 @@ static void take(struct rules *s, const struct inotify_event *e)
 		if (e->mask & IN_IGNORED) {
 			free(w->path);
 			*w = s->watches[--s->n_watches];
-		} else if ((e->mask & IN_ISDIR) && (size_t)snprintf(path, sizeof(path), "%s/%s", w->path, e->name) < sizeof(path)) {
+		} else if ((e->mask & IN_ISDIR) &&
+			(size_t)snprintf(path, sizeof(path), "%s/%s", w->path, e->name) < sizeof(path)) {
 			if (e->mask & IN_DELETE)
 				gone(s, path);
 			else
@@ -189,7 +192,8 @@ bool rules_read_news(struct rules *s)
 
 	s->news = false;
 	while ((n = read(s->fd, buf, sizeof(buf))) > 0)
-		for (char *p = buf; p < buf + n; p += sizeof(struct inotify_event) + ((struct inotify_event *)(void *)p)->len)
+		for (char *p = buf; p < buf + n;
+			p += sizeof(struct inotify_event) + ((struct inotify_event *)(void *)p)->len)
 			take(s, (struct inotify_event *)(void *)p);
 	return s->news;
 }

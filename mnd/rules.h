@@ -14,9 +14,9 @@ struct rules;
 /* A cgroup that exists and is meant by a rule. */
 struct rules_match {
 	char cgroup[PIN_CGROUP];
-	unsigned rule; /* index in the configuration */
+	unsigned rule;	/* index in the configuration */
 	bool was_there; /* before the rule looked: it may have sockets */
-	bool done;     /* the owner's: nothing is left to do about it */
+	bool done;	/* the owner's: nothing is left to do about it */
 };
 
 struct rules *rules_new(void); /* NULL = no memory, or no inotify */
@@ -29,5 +29,6 @@ int rules_fd(const struct rules *s);
 bool rules_read_news(struct rules *s);
 struct rules_match *rules_matches(struct rules *s, unsigned *ret_n);
 
-/* Does this rule mean this cgroup? A unit is the last part of its path, "NAME" is "NAME.service"; both are shell patterns. */
+/* Does this rule mean this cgroup? A unit is the last part of its path, "NAME" is "NAME.service"; both are shell
+ * patterns. */
 bool rules_mean(const struct mnd_pin *rule, const char *cgroup);

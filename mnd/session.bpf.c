@@ -25,7 +25,8 @@ int on_leaving(struct __sk_buff *skb)
 {
 	__u64 prefix = 0;
 
-	if (skb->protocol == bpf_htons(ETH_P_IPV6) && bpf_skb_load_bytes_relative(skb, 8, &prefix, sizeof(prefix), BPF_HDR_START_NET) == 0 &&
+	if (skb->protocol == bpf_htons(ETH_P_IPV6) &&
+		bpf_skb_load_bytes_relative(skb, 8, &prefix, sizeof(prefix), BPF_HDR_START_NET) == 0 &&
 		bpf_map_lookup_elem(&watched, &prefix)) {
 		(void)bpf_ringbuf_output(&seen, &prefix, sizeof(prefix), 0);
 		(void)bpf_map_delete_elem(&watched, &prefix); /* once is enough */

@@ -4,8 +4,10 @@
  * The kernel's socket tables are read when it matters, never on a timer:
  *   - at a move, because what is in use decides what the anchors hear;
  *   - when a TCP or UDP socket of ours was destroyed (sock_diag's news);
- *   - when a packet leaves from an address that had no session (session_watch): sock_diag has no news of sockets that begin;
- *   - before a binding is renewed or an address given back: protocols of whose end there is no news are noticed there at the latest.
+ *   - when a packet leaves from an address that had no session (session_watch): sock_diag has no news of sockets that
+ * begin;
+ *   - before a binding is renewed or an address given back: protocols of whose end there is no news are noticed there
+ * at the latest.
  *
  * A listening socket is not a session: nothing is lost when its address goes. TIME_WAIT is not one either: both
  * sides have closed. UDP has no end, so a UDP socket counts as long as it is bound or connected to the address. */
@@ -33,8 +35,8 @@
 #endif
 
 #define TIMER_TIME_WAIT 3  /* idiag_timer of a socket that only its port's reuse waits for */
-#define NEW_SYN_RECV    12 /* of the kernel's tcp_states.h: no socket yet, and no application */
-#define LIVE (0xfffu & ~((1u << TCP_LISTEN) | (1u << TCP_TIME_WAIT) | (1u << TCP_CLOSE) | (1u << NEW_SYN_RECV)))
+#define NEW_SYN_RECV	12 /* of the kernel's tcp_states.h: no socket yet, and no application */
+#define LIVE		(0xfffu & ~((1u << TCP_LISTEN) | (1u << TCP_TIME_WAIT) | (1u << TCP_CLOSE) | (1u << NEW_SYN_RECV)))
 
 static const struct table {
 	uint8_t protocol;
@@ -205,7 +207,9 @@ static const struct nlattr *locals_of(const struct nlmsghdr *nlh)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each(a, nlh, sizeof(struct inet_diag_msg)) if (mnl_attr_get_type(a) == INET_DIAG_LOCALS) return a;
+	mnl_attr_for_each(a, nlh, sizeof(struct inet_diag_msg))
+		if (mnl_attr_get_type(a) == INET_DIAG_LOCALS)
+			return a;
 	return NULL;
 }
 
@@ -218,7 +222,8 @@ static int one_socket(struct walk *w, const struct table *t, const struct nlmsgh
 
 	memset(&info, 0, sizeof(info)); /* compared with the next one as bytes */
 	info.protocol = t->protocol;
-	/* FIN_WAIT2 may be a TIME_WAIT in all but name: the application is gone, and of its end there will be no news */
+	/* FIN_WAIT2 may be a TIME_WAIT in all but name: the application is gone, and of its end there will be
+	 * no news */
 	if (!m || m->idiag_family != AF_INET6 || m->idiag_timer == TIMER_TIME_WAIT)
 		return 0;
 	memcpy(&info.home_address, m->id.idiag_src, sizeof(info.home_address));

@@ -13,11 +13,11 @@
 
 /* Programs that are pinned by what they run in (rules.h), or by their file (exe.h). */
 struct mnd_pin {
-	char name[CONF_TEXT]; /* first, as below */
+	char name[CONF_TEXT];					 /* first, as below */
 	char unit[CONF_TEXT], cgroup[CONF_TEXT], exe[CONF_TEXT]; /* one of them */
 	char anchor[CONF_TEXT];
 	struct in6_addr address; /* :: = whichever */
-	unsigned type;           /* enum pin_type */
+	unsigned type;		 /* enum pin_type */
 };
 
 struct mnd_interface {
@@ -31,7 +31,8 @@ enum mnd_proxy { MND_PREFER_DIRECT, MND_PREFER_PROXY, MND_DIRECT_ONLY };
 
 struct mnd_config {
 	unsigned seccomp; /* enum priv_seccomp */
-	char identity[CONF_TEXT], trusted_domains[CONF_TEXT], state[CONF_TEXT], control_socket[CONF_TEXT], user[CONF_TEXT];
+	char identity[CONF_TEXT], trusted_domains[CONF_TEXT], state[CONF_TEXT], control_socket[CONF_TEXT],
+		user[CONF_TEXT];
 	char metrics[CONF_TEXT], key_log[CONF_TEXT]; /* "" = off */
 	char tunnel_device[CONF_TEXT];
 	struct conf_words interfaces;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* signalling.c - what the node says to its anchors and the AMAs on the way, and what they say (RFC 6275 11.7, 11.8; RFC 5846, 5847)
+/* signalling.c - what the node says to its anchors and the AMAs on the way, and what they say (RFC 6275 11.7, 11.8; RFC
+ * 5846, 5847)
  *
- * Updates go straight to the anchor, or sealed through the AMA that the node is with (pLU). Handlers change tables and mark the daemon
- * dirty; what follows from it is decided in mnd.c, at the end of the turn. */
+ * Updates go straight to the anchor, or sealed through the AMA that the node is with (pLU). Handlers change tables and
+ * mark the daemon dirty; what follows from it is decided in mnd.c, at the end of the turn. */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
@@ -55,7 +56,8 @@ void signalling_go_direct(struct mnd *m, struct anchor *a)
 bool signalling_is_proxied(const struct mnd *m, const struct anchor *a)
 {
 	for (unsigned i = 0; i < HOMES; i++)
-		if (m->homes[i].used && m->homes[i].anchor == a && m->homes[i].bu.kind == LU_BIND && m->homes[i].bu.proxied)
+		if (m->homes[i].used && m->homes[i].anchor == a && m->homes[i].bu.kind == LU_BIND &&
+			m->homes[i].bu.proxied)
 			return true;
 	return false;
 }
@@ -78,9 +80,10 @@ struct anchor *signalling_proxy(struct mnd *m, struct anchor *a)
 /* The regional AMA between them, if there is one and we know it. */
 static struct anchor *regional_for(struct mnd *m, const struct anchor *serving, const struct anchor *a)
 {
-	return !serving || IN6_IS_ADDR_UNSPECIFIED(&serving->regional) || IN6_ARE_ADDR_EQUAL(&serving->regional, &a->address)
-		       ? NULL
-		       : mnd_anchor_by_address(m, &serving->regional);
+	return !serving || IN6_IS_ADDR_UNSPECIFIED(&serving->regional) ||
+			IN6_ARE_ADDR_EQUAL(&serving->regional, &a->address)
+		? NULL
+		: mnd_anchor_by_address(m, &serving->regional);
 }
 
 /* Talk to this anchor through an AMA: the one of this network, or the regional one, which is reached through that. */
@@ -92,15 +95,16 @@ static void set_endpoint_through(const struct mnd *m, const struct anchor *a, co
 	channel_peer_set_endpoint(a->peer, &ep);
 }
 
-/* Wrap what is sealed for an AMA into a request to the one before it on the way: a proxy registration of all prefixes whose updates go
- * that way now. The AMA that we are with is told our link; the regional one which AMA we are with. */
+/* Wrap what is sealed for an AMA into a request to the one before it on the way: a proxy registration of all prefixes
+ * whose updates go that way now. The AMA that we are with is told our link; the regional one which AMA we are with. */
 static void send_through(struct mnd *m, const struct channel_endpoint *ep, const uint8_t *buf, size_t len)
 {
 	struct anchor *a = mnd_anchor_by_address(m, &ep->remote), *through = &m->anchors[ep->relay - 1];
 	const struct in6_addr *ama = attach_ama(m->attach.selected);
 	struct anchor *serving = ama ? mnd_anchor_by_address(m, ama) : NULL;
-	struct mh_bu head = {
-		.flags = MH_BU_A | MH_BU_P, .sequence = ++through->sequence, .lifetime_s = (uint32_t)(m->config.binding_us / SEC)};
+	struct mh_bu head = {.flags = MH_BU_A | MH_BU_P,
+		.sequence = ++through->sequence,
+		.lifetime_s = (uint32_t)(m->config.binding_us / SEC)};
 	struct in6_addr link_local;
 	bool settled;
 	uint8_t out[CHANNEL_MESSAGE_MAX];
@@ -129,8 +133,9 @@ static void send_through(struct mnd *m, const struct channel_endpoint *ep, const
 		(void)channel_send(m->channel, through->peer, out, wcur_len(&w));
 }
 
-/* The AMA that served this home address until now sends on what still arrives there: a binding of a few seconds, straight to
- * where we are, while its anchor is being told. Once: without it what is in the air is lost, as on any move. */
+/* The AMA that served this home address until now sends on what still arrives there: a binding of a few seconds,
+ * straight to where we are, while its anchor is being told. Once: without it what is in the air is lost, as on any
+ * move. */
 void signalling_ask_forwarding(struct mnd *m, const struct home *x)
 {
 	struct binding_update bu = {.kind = LU_BIND, .prefix = x->h.prefix, .lifetime_s = FORWARD_S};
@@ -150,7 +155,8 @@ void signalling_ask_forwarding(struct mnd *m, const struct home *x)
 		(void)channel_send(m->channel, previous->peer, buf, wcur_len(&w));
 	if (m->srccheck)
 		srccheck_leave(m->srccheck, &x->h.prefix, &previous->address);
-	log_debug("lu", "asked %s to send on what still arrives for %s", previous->credential.node, prefix6_text(&x->h.prefix));
+	log_debug("lu", "asked %s to send on what still arrives for %s", previous->credential.node,
+		prefix6_text(&x->h.prefix));
 }
 
 /* The AMA hands over what an anchor sealed for us. It is read when the datagram around it has been. */
@@ -173,7 +179,8 @@ static void on_relay(struct mnd *m, const struct anchor *serving, const struct m
 static void read_inner(struct mnd *m)
 {
 	for (unsigned i = 0; i < m->n_inner; i++)
-		(void)channel_input(m->channel, &m->inner[i].rx, m->inner[i].bytes, m->inner[i].len, loop_now_us(m->loop));
+		(void)channel_input(
+			m->channel, &m->inner[i].rx, m->inner[i].bytes, m->inner[i].len, loop_now_us(m->loop));
 	m->n_inner = 0;
 }
 
@@ -212,8 +219,9 @@ static void channel_discovered(void *ctx, const struct in6_addr *from, const str
 	if (a && !memcmp(a->credential.key, cred->key, sizeof(cred->key)))
 		a->credential = *cred;
 	else if (a && mnd_anchor_is_needed(m, a) && mnd_home_of_anchor(m, a))
-		log_warning("attach", "%s now has another key than the anchor %s we know there; keeping the one we know", in6_text(from),
-			a->credential.node);
+		log_warning("attach",
+			"%s now has another key than the anchor %s we know there; keeping the one we know",
+			in6_text(from), a->credential.node);
 	else
 		(void)mnd_anchor_new(m, from, cred);
 	m->discovering = in6addr_any;
@@ -263,8 +271,8 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 		return;
 	}
 	if (!credential_covers(&x->anchor->credential, &prefix)) {
-		log_warning("lu", "%s leased %s, which its credential does not cover: refusing it", x->anchor->credential.node,
-			prefix6_text(&prefix));
+		log_warning("lu", "%s leased %s, which its credential does not cover: refusing it",
+			x->anchor->credential.node, prefix6_text(&prefix));
 		homeaddr_refused(&x->h, MH_STATUS_NOT_AUTHORISED_HNP, now_us);
 		x->bu.kind = LU_NONE;
 		return;
@@ -288,17 +296,18 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 	homeaddr_acked(&x->h, x->bu.sent_us, &prefix, &address, msg->ba.lifetime_s, advice * 4u, lease.lifetime_s);
 	if (kind == LU_BIND || kind == LU_ATTACH)
 		handover_acked(m, x, now_us);
-	log_debug("lu", "%s acknowledged %s of %s after %llu us, %u tries", x->anchor->credential.node, lu_kind_name(kind),
-		prefix6_text(&prefix), (unsigned long long)(now_us - x->bu.begun_us), x->bu.tries);
+	log_debug("lu", "%s acknowledged %s of %s after %llu us, %u tries", x->anchor->credential.node,
+		lu_kind_name(kind), prefix6_text(&prefix), (unsigned long long)(now_us - x->bu.begun_us), x->bu.tries);
 	mnd_emit(m, "location_update",
-		json_pack("{s:s, s:s, s:s, s:i, s:f, s:i}", "kind", lu_kind_name(kind), "prefix", prefix6_text(&prefix), "anchor",
-			x->anchor->credential.node, "status", msg->ba.status, "ms", (double)(now_us - x->bu.begun_us) / 1000, "tries",
-			(int)x->bu.tries));
+		json_pack("{s:s, s:s, s:s, s:i, s:f, s:i}", "kind", lu_kind_name(kind), "prefix", prefix6_text(&prefix),
+			"anchor", x->anchor->credential.node, "status", msg->ba.status, "ms",
+			(double)(now_us - x->bu.begun_us) / 1000, "tries", (int)x->bu.tries));
 	x->bu.kind = LU_NONE;
 	if (kind == LU_BIND) {
 		x->told_mtu = x->bu.tunnel_mtu;
 		if (x->anchor->pmtu.state == PMTU_OFF && !proxied)
-			pmtu_start(&x->anchor->pmtu, (uint16_t)(m->config.tunnel_mtu + PMTU_TUNNEL), x->anchor->rtt_us, now_us);
+			pmtu_start(&x->anchor->pmtu, (uint16_t)(m->config.tunnel_mtu + PMTU_TUNNEL), x->anchor->rtt_us,
+				now_us);
 	}
 	mnd_save(m);
 }
@@ -306,14 +315,15 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 /* By which way the update goes, and the care-of address that says so. */
 static void set_way(struct mnd *m, struct home *x)
 {
-	struct anchor *serving = x->bu.kind == LU_BIND ? signalling_proxy(m, x->anchor) : NULL, *regional = regional_for(m, serving, x->anchor);
+	struct anchor *serving = x->bu.kind == LU_BIND ? signalling_proxy(m, x->anchor) : NULL,
+		      *regional = regional_for(m, serving, x->anchor);
 
 	x->bu.proxied = serving;
 	x->bu.regional = regional ? regional->address : in6addr_any;
 	x->bu.care_of = regional ? regional->address : serving ? serving->address : m->attach.selected->care_of;
 	/* not when it is time to renew the binding, which takes the anchor */
 	x->bu.local = regional && x->h.confirmed == LU_BIND && IN6_ARE_ADDR_EQUAL(&x->told, &regional->address) &&
-		      !IN6_ARE_ADDR_EQUAL(&x->h.confirmed_care_of, &serving->address);
+		!IN6_ARE_ADDR_EQUAL(&x->h.confirmed_care_of, &serving->address);
 }
 
 void signalling_begin_update(struct mnd *m, struct home *x, uint64_t now_us)
@@ -352,16 +362,18 @@ static void on_acknowledged_locally(struct mnd *m, struct home *x, const struct 
 
 	homeaddr_acked(&x->h, x->bu.sent_us, &x->h.prefix, &x->h.address, msg->ba.lifetime_s, 0, 0);
 	handover_acked(m, x, now_us);
-	log_debug("lu", "%s knows where %s is, after %.1f ms, %u tries", in6_text(&x->bu.regional), prefix6_text(&x->h.prefix), ms, x->bu.tries);
+	log_debug("lu", "%s knows where %s is, after %.1f ms, %u tries", in6_text(&x->bu.regional),
+		prefix6_text(&x->h.prefix), ms, x->bu.tries);
 	mnd_emit(m, "location_update",
-		json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:i}", "kind", "local", "prefix", prefix6_text(&x->h.prefix), "anchor",
-			x->anchor->credential.node, "regional", in6_text(&x->bu.regional), "status", msg->ba.status, "ms", ms, "tries", (int)x->bu.tries));
+		json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:i}", "kind", "local", "prefix", prefix6_text(&x->h.prefix),
+			"anchor", x->anchor->credential.node, "regional", in6_text(&x->bu.regional), "status",
+			msg->ba.status, "ms", ms, "tries", (int)x->bu.tries));
 	x->bu.kind = LU_NONE;
 	mnd_save(m);
 }
 
-/* An AMA on the way answers itself. The regional one: it knows where we are now. Or it does not pass the update on, and says why: by
- * another way, then, or straight to the anchor. */
+/* An AMA on the way answers itself. The regional one: it knows where we are now. Or it does not pass the update on, and
+ * says why: by another way, then, or straight to the anchor. */
 static void on_proxy_answer(struct mnd *m, struct anchor *ama, const struct mh_msg *msg)
 {
 	struct in6_addr regional;
@@ -370,7 +382,8 @@ static void on_proxy_answer(struct mnd *m, struct anchor *ama, const struct mh_m
 
 	if (!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix))
 		return;
-	if (msg->ba.status == MH_STATUS_SEQUENCE) { /* it knows us from before: go on from its number (RFC 6275 11.7.3) */
+	/* it knows us from before: go on from its number (RFC 6275 11.7.3) */
+	if (msg->ba.status == MH_STATUS_SEQUENCE) {
 		if ((int16_t)(msg->ba.sequence - ama->sequence) > 0)
 			ama->sequence = msg->ba.sequence;
 		for (unsigned i = 0; i < HOMES; i++)
@@ -392,9 +405,10 @@ static void on_proxy_answer(struct mnd *m, struct anchor *ama, const struct mh_m
 	for (unsigned i = 0; i < HOMES; i++) {
 		struct home *x = &m->homes[i];
 		bool local = x->bu.local && x->bu.tries > 0 && x->bu.sequence == msg->ba.sequence &&
-			     IN6_ARE_ADDR_EQUAL(&x->bu.regional, &ama->address);
+			IN6_ARE_ADDR_EQUAL(&x->bu.regional, &ama->address);
 
-		if (!x->used || !x->h.known || !prefix6_equal(&x->h.prefix, &prefix) || x->bu.kind != LU_BIND || !x->bu.proxied)
+		if (!x->used || !x->h.known || !prefix6_equal(&x->h.prefix, &prefix) || x->bu.kind != LU_BIND ||
+			!x->bu.proxied)
 			continue;
 		if (local && !refused) {
 			on_acknowledged_locally(m, x, msg);
@@ -403,10 +417,11 @@ static void on_proxy_answer(struct mnd *m, struct anchor *ama, const struct mh_m
 				x->told = in6addr_any; /* with all that its anchor has to know */
 			signalling_begin_update(m, x, loop_now_us(m->loop));
 		} else if (refused) {
-			bool by_anchor = msg->ba.status == MH_STATUS_NO_PROXIES || msg->ba.status == MH_STATUS_NOT_AUTHORISED_MAG;
+			bool by_anchor = msg->ba.status == MH_STATUS_NO_PROXIES ||
+				msg->ba.status == MH_STATUS_NOT_AUTHORISED_MAG;
 
-			(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "the %s refused: %s", by_anchor ? "anchor" : "AMA",
-				mh_status_name(msg->ba.status));
+			(void)snprintf(x->anchor->way, sizeof(x->anchor->way), "the %s refused: %s",
+				by_anchor ? "anchor" : "AMA", mh_status_name(msg->ba.status));
 			x->anchor->flipped_generation = m->attach.generation + 1;
 			x->bu.next_us = loop_clock_us();
 		}
@@ -429,7 +444,8 @@ static void on_ba(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 		if (!x->used || x->anchor != a || x->bu.kind == LU_NONE || x->bu.tries == 0 || x->h.asked != x->bu.kind)
 			continue;
 		if (msg->ba.status == MH_STATUS_SEQUENCE) {
-			/* RFC 6275 11.7.3: go on from the number that the anchor has. It cannot be matched by its own. */
+			/* RFC 6275 11.7.3: go on from the number that the anchor has. It cannot be matched by
+			 * its own. */
 			if ((int16_t)(msg->ba.sequence - a->sequence) > 0)
 				a->sequence = msg->ba.sequence;
 			x->bu.next_us = now_us;
@@ -448,8 +464,9 @@ static void on_ba(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 			lu_kind_name(x->bu.kind), x->h.known ? prefix6_text(&x->h.prefix) : "a new prefix",
 			msg->ba.status, mh_status_name(msg->ba.status));
 		mnd_emit(m, "location_update",
-			json_pack("{s:s, s:s, s:i, s:s}", "kind", lu_kind_name(x->bu.kind), "anchor", a->credential.node, "status",
-				msg->ba.status, "reason", mh_status_name(msg->ba.status)));
+			json_pack("{s:s, s:s, s:i, s:s}", "kind", lu_kind_name(x->bu.kind), "anchor",
+				a->credential.node, "status", msg->ba.status, "reason",
+				mh_status_name(msg->ba.status)));
 		x->bu.kind = LU_NONE;
 		homeaddr_refused(&x->h, msg->ba.status, now_us);
 		return;
@@ -506,12 +523,13 @@ static void on_pong(struct mnd *m, const struct anchor *a, const struct dmmopt_p
 	if (m->pings[probe->id % PINGS].id != probe->id || !*sent_us)
 		return;
 	mnd_emit(m, "pong",
-		json_pack("{s:s, s:I, s:i, s:f}", "anchor", a->credential.node, "id", (json_int_t)probe->id, "size", probe->size, "ms",
-			(double)(loop_clock_us() - *sent_us) / 1000));
+		json_pack("{s:s, s:I, s:i, s:f}", "anchor", a->credential.node, "id", (json_int_t)probe->id, "size",
+			probe->size, "ms", (double)(loop_clock_us() - *sent_us) / 1000));
 	*sent_us = 0;
 }
 
-/* RFC 5847: the answer of an anchor, with its restart counter. Another one than before: it may have lost our bindings. */
+/* RFC 5847: the answer of an anchor, with its restart counter. Another one than before: it may have lost
+ * our bindings. */
 static void on_heartbeat(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 {
 	struct dmmopt_probe probe;
@@ -531,7 +549,8 @@ static void on_heartbeat(struct mnd *m, struct anchor *a, const struct mh_msg *m
 		m->counter_anchor_restarts++;
 		log_about(LOG_LEVEL_NOTICE, "lu", NULL, NULL, a->credential.node,
 			"%s restarted and may have lost bindings: registering again", a->credential.node);
-		mnd_emit(m, "anchor_restarted", json_pack("{s:s, s:I}", "anchor", a->credential.node, "restart_counter", (json_int_t)counter));
+		mnd_emit(m, "anchor_restarted",
+			json_pack("{s:s, s:I}", "anchor", a->credential.node, "restart_counter", (json_int_t)counter));
 	}
 	a->restart_known = true;
 	a->restart_counter = counter;
@@ -548,7 +567,8 @@ static struct home *home_by_prefix(struct mnd *m, const struct anchor *a, const 
 	return NULL;
 }
 
-/* RFC 5846: the anchor takes a lease back. It is answered whether we know the prefix or not: an answer may have been lost. */
+/* RFC 5846: the anchor takes a lease back. It is answered whether we know the prefix or not: an answer may have been
+ * lost. */
 static void on_revocation(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 {
 	struct mh_revocation ack = {.b_type = MH_REVOCATION_ACK, .sequence = msg->revocation.sequence};
@@ -558,7 +578,8 @@ static void on_revocation(struct mnd *m, struct anchor *a, const struct mh_msg *
 	struct prefix6 prefix;
 	struct home *x;
 
-	if (msg->revocation.b_type != MH_REVOCATION_INDICATION || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
+	if (msg->revocation.b_type != MH_REVOCATION_INDICATION ||
+		!mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
 		m->counter_mh[MH_WHY_VALUE]++;
 		return;
 	}
@@ -578,7 +599,8 @@ static void on_revocation(struct mnd *m, struct anchor *a, const struct mh_msg *
 		"%s revoked %s: %u sessions on %s end", a->credential.node, prefix6_text(&prefix), x->sessions,
 		in6_text(&x->h.address));
 	mnd_emit(m, "revoked",
-		json_pack("{s:s, s:s, s:i}", "prefix", prefix6_text(&prefix), "anchor", a->credential.node, "sessions", (int)x->sessions));
+		json_pack("{s:s, s:s, s:i}", "prefix", prefix6_text(&prefix), "anchor", a->credential.node, "sessions",
+			(int)x->sessions));
 	homeaddr_revoked(&x->h, loop_clock_us());
 	x->bu.kind = LU_NONE;
 	mnd_touch(m);
@@ -594,7 +616,8 @@ static void on_refresh_request(struct mnd *m, struct anchor *a, const struct mh_
 	mnd_touch(m);
 }
 
-static void channel_recv(void *ctx, struct channel_peer *peer, const struct channel_rx *rx, const uint8_t *mh, size_t len)
+static void channel_recv(
+	void *ctx, struct channel_peer *peer, const struct channel_rx *rx, const uint8_t *mh, size_t len)
 {
 	struct mnd *m = ctx;
 	struct anchor *a = mnd_anchor_by_peer(m, peer);
@@ -689,7 +712,8 @@ void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now
 		channel_discover(m->channel, &ep, now_us);
 		m->discovery_us = now_us + (250 * MS << m->discovery_tries);
 		if (++m->discovery_tries == DISCOVERY_TRIES)
-			log_notice("attach", "the AMA %s does not answer: using this network without it", in6_text(ama));
+			log_notice(
+				"attach", "the AMA %s does not answer: using this network without it", in6_text(ama));
 	}
 	if (m->discovery_us < *wake_us)
 		*wake_us = m->discovery_us;
@@ -699,7 +723,8 @@ void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now
 static void send_local(struct mnd *m, struct home *x, uint64_t now_us)
 {
 	struct anchor *regional = mnd_anchor_by_address(m, &x->bu.regional), *serving = signalling_proxy(m, x->anchor);
-	struct mh_bu head = {.flags = MH_BU_A | MH_BU_P, .sequence = ++regional->sequence, .lifetime_s = x->bu.lifetime_s};
+	struct mh_bu head = {
+		.flags = MH_BU_A | MH_BU_P, .sequence = ++regional->sequence, .lifetime_s = x->bu.lifetime_s};
 	struct channel_peer_info info = {0};
 	uint8_t buf[LU_MAX_LEN];
 	struct wcur w = wcur_make(buf, sizeof(buf));
@@ -710,7 +735,8 @@ static void send_local(struct mnd *m, struct home *x, uint64_t now_us)
 	mh_end(&mw);
 	set_endpoint_through(m, regional, serving);
 	lu_sent(&x->bu, regional->sequence, now_us);
-	/* nothing of it is heard between moves, and it may have been started again since: inside a handshake it costs no more time */
+	/* nothing of it is heard between moves, and it may have been started again since: inside a handshake it costs
+	 * no more time */
 	channel_peer_info(regional->peer, &info);
 	if (wcur_ok(&w))
 		(void)channel_send_flags(m->channel, regional->peer, buf, wcur_len(&w),
@@ -732,11 +758,13 @@ void signalling_send_update(struct mnd *m, struct home *x, uint64_t now_us)
 	lu_write(&x->bu, ++x->anchor->sequence, &w);
 	if (x->bu.proxied)
 		set_endpoint_through(m, x->anchor,
-			IN6_IS_ADDR_UNSPECIFIED(&x->bu.regional) ? signalling_proxy(m, x->anchor) : mnd_anchor_by_address(m, &x->bu.regional));
+			IN6_IS_ADDR_UNSPECIFIED(&x->bu.regional) ? signalling_proxy(m, x->anchor)
+								 : mnd_anchor_by_address(m, &x->bu.regional));
 	else
 		signalling_go_direct(m, x->anchor);
 	if (wcur_ok(&w))
-		(void)channel_send_flags(m->channel, x->anchor->peer, buf, wcur_len(&w), handshake ? CHANNEL_FORCE_HANDSHAKE : 0);
+		(void)channel_send_flags(
+			m->channel, x->anchor->peer, buf, wcur_len(&w), handshake ? CHANNEL_FORCE_HANDSHAKE : 0);
 	lu_sent(&x->bu, x->anchor->sequence, now_us);
 	log_debug("lu", "%s of %s to %s, sequence %u, try %u", lu_kind_name(x->bu.kind), prefix6_text(&x->bu.prefix),
 		x->anchor->credential.node, x->anchor->sequence, x->bu.tries);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* state.c - what mnd keeps over a restart
  *
- * A killed daemon finds its addresses, rules and routes still in the kernel; this file says which anchor each belongs to, so
- * that they are adopted and sessions go on. Written when something changes, which is at moves and renewals. */
+ * A killed daemon finds its addresses, rules and routes still in the kernel; this file says which anchor each belongs
+ * to, so that they are adopted and sessions go on. Written when something changes, which is at moves and renewals. */
 #include "state.h"
 
 #include <arpa/inet.h>
@@ -20,14 +20,14 @@ static int home_from_json(const json_t *j, struct state_home *ret)
 	json_int_t until, sequence, owner = 0;
 	int fixed = 0, exclusive = 0;
 
-	if (json_unpack((json_t *)j, "{s:s, s:s, s:I, s:I, s:s, s:s, s?b, s?b, s?I}", "address", &address, "prefix", &prefix, "lease_until",
-		    &until, "sequence", &sequence, "anchor", &anchor, "credential", &credential, "fixed", &fixed, "exclusive", &exclusive,
-		    "owner", &owner) < 0)
+	if (json_unpack((json_t *)j, "{s:s, s:s, s:I, s:I, s:s, s:s, s?b, s?b, s?I}", "address", &address, "prefix",
+		    &prefix, "lease_until", &until, "sequence", &sequence, "anchor", &anchor, "credential", &credential,
+		    "fixed", &fixed, "exclusive", &exclusive, "owner", &owner) < 0)
 		return -EBADMSG;
 	if (inet_pton(AF_INET6, address, &ret->address) != 1 || prefix6_parse(prefix, &ret->prefix) < 0 ||
 		inet_pton(AF_INET6, anchor, &ret->anchor) != 1 ||
-		credential_from_text(credential, &ret->credential, err) < 0 || until < 0 || sequence < 0 || sequence > 0xffff ||
-		!prefix6_contains(&ret->prefix, &ret->address))
+		credential_from_text(credential, &ret->credential, err) < 0 || until < 0 || sequence < 0 ||
+		sequence > 0xffff || !prefix6_contains(&ret->prefix, &ret->address))
 		return -EBADMSG;
 	ret->lease_until_s = (uint64_t)until;
 	ret->sequence = (uint16_t)sequence;
@@ -64,7 +64,8 @@ static void sessions_from_json(const json_t *root, struct state *ret)
 		json_int_t cookie, since;
 
 		if (ret->n_sessions == STATE_SESSIONS ||
-			json_unpack((json_t *)j, "{s:I, s:I}", "cookie", &cookie, "since", &since) < 0 || cookie < 0 || since < 0)
+			json_unpack((json_t *)j, "{s:I, s:I}", "cookie", &cookie, "since", &since) < 0 || cookie < 0 ||
+			since < 0)
 			return;
 		ret->sessions[ret->n_sessions].cookie = (uint64_t)cookie;
 		ret->sessions[ret->n_sessions++].since_s = (uint64_t)since;
@@ -89,12 +90,13 @@ static void pins_from_json(const json_t *root, struct state *ret)
 		int in_place = 0, lenient = 0;
 		struct pin *p = &ret->pins[ret->n_pins];
 
-		if (ret->n_pins == PINS || json_unpack((json_t *)j, "{s:s, s:s, s:s, s:I, s:I, s:I, s?s, s?b, s?o, s?I, s?b}", "cgroup", &cgroup, "address",
-						   &address, "command", &command, "uid", &uid, "pid", &pid, "since", &since, "type", &type,
-						   "in_place", &in_place, "previous", &previous, "outer", &outer, "lenient", &lenient) < 0 ||
-			pin_type_of(type) == PIN_TYPES ||
-			cgroup[0] != '/' || strlen(cgroup) >= sizeof(p->cgroup) || strlen(command) >= sizeof(p->command) ||
-			inet_pton(AF_INET6, address, &p->home_address) != 1)
+		if (ret->n_pins == PINS ||
+			json_unpack((json_t *)j, "{s:s, s:s, s:s, s:I, s:I, s:I, s?s, s?b, s?o, s?I, s?b}", "cgroup",
+				&cgroup, "address", &address, "command", &command, "uid", &uid, "pid", &pid, "since",
+				&since, "type", &type, "in_place", &in_place, "previous", &previous, "outer", &outer,
+				"lenient", &lenient) < 0 ||
+			pin_type_of(type) == PIN_TYPES || cgroup[0] != '/' || strlen(cgroup) >= sizeof(p->cgroup) ||
+			strlen(command) >= sizeof(p->command) || inet_pton(AF_INET6, address, &p->home_address) != 1)
 			return;
 		(void)snprintf(p->cgroup, sizeof(p->cgroup), "%s", cgroup);
 		(void)snprintf(p->command, sizeof(p->command), "%s", command);
@@ -145,7 +147,8 @@ int state_load(const char *path, struct state *ret, char *reterr)
 	ret->n_homes = 0;
 	(void)snprintf(bad, sizeof(bad), "%s.bad", path);
 	(void)rename(path, bad);
-	(void)snprintf(reterr, CREDENTIAL_ERR, "%.200s is damaged (%.100s): moved to %.100s.bad, starting without", path, e.text, path);
+	(void)snprintf(reterr, CREDENTIAL_ERR, "%.200s is damaged (%.100s): moved to %.100s.bad, starting without",
+		path, e.text, path);
 	return -EBADMSG;
 }
 
@@ -163,7 +166,8 @@ int state_store(const char *path, const struct state *state)
 	(void)json_object_set_new(root, "sessions", sessions);
 	for (unsigned i = 0; i < state->n_sessions; i++)
 		(void)json_array_append_new(sessions,
-			json_pack("{s:I, s:I}", "cookie", (json_int_t)state->sessions[i].cookie, "since", (json_int_t)state->sessions[i].since_s));
+			json_pack("{s:I, s:I}", "cookie", (json_int_t)state->sessions[i].cookie, "since",
+				(json_int_t)state->sessions[i].since_s));
 	(void)json_object_set_new(root, "pins", pins);
 	for (unsigned i = 0; i < state->n_pins; i++) {
 		const struct pin *p = &state->pins[i];
@@ -172,9 +176,11 @@ int state_store(const char *path, const struct state *state)
 		for (unsigned k = 0; k < PIN_PREVIOUS; k++)
 			(void)json_array_append_new(previous, json_string(in6_text(&p->previous[k])));
 		(void)json_array_append_new(pins,
-			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:I, s:b}", "cgroup", p->cgroup, "address", in6_text(&p->home_address),
-				"command", p->command, "uid", (json_int_t)p->uid, "pid", (json_int_t)p->pid, "since", (json_int_t)p->since_s,
-				"type", pin_type_name(p->type), "in_place", p->in_place, "previous", previous, "outer", (json_int_t)p->outer, "lenient", p->lenient));
+			json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:I, s:b}", "cgroup", p->cgroup,
+				"address", in6_text(&p->home_address), "command", p->command, "uid", (json_int_t)p->uid,
+				"pid", (json_int_t)p->pid, "since", (json_int_t)p->since_s, "type",
+				pin_type_name(p->type), "in_place", p->in_place, "previous", previous, "outer",
+				(json_int_t)p->outer, "lenient", p->lenient));
 	}
 	for (unsigned i = 0; i < state->n_homes; i++) {
 		const struct state_home *h = &state->homes[i];
@@ -182,10 +188,10 @@ int state_store(const char *path, const struct state *state)
 		if (credential_to_text(&h->credential, text) < 0)
 			continue;
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:b, s:b, s:I}", "address", in6_text(&h->address), "prefix",
-				prefix6_text(&h->prefix), "lease_until", (json_int_t)h->lease_until_s, "sequence", h->sequence,
-				"anchor", in6_text(&h->anchor), "credential", text, "fixed", h->fixed, "exclusive", h->exclusive, "owner",
-				(json_int_t)h->owner));
+			json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:b, s:b, s:I}", "address", in6_text(&h->address),
+				"prefix", prefix6_text(&h->prefix), "lease_until", (json_int_t)h->lease_until_s,
+				"sequence", h->sequence, "anchor", in6_text(&h->anchor), "credential", text, "fixed",
+				h->fixed, "exclusive", h->exclusive, "owner", (json_int_t)h->owner));
 	}
 	out = json_dumps(root, JSON_INDENT(1));
 	json_decref(root);

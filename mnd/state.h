@@ -15,11 +15,11 @@ struct state_home {
 	struct in6_addr address;
 	struct prefix6 prefix;
 	uint64_t lease_until_s; /* wall clock, unix seconds */
-	uint16_t sequence;      /* last one used with this anchor */
+	uint16_t sequence;	/* last one used with this anchor */
 	struct in6_addr anchor;
 	struct credential credential; /* of the anchor */
 	bool fixed, exclusive;
-	uid_t owner;                  /* with exclusive */
+	uid_t owner; /* with exclusive */
 };
 
 #define STATE_HOMES 64
@@ -36,8 +36,9 @@ struct state {
 	unsigned n_pins;
 };
 
-/* Read path. Returns 0, also when there is no file, or -errno with a sentence in reterr (CREDENTIAL_ERR bytes); a damaged file is moved aside
- * to path.bad and said so. Sessions and pins of another boot of this machine are left out. */
+/* Read path. Returns 0, also when there is no file, or -errno with a sentence in reterr (CREDENTIAL_ERR bytes); a
+ * damaged file is moved aside to path.bad and said so. Sessions and pins of another boot of this machine are left out.
+ */
 int state_load(const char *path, struct state *ret, char *reterr);
 
 /* Replace path (0600, temporary file, fsync, rename). Returns 0 or -errno. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* any-device.c - amad, or mnd, whose tunnel device may be of any kind, for measurements of what an update costs on kernels
- * without ip6tnl
+/* any-device.c - amad, or mnd, whose tunnel device may be of any kind, for measurements of what an update costs on
+ * kernels without ip6tnl
  *
  * Linked in place of nl_tunnel_open(). The kernel takes nexthops with encapsulation and routes to them on any device,
  * at the same cost; only packets would not come through. */

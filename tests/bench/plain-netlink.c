@@ -14,8 +14,9 @@
  * shared: routes are replaced by routes to another of two nexthops, which is what a node causes that moves from one AMA
  *         to another, with many others behind each.
  *
- * With "answer" each move is asked for by a datagram that is answered, both of the size that an update in the secure channel has: what the
- * datagrams alone leave of the rate, without a look into them. With ADDRESS it is the one that asks, there.
+ * With "answer" each move is asked for by a datagram that is answered, both of the size that an update in the secure
+ * channel has: what the datagrams alone leave of the rate, without a look into them. With ADDRESS it is the one that
+ * asks, there.
  *
  * Prints one JSON object: changes a second of wall clock and of its own CPU time. Knows nothing of nl.c: libmnl and as
  * little as possible. */
@@ -198,9 +199,9 @@ static void print(const struct phase *p)
 		p->changes, p->changes / p->wall_s, p->changes / (p->cpu_s > 0 ? p->cpu_s : p->wall_s));
 }
 
-#define ASKED    168 /* bytes of UDP payload: a Binding Update, and its acknowledgement */
+#define ASKED	 168 /* bytes of UDP payload: a Binding Update, and its acknowledgement */
 #define ANSWERED 152
-#define WINDOW   512
+#define WINDOW	 512
 
 static struct mmsghdr datagrams[WINDOW];
 
@@ -214,14 +215,17 @@ static int datagram_socket(const char *at, const char *port, bool ask)
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-	if ((at && inet_pton(AF_INET6, at, &sa.sin6_addr) != 1) || (ask ? connect : bind)(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+	if ((at && inet_pton(AF_INET6, at, &sa.sin6_addr) != 1) ||
+		(ask ? connect : bind)(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		perror("plain-netlink: socket");
 		exit(1);
 	}
 	for (unsigned i = 0; i < WINDOW; i++) {
 		iov[i] = (struct iovec){payload[i], ask ? ASKED : sizeof(payload[i])};
-		datagrams[i].msg_hdr = (struct msghdr){
-			.msg_iov = &iov[i], .msg_iovlen = 1, .msg_name = ask ? NULL : &name[i], .msg_namelen = ask ? 0 : sizeof(name[i])};
+		datagrams[i].msg_hdr = (struct msghdr){.msg_iov = &iov[i],
+			.msg_iovlen = 1,
+			.msg_name = ask ? NULL : &name[i],
+			.msg_namelen = ask ? 0 : sizeof(name[i])};
 	}
 	return fd;
 }
@@ -373,8 +377,7 @@ int main(int argc, char **argv)
 	for (unsigned k = 0; k < 2; k++)
 		delete_nexthop(FIRST_ID - 1 - k, batch);
 	for (unsigned i = 0; i < n; i++)
-		delete_nexthop(
-			FIRST_ID + 2 * i +
+		delete_nexthop(FIRST_ID + 2 * i +
 				(prefixes > 1 && changes / prefixes > i ? (1 + (changes / prefixes - 1 - i) / n) % 2
 									: 0),
 			batch);

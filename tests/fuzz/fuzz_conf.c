@@ -46,14 +46,30 @@ static const struct conf_section sections[] = {
 	{0},
 };
 static const struct conf_setting settings[] = {
-	{.section = "ama", .key = "number", .kind = CONF_UINT, .offset = AT(number), .preset = "7", .min = 1, .max = 100},
-	{.section = "ama", .key = "time", .kind = CONF_TIME, .offset = AT(time_us), .preset = "90s", .min = 1, .max = 3600},
+	{.section = "ama",
+		.key = "number",
+		.kind = CONF_UINT,
+		.offset = AT(number),
+		.preset = "7",
+		.min = 1,
+		.max = 100},
+	{.section = "ama",
+		.key = "time",
+		.kind = CONF_TIME,
+		.offset = AT(time_us),
+		.preset = "90s",
+		.min = 1,
+		.max = 3600},
 	{.section = "ama", .key = "flag", .kind = CONF_BOOL, .offset = AT(flag), .preset = "yes"},
 	{.section = "ama", .key = "text", .kind = CONF_STRING, .offset = AT(text)},
 	{.section = "ama", .key = "anchor", .kind = CONF_ADDRESS, .offset = AT(address)},
 	{.section = "ama", .key = "pool", .kind = CONF_PREFIXES, .offset = AT(prefixes)},
 	{.section = "ama", .key = "words", .kind = CONF_WORDS, .offset = AT(words), .preset = "a b"},
-	{.section = "interface", .key = "number", .kind = CONF_UINT, .offset = offsetof(struct element, number), .max = 9},
+	{.section = "interface",
+		.key = "number",
+		.kind = CONF_UINT,
+		.offset = offsetof(struct element, number),
+		.max = 9},
 	{.section = "interface", .key = "words", .kind = CONF_WORDS, .offset = offsetof(struct element, words)},
 	{0},
 };
@@ -97,8 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		abort();
 	(void)fclose(f);
 	if (v.guard[0] != GUARD || v.guard[1] != GUARD || v.end != GUARD || v.n_elements > 4 || v.number < 1 ||
-		v.number > 100 || v.time_us < 1000000 || v.time_us > 3600000000 || !memchr(v.text, '\0', sizeof(v.text)) ||
-		v.prefixes.n > CONF_LIST)
+		v.number > 100 || v.time_us < 1000000 || v.time_us > 3600000000 ||
+		!memchr(v.text, '\0', sizeof(v.text)) || v.prefixes.n > CONF_LIST)
 		abort();
 	check_words(&v.words);
 	for (unsigned i = 0; i < v.prefixes.n; i++)

@@ -6,8 +6,8 @@
  *
  * A sender that gets SIGTERM ends its stream then, as if its time were over.
  *
- * All hosts of a lab share one clock, so the receiver's lines "SEQUENCE SENT_US RECEIVED_US" (CLOCK_MONOTONIC) are exact. Send errors are
- * counted and passed over: an interface without a network is part of what is measured. */
+ * All hosts of a lab share one clock, so the receiver's lines "SEQUENCE SENT_US RECEIVED_US" (CLOCK_MONOTONIC) are
+ * exact. Send errors are counted and passed over: an interface without a network is part of what is measured. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
@@ -83,7 +83,8 @@ static int do_recv(char **argv)
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	(void)printf("ready\n");
 	while (recv(fd, &p, sizeof(p), 0) == sizeof(p))
-		(void)printf("%llu %llu %llu\n", (unsigned long long)p.sequence, (unsigned long long)p.sent_us, (unsigned long long)now_us());
+		(void)printf("%llu %llu %llu\n", (unsigned long long)p.sequence, (unsigned long long)p.sent_us,
+			(unsigned long long)now_us());
 	return 0;
 }
 

@@ -63,7 +63,7 @@ static struct {
 	uint64_t moves;
 	unsigned mix, n_through;
 	struct in6_addr through[32]; /* serving AMAs, one after the other */
-	const struct in6_addr *at;  /* the present one, NULL = none */
+	const struct in6_addr *at;   /* the present one, NULL = none */
 	FILE *journal;
 	double rate, seconds;
 	uint32_t lifetime_s, lease_s, first;
@@ -402,8 +402,9 @@ static void send_updates(struct node *n, bool again)
 		}
 		if (n->attaching) {
 			mh_put_address(&m, MHOPT_LINK_LOCAL, &option.link_local);
-			mh_put_lease(&m, &(struct dmmopt_lease){option.lease_s,
-						 DMMOPT_LEASE_ATTACH | (n->n_hnp ? DMMOPT_LEASE_NEW : 0)});
+			mh_put_lease(&m,
+				&(struct dmmopt_lease){
+					option.lease_s, DMMOPT_LEASE_ATTACH | (n->n_hnp ? DMMOPT_LEASE_NEW : 0)});
 		} else if (n->kind == 'b') {
 			mh_put_address(&m, MHOPT_ALT_COA, &at);
 		} else if (n->kind == 'r') {
@@ -414,7 +415,8 @@ static void send_updates(struct node *n, bool again)
 			char text[INET6_ADDRSTRLEN];
 
 			(void)fprintf(option.journal, "S %u %u %c %s %s\n", n->number, bu.sequence, n->kind,
-				n->attaching ? "-" : prefix6_text(&n->hnp[i]), inet_ntop(AF_INET6, &at, text, sizeof(text)));
+				n->attaching ? "-" : prefix6_text(&n->hnp[i]),
+				inet_ntop(AF_INET6, &at, text, sizeof(text)));
 		}
 	}
 	(void)channel_send_flags(n->channel, n->peer, buf, wcur_len(&w), flags);
@@ -441,8 +443,7 @@ static void repeat_late(void)
 	if (now_us < next_us)
 		return;
 	next_us = now_us + RETRY / 10;
-	DL_FOREACH_SAFE(waiting, n, tmp)
-	{
+	DL_FOREACH_SAFE(waiting, n, tmp) {
 		if (now_us - n->sent_us <= RETRY << (n->tries < 4 ? n->tries : 4))
 			continue;
 		if (++n->tries == TRIES) {
@@ -463,8 +464,7 @@ static void repeat_late(void)
 
 static void discover(struct node *n, const struct in6_addr *at)
 {
-	struct channel_endpoint ep = {
-		.remote = *at, .local = place_of(n), .port = (uint16_t)option.anchor_port};
+	struct channel_endpoint ep = {.remote = *at, .local = place_of(n), .port = (uint16_t)option.anchor_port};
 
 	if (IN6_IS_ADDR_LINKLOCAL(&option.anchor))
 		ep.ifindex = if_nametoindex(option.interface);
@@ -563,7 +563,8 @@ static void print(const char *name, const struct phase *p)
 	if (option.json)
 		(void)printf("{\"phase\": \"%s\", \"updates\": %" PRIu64
 			     ", \"seconds\": %.6f, \"own_cpu_s\": %.6f, \"per_s\": %.1f, \"net_per_s\": %.1f, "
-			     "\"p50_us\": %u, \"p90_us\": %u, \"p99_us\": %u, \"worst_us\": %u, \"retries\": %" PRIu64 "}\n",
+			     "\"p50_us\": %u, \"p90_us\": %u, \"p99_us\": %u, \"worst_us\": %u, \"retries\": %" PRIu64
+			     "}\n",
 			name, p->ok, (double)p->us / 1e6, (double)p->cpu_us / 1e6, per_s(p->ok, p->us),
 			per_s(p->ok, net_us), p->p50, p->p90, p->p99, p->worst, count_retries);
 	else
@@ -638,7 +639,8 @@ int main(int argc, char **argv)
 		{"seconds", 1, NULL, SECONDS}, {"rate", 1, NULL, RATE}, {"lifetime", 1, NULL, LIFETIME},
 		{"lease", 1, NULL, LEASE}, {"interface", 1, NULL, INTERFACE}, {"port", 1, NULL, PORT},
 		{"anchor-port", 1, NULL, ANCHOR_PORT}, {"json", 0, NULL, 'j'}, {"no-bind", 0, NULL, 'n'},
-		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"through", 1, NULL, THROUGH}, {"step", 0, NULL, 's'}, {"home", 0, NULL, 'H'}, {"help", 0, NULL, 'h'}, {0}};
+		{"journal", 1, NULL, JOURNAL}, {"mix", 1, NULL, MIX}, {"through", 1, NULL, THROUGH},
+		{"step", 0, NULL, 's'}, {"home", 0, NULL, 'H'}, {"help", 0, NULL, 'h'}, {0}};
 	struct prefix6 prefix = {0};
 	struct domain_key key;
 	char err[CREDENTIAL_ERR];
@@ -701,7 +703,8 @@ int main(int argc, char **argv)
 			(void)setvbuf(option.journal, NULL, _IOLBF, 0);
 			break;
 		case THROUGH:
-			if (option.n_through == 32 || inet_pton(AF_INET6, optarg, &option.through[option.n_through++]) != 1)
+			if (option.n_through == 32 ||
+				inet_pton(AF_INET6, optarg, &option.through[option.n_through++]) != 1)
 				die("--through takes an address, at most 32 times", 0);
 			break;
 		case MIX:

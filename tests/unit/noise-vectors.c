@@ -216,10 +216,10 @@ static int read_key_value(FILE *f)
 		} else if (!strcmp(line, "handshake_hash")) {
 			set_hex(&v.hash, value);
 		} else if (sscanf(line, "msg_%u_payload%n", &i, &end) == 1 && end && !line[end] && i < MAX_MESSAGES &&
-			   i == v.n) {
+			i == v.n) {
 			set_hex(&v.payload[i], value);
 		} else if (sscanf(line, "msg_%u_ciphertext%n", &i, &end) == 1 && end && !line[end] &&
-			   i < MAX_MESSAGES && i == v.n) {
+			i < MAX_MESSAGES && i == v.n) {
 			set_hex(&v.ciphertext[i], value);
 			v.n++;
 		} else if (strcmp(line, "preshared_key")) {

@@ -270,7 +270,8 @@ static void start_anchor(void)
 					 .may_ask = peers_may_ask,
 					 .visits = peers_visit,
 					 .doubt = peers_doubt,
-					 .tell_left = updates_tell_previous, .attached_since = updates_attached_since,
+					 .tell_left = updates_tell_previous,
+					 .attached_since = updates_attached_since,
 					 .keep = keep_visit,
 					 .forget = forget_visit,
 					 .event = on_visit,
@@ -327,11 +328,11 @@ static void catch_log(void *ctx, enum log_level level, const char *token, const 
 }
 
 /* It was counted, to that number, and the log says so. */
-#define COUNTED(counter, n, words) \
-	do { \
-		assert_int_equal(counter, n); \
-		assert_non_null(strstr(said, words)); \
-		said[0] = '\0'; \
+#define COUNTED(counter, n, words)                                                                                     \
+	do {                                                                                                           \
+		assert_int_equal(counter, n);                                                                          \
+		assert_non_null(strstr(said, words));                                                                  \
+		said[0] = '\0';                                                                                        \
 	} while (0)
 
 static int setup(void **state)
@@ -627,12 +628,18 @@ static void lost_acknowledgement(void **state)
 	assert_string_equal(prefix6_text(&n->prefix), P1);
 	assert_int_equal(anchoring_count(a->anchoring), 2);
 	/* another one, by a number: the same wish again is no further lease */
-	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(7)), 0);
+	assert_int_equal(
+		ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(7)),
+		0);
 	assert_string_equal(prefix6_text(&n->prefix), P2);
-	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(7)), 0);
+	assert_int_equal(
+		ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(7)),
+		0);
 	assert_string_equal(prefix6_text(&n->prefix), P2);
 	assert_int_equal(anchoring_count(a->anchoring), 3);
-	assert_int_equal(ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(8)), 0);
+	assert_int_equal(
+		ASK(n, .lease_s = 600, .lease_flags = DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(8)),
+		0);
 	assert_int_equal(anchoring_count(a->anchoring), 4);
 }
 
@@ -823,8 +830,8 @@ static void store_refuses(void **state)
 	assert_int_equal(ASK(n, .prefix = prefix6_text(&p), .lifetime_s = 60), 0);
 }
 
-/* --- over a restart ------------------------------------------------------------------------------------------------
- */
+/* --- over a
+ * restart ------------------------------------------------------------------------------------------------ */
 
 static void restart(void **state)
 {
@@ -915,8 +922,8 @@ static void interface_comes_and_goes(void **state)
 	assert_int_equal(change_of(FWD_ROUTE)->route.oif, LAN);
 }
 
-/* --- heartbeats ------------------------------------------------------------------------------------------------------
- */
+/* ---
+ * heartbeats ------------------------------------------------------------------------------------------------------ */
 
 static void heartbeats(void **state)
 {
@@ -985,7 +992,8 @@ static void seal(struct node *n, const char *prefix_text, const char *care_of, i
 }
 
 /* An AMA passes bytes on; returns the status of its PBA, 255 = none. */
-static unsigned pass_on_sealed(struct node *ama, const char *prefix_text, const uint8_t *bytes, size_t len, uint32_t cookie)
+static unsigned pass_on_sealed(
+	struct node *ama, const char *prefix_text, const uint8_t *bytes, size_t len, uint32_t cookie)
 {
 	uint8_t buf[CHANNEL_MESSAGE_MAX];
 	struct wcur w = wcur_make(buf, sizeof(buf));
@@ -1023,7 +1031,8 @@ static void hand_over(const struct node *ama, struct node *n)
 	assert_int_equal(channel_input(n->channel, &rx, ama->sealed, ama->sealed_len, now_us), CHANNEL_OK);
 }
 
-static void ask_through(struct node *n, const struct in6_addr *anchor, const char *prefix_text, const char *link_local_text);
+static void ask_through(
+	struct node *n, const struct in6_addr *anchor, const char *prefix_text, const char *link_local_text);
 static void say(struct node *ama, uint16_t sequence, uint8_t status, const char *prefix_text);
 
 static void is_at(const char *prefix_text, const char *care_of, bool proxied)
@@ -1085,7 +1094,8 @@ static json_t *listed(const char *name, const char *field)
 	rows = peers_json(a);
 	json_array_foreach(rows, i, row)
 	{
-		if (json_string_value(json_object_get(row, "name")) && !strcmp(json_string_value(json_object_get(row, "name")), name))
+		if (json_string_value(json_object_get(row, "name")) &&
+			!strcmp(json_string_value(json_object_get(row, "name")), name))
 			return json_object_get(row, field);
 	}
 	fail_msg("no peer %s", name);
@@ -1117,7 +1127,8 @@ static void peers_of_both_sides(void **state)
 	assert_string_equal(json_string_value(listed("ama2", "address")), AMA2);
 	is_listed("ama2", "received_accepted", 1);
 	assert_true(json_is_null(listed("ama2", "last_error")));
-	assert_true(json_integer_value(listed("ama2", "rx_bytes")) > 200 && json_integer_value(listed("ama2", "tx_bytes")) > 50);
+	assert_true(json_integer_value(listed("ama2", "rx_bytes")) > 200 &&
+		json_integer_value(listed("ama2", "tx_bytes")) > 50);
 	/* the round trip is measured by a heartbeat; without an answer the peer is silent */
 	assert_int_equal(ama->n_heartbeat, 1);
 	assert_true(json_is_null(listed("ama2", "rtt_ms")));
@@ -1129,7 +1140,8 @@ static void peers_of_both_sides(void **state)
 	assert_int_equal(ama->n_heartbeat, 2);
 	for (int right = 0; right < 2; right++) {
 		w = wcur_make(buf, sizeof(buf));
-		m = mh_begin_heartbeat(&w, &(struct mh_heartbeat){.flags = MH_HEARTBEAT_R, .sequence = ama->ping + !right});
+		m = mh_begin_heartbeat(
+			&w, &(struct mh_heartbeat){.flags = MH_HEARTBEAT_R, .sequence = ama->ping + !right});
 		mh_end(&m);
 		now_us += 7000;
 		assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
@@ -1213,7 +1225,8 @@ static void an_ama_that_lies(void **state)
 	is_listed("ama2", "received_refused", 6);
 	is_listed("ama3", "received", 3);
 	is_listed("ama3", "received_accepted", 1);
-	assert_non_null(strstr(json_string_value(listed("ama2", "last_error")), "152 (proxy registration not enabled)"));
+	assert_non_null(
+		strstr(json_string_value(listed("ama2", "last_error")), "152 (proxy registration not enabled)"));
 }
 
 /* A node asks us, its serving AMA, to pass something on to its anchor. */
@@ -1256,8 +1269,8 @@ static void say(struct node *ama, uint16_t sequence, uint8_t status, const char 
 	turn();
 }
 
-/* The routes to a prefix that the kernel was told about in this turn: table and last byte of the gateway, - = deleted.
- */
+/* The routes to a prefix that the kernel was told about in this turn: table and last byte of the gateway, -
+ * = deleted. */
 static const char *told(const char *prefix_text)
 {
 	static char text[128];
@@ -1279,7 +1292,8 @@ static const char *told(const char *prefix_text)
 	return text;
 }
 
-/* As serving AMA: an anchor is asked only about prefixes that its credential covers, and believed only when it was asked. */
+/* As serving AMA: an anchor is asked only about prefixes that its credential covers, and believed only when it was
+ * asked. */
 static void an_anchor_that_lies(void **state)
 {
 	struct node *n = &nodes[0], *ama = &nodes[2];
@@ -1289,7 +1303,8 @@ static void an_anchor_that_lies(void **state)
 	(void)state;
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
 	counters = serving_counters(a->serving);
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us); /* nobody asked there: nothing of it stays */
+	/* nobody asked there: nothing of it stays */
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
 	for (int covered = 0; covered < 2; covered++) {
 		n->n_ba = 0;
 		ask_through(n, &anchor, covered ? "2001:db8:102:5::/64" : "2001:db8:999:5::/64", "fe80::11");
@@ -1303,10 +1318,12 @@ static void an_anchor_that_lies(void **state)
 		if (!covered)
 			assert_int_equal(n->ba.status, MH_STATUS_NOT_AUTHORISED_HNP);
 		assert_int_equal(counters->not_covered, 1);
-		assert_true(covered || strstr(said, "AMA ama2 about 2001:db8:999:5::/64: named as anchor of a prefix that its credential does not cover"));
+		assert_true(covered ||
+			strstr(said,
+				"AMA ama2 about 2001:db8:999:5::/64: named as anchor of a prefix that its credential does not cover"));
 		assert_int_equal(counters->passed, covered);
-		/* nothing is forwarded before the anchor has said yes, but what it has put in the tunnel itself by then
-		 */
+		/* nothing is forwarded before the anchor has said yes, but what it has put in the tunnel itself
+		 * by then */
 		assert_int_equal(kernel.n, covered);
 		if (covered)
 			assert_string_equal(told("2001:db8:102:5::/64"), "7791:11 ");
@@ -1380,7 +1397,8 @@ static void ahead_of_the_word(void **state)
 	assert_string_equal(told(other), "254:11 ");
 }
 
-/* A node changes links while its anchor is asked about it for the first time: the visit begins where it is, not where it was. */
+/* A node changes links while its anchor is asked about it for the first time: the visit begins where it is, not where
+ * it was. */
 static void moves_while_its_anchor_is_asked(void **state)
 {
 	static const char hnp[] = "2001:db8:102:5::/64";
@@ -1399,7 +1417,8 @@ static void moves_while_its_anchor_is_asked(void **state)
 	assert_string_equal(told(hnp), "254:12 -7791 ");
 }
 
-/* --- what a domain may do here (trusted-domains) ------------------------------------------------------------------- */
+/* --- what a domain may do here
+ * (trusted-domains) ------------------------------------------------------------------- */
 
 /* As a line of the file would say it, of the domain that all are of. */
 static void set_policy(const char *options)
@@ -1419,7 +1438,9 @@ static void refused_by(const char *reason, int value, const char *words)
 	json_t *list = peers_domains_json(a);
 
 	assert_int_equal(json_array_size(list), 1);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(json_array_get(list, 0), "refused"), reason)), value);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(json_array_get(list, 0), "refused"), reason)),
+		value);
 	json_decref(list);
 	assert_non_null(strstr(said, words));
 	said[0] = '\0';
@@ -1574,7 +1595,8 @@ static void trust_in_one_direction(void **state)
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
 	domain = ours;
 
-	/* we do not trust them (whether they trust us is nothing to us): their AMA is not heard, and their anchor not asked */
+	/* we do not trust them (whether they trust us is nothing to us): their AMA is not heard, and their anchor not
+	 * asked */
 	may_fail = CHANNEL_UNTRUSTED;
 	seal(n, P0, AMA2, 0);
 	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 255);
@@ -1616,7 +1638,7 @@ static void trust_in_one_direction(void **state)
 	assert_int_equal(n->ba.status, 129);
 	assert_int_equal(serving_counters(a->serving)->passed, 0);
 	assert_int_equal(a->domain[1].refused[REFUSAL_PROXY], 2); /* with the one that has waited since then */
-	assert_int_equal(ASK(&nodes[1], ATTACH), 0); /* but its nodes are leased to */
+	assert_int_equal(ASK(&nodes[1], ATTACH), 0);		  /* but its nodes are leased to */
 	assert_int_equal(a->domain[1].leases, 1);
 	domain_key_done(&theirs);
 }
@@ -1645,7 +1667,8 @@ static void answer_heartbeat(struct node *ama, uint32_t sequence)
 {
 	uint8_t buf[64];
 	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct mh_writer m = mh_begin_heartbeat(&w, &(struct mh_heartbeat){.flags = MH_HEARTBEAT_R, .sequence = sequence});
+	struct mh_writer m = mh_begin_heartbeat(
+		&w, &(struct mh_heartbeat){.flags = MH_HEARTBEAT_R, .sequence = sequence});
 
 	mh_end(&m);
 	assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
@@ -1805,7 +1828,8 @@ static void we_move(void **state)
 	}
 	turn();
 	assert_int_not_equal(ama->asked, 0);
-	assert_string_equal(json_string_value(listed("ama2", "last_error")), "does not answer that we have another address");
+	assert_string_equal(
+		json_string_value(listed("ama2", "last_error")), "does not answer that we have another address");
 	assert_int_equal(kernel.n, 0);
 }
 
@@ -1814,8 +1838,10 @@ static void we_move(void **state)
 #define ANCHOR "2001:db8:102::1"
 #define HNP    "2001:db8:102:5::/64"
 
-/* What the node seals for us, the regional AMA, to go through the AMA at below: pass something on to its anchor, or only that it is there now. */
-static void seal_regional(struct node *n, const char *anchor_text, const char *prefix_text, const char *below, uint16_t sequence)
+/* What the node seals for us, the regional AMA, to go through the AMA at below: pass something on to its anchor, or
+ * only that it is there now. */
+static void seal_regional(
+	struct node *n, const char *anchor_text, const char *prefix_text, const char *below, uint16_t sequence)
 {
 	struct channel_endpoint through = {.remote = address(SELF), .port = CHANNEL_PORT, .relay = 1};
 	uint8_t buf[CHANNEL_MESSAGE_MAX];
@@ -1871,10 +1897,10 @@ static struct in6_addr below_us(const char *prefix_text)
 	return b.ama;
 }
 
-#define IS_BELOW(text) \
-	do { \
-		struct in6_addr is = below_us(HNP), want = address(text); \
-		assert_memory_equal(&is, &want, 16); \
+#define IS_BELOW(text)                                                                                                 \
+	do {                                                                                                           \
+		struct in6_addr is = below_us(HNP), want = address(text);                                              \
+		assert_memory_equal(&is, &want, 16);                                                                   \
 	} while (0)
 
 /* The node comes to us through ama3, for the first time. */
@@ -2135,9 +2161,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {TEST(life), TEST(statuses), TEST(pool_full), TEST(lost_acknowledgement),
 		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
 		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats), TEST(through_an_ama),
-		TEST(peers_of_both_sides), TEST(an_ama_that_lies), TEST(an_anchor_that_lies),
-		TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates), TEST(trust_in_one_direction),
-		TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address), TEST(we_move), TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops), TEST(a_regional_ama_that_is_not_trusted),
+		TEST(peers_of_both_sides), TEST(an_ama_that_lies), TEST(an_anchor_that_lies), TEST(policy_of_leases),
+		TEST(trusted_no_more), TEST(policy_of_updates), TEST(trust_in_one_direction), TEST(an_ama_moves),
+		TEST(an_ama_that_lies_about_its_address), TEST(we_move), TEST(lies_to_a_regional_ama),
+		TEST(a_node_that_lies_to_a_regional_ama), TEST(loops), TEST(a_regional_ama_that_is_not_trusted),
 		TEST(a_regional_ama_restarts), TEST(ahead_of_the_word), TEST(moves_while_its_anchor_is_asked),
 		TEST(a_node_that_names_strangers)};
 

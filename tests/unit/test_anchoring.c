@@ -181,12 +181,13 @@ static void returns_to_its_node(void **state)
 	anchoring_free(a);
 }
 
-/* From the store: not leased to others while it rests, though the pool was never asked for it; in order of time, whatever
- * order they come in. */
+/* From the store: not leased to others while it rests, though the pool was never asked for it; in order of time,
+ * whatever order they come in. */
 static void rests_after_a_restart(void **state)
 {
 	struct anchoring *a = with_pool("2001:db8:101::/62");
-	struct prefix6 p[3] = {prefix("2001:db8:101::/64"), prefix("2001:db8:101:1::/64"), prefix("2001:db8:101:2::/64")},
+	struct prefix6 p[3] = {prefix("2001:db8:101::/64"), prefix("2001:db8:101:1::/64"),
+		prefix("2001:db8:101:2::/64")},
 		       other = prefix("2001:db8:9::/64"), out;
 	static const uint64_t free_s[3] = {30, 10, 20};
 	struct lease *l;

@@ -27,19 +27,19 @@ static struct in6_addr addr(const char *text)
 
 /* RFC 4861 4.2, RFC 6275 7.1-7.3: what radvd sends with AdvHomeAgentFlag, AdvRouterAddr and AdvIntervalOpt. */
 static const uint8_t golden_ra[] = {
-	0x86, 0x00, 0x12, 0x34,             /* type 134, code 0, checksum */
-	0x40, 0x20, 0x00, 0x1e,             /* hop limit 64, H, router lifetime 30 s */
-	0x00, 0x00, 0x00, 0x00,             /* reachable time */
-	0x00, 0x00, 0x00, 0x00,             /* retrans timer */
-	0x03, 0x04, 0x40, 0xe0,             /* prefix option, 32 octets, /64, L A R */
-	0x00, 0x01, 0x51, 0x80,             /* valid 86400 s */
-	0x00, 0x00, 0x38, 0x40,             /* preferred 14400 s */
-	0x00, 0x00, 0x00, 0x00,             /* reserved */
-	0x20, 0x01, 0x0d, 0xb8, 0x00, 0xa1, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01,
-	0x07, 0x01, 0x00, 0x00,             /* advertisement interval */
-	0x00, 0x00, 0x00, 0x46,             /* 70 ms */
-	0x05, 0x01, 0x00, 0x00,             /* MTU */
-	0x00, 0x00, 0x05, 0xdc,             /* 1500 */
+	0x86, 0x00, 0x12, 0x34, /* type 134, code 0, checksum */
+	0x40, 0x20, 0x00, 0x1e, /* hop limit 64, H, router lifetime 30 s */
+	0x00, 0x00, 0x00, 0x00, /* reachable time */
+	0x00, 0x00, 0x00, 0x00, /* retrans timer */
+	0x03, 0x04, 0x40, 0xe0, /* prefix option, 32 octets, /64, L A R */
+	0x00, 0x01, 0x51, 0x80, /* valid 86400 s */
+	0x00, 0x00, 0x38, 0x40, /* preferred 14400 s */
+	0x00, 0x00, 0x00, 0x00, /* reserved */
+	0x20, 0x01, 0x0d, 0xb8, 0x00, 0xa1, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x07, 0x01,
+	0x00, 0x00,		/* advertisement interval */
+	0x00, 0x00, 0x00, 0x46, /* 70 ms */
+	0x05, 0x01, 0x00, 0x00, /* MTU */
+	0x00, 0x00, 0x05, 0xdc, /* 1500 */
 };
 
 static void reads_an_advertisement(void **state)
@@ -96,7 +96,8 @@ struct fixture {
 
 static struct router_advert advert(const char *ama, bool home_agent)
 {
-	struct router_advert ra = {.lifetime_s = 1800, .home_agent = home_agent, .has_ama = true, .ama = addr(ama), .n_prefix = 1};
+	struct router_advert ra = {
+		.lifetime_s = 1800, .home_agent = home_agent, .has_ama = true, .ama = addr(ama), .n_prefix = 1};
 
 	ra.prefix[0].prefix = prefix6_make(&ra.ama, 64);
 	ra.prefix[0].autonomous = true;
@@ -318,7 +319,8 @@ static void priority_then_the_newest(void **state)
 	assert_false(step(&f));
 	assert_int_equal(f.a.selected->ifindex, 3);
 	assert_non_null(f.a.selected->router);
-	assert_true(f.a.selected->router >= f.a.selected->routers && f.a.selected->router < f.a.selected->routers + ATTACH_ROUTERS);
+	assert_true(f.a.selected->router >= f.a.selected->routers &&
+		f.a.selected->router < f.a.selected->routers + ATTACH_ROUTERS);
 	attach_link_gone(&f.a, 3);
 	(void)step(&f);
 	assert_null(f.a.selected);

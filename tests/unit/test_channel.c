@@ -459,7 +459,8 @@ static void a_large_message_follows_the_handshake(void **state)
 	assert_int_equal(ama->in_len[0], 1200);
 }
 
-/* A thousand nodes behind one AMA are answered in one turn: what leaves at its end is not bounded as what waits for a handshake. */
+/* A thousand nodes behind one AMA are answered in one turn: what leaves at its end is not bounded as what waits for a
+ * handshake. */
 static void a_turn_is_more_than_a_handshake_may_keep(void **state)
 {
 	struct channel_peer *peer = connect_mn();
@@ -819,8 +820,8 @@ static void window_as_a_model(void **state)
 	(void)state;
 	memset(seen, 0, sizeof(seen));
 	for (int i = 0; i < 100000; i++) {
-		uint64_t jump =
-			randombytes_uniform(20) ? randombytes_uniform(WINDOW_BITS + 100) : randombytes_uniform(3000);
+		uint64_t jump = randombytes_uniform(20) ? randombytes_uniform(WINDOW_BITS + 100)
+							: randombytes_uniform(3000);
 		uint64_t seq = top + 40 > jump ? top + 40 - jump : 0;
 		bool refuse;
 
@@ -1403,8 +1404,8 @@ static void message_2_lost(void **state)
 	assert_null(peer_of(ama, mn)->next);
 }
 
-/* Two handshakes without a word in between, and the second message 2 is lost: the session of the first must still go.
- */
+/* Two handshakes without a word in between, and the second message 2 is lost: the session of the first must
+ * still go. */
 static void second_message_2_lost(void **state)
 {
 	struct channel_peer *peer = connect_mn();

@@ -32,7 +32,12 @@ struct value {
 
 #define AT(f) offsetof(struct value, f)
 static const struct conf_section sections[] = {{.name = "ama"},
-	{.name = "device", .argument = true, .offset = AT(device), .size = sizeof(struct device), .count_offset = AT(n_device), .max = 2},
+	{.name = "device",
+		.argument = true,
+		.offset = AT(device),
+		.size = sizeof(struct device),
+		.count_offset = AT(n_device),
+		.max = 2},
 	{0}};
 static const struct conf_setting settings[] = {{"ama", "on", CONF_BOOL, AT(on), "yes", 0, 0, "a switch"},
 	{"ama", "port", CONF_UINT, AT(port), "7872", 1, 65535, "a number"},
@@ -71,10 +76,11 @@ static void reads_each_kind(void **state)
 	struct value v;
 
 	(void)state;
-	assert_int_equal(parse("# comment\n[ama]\non = no\nport = 1\n  lease = 90s ; after the value\npath = a b=c\nanchor = 2001:db8::1\n"
-			       "pool = 2001:db8:1::/48 2001:db8:2::/48\npool = 2001:db8:3::/64\naccess = lan0, lan1\n"
-			       "[device a]\npriority = 9\n[device b]\n[device a]\n",
-				 &v),
+	assert_int_equal(
+		parse("# comment\n[ama]\non = no\nport = 1\n  lease = 90s ; after the value\npath = a b=c\nanchor = 2001:db8::1\n"
+		      "pool = 2001:db8:1::/48 2001:db8:2::/48\npool = 2001:db8:3::/64\naccess = lan0, lan1\n"
+		      "[device a]\npriority = 9\n[device b]\n[device a]\n",
+			&v),
 		0);
 	assert_string_equal(told, "");
 	assert_false(v.on);
@@ -109,8 +115,10 @@ static void times_have_units(void **state)
 	static const struct {
 		const char *text;
 		uint64_t us;
-	} good[] = {{"1500ms", 1500000}, {"1s", 1000000}, {"2m", 120000000}, {"1h", 3600000000ULL}, {"1d", 86400000000ULL}};
-	static const char *const bad[] = {"5", "s", "-1s", "1 s", "5 weeks", "0s", "100001s", "99999999999999999999s", ""};
+	} good[] = {
+		{"1500ms", 1500000}, {"1s", 1000000}, {"2m", 120000000}, {"1h", 3600000000ULL}, {"1d", 86400000000ULL}};
+	static const char *const bad[] = {
+		"5", "s", "-1s", "1 s", "5 weeks", "0s", "100001s", "99999999999999999999s", ""};
 	char text[64];
 	struct value v;
 

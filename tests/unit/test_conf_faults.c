@@ -51,15 +51,31 @@ static const struct conf_section sections[] = {
 static const struct conf_setting settings[] = {
 	{.section = "ama", .key = "flag", .kind = CONF_BOOL, .offset = AT(flag), .preset = "yes", .help = "A flag."},
 	{.section = "ama", .key = "other", .kind = CONF_BOOL, .offset = AT(other), .help = "Another."},
-	{.section = "ama", .key = "number", .kind = CONF_UINT, .offset = AT(number), .preset = "7", .min = 1, .max = 100},
-	{.section = "ama", .key = "time", .kind = CONF_TIME, .offset = AT(time_us), .preset = "90s", .min = 0, .max = 604800},
+	{.section = "ama",
+		.key = "number",
+		.kind = CONF_UINT,
+		.offset = AT(number),
+		.preset = "7",
+		.min = 1,
+		.max = 100},
+	{.section = "ama",
+		.key = "time",
+		.kind = CONF_TIME,
+		.offset = AT(time_us),
+		.preset = "90s",
+		.min = 0,
+		.max = 604800},
 	{.section = "ama", .key = "text", .kind = CONF_STRING, .offset = AT(text), .preset = "/var/lib"},
 	{.section = "ama", .key = "anchor", .kind = CONF_ADDRESS, .offset = AT(address)},
 	{.section = "ama", .key = "pool", .kind = CONF_PREFIXES, .offset = AT(prefixes), .preset = "2001:db8:1::/48"},
 	{.section = "ama", .key = "words", .kind = CONF_WORDS, .offset = AT(words), .preset = "one two"},
 	{.section = "log", .key = "level", .kind = CONF_UINT, .offset = AT(log_level), .max = 7},
-	{.section = "interface", .key = "priority", .kind = CONF_UINT, .offset = offsetof(struct link, priority),
-		.preset = "50", .max = 1000},
+	{.section = "interface",
+		.key = "priority",
+		.kind = CONF_UINT,
+		.offset = offsetof(struct link, priority),
+		.preset = "50",
+		.max = 1000},
 	{.section = "interface", .key = "wireless", .kind = CONF_BOOL, .offset = offsetof(struct link, wireless)},
 	{.section = "interface", .key = "tags", .kind = CONF_WORDS, .offset = offsetof(struct link, tags)},
 	{0},
@@ -172,7 +188,7 @@ static void faults_have_a_place(void **state)
 	is_fault("[ama]\nsomething-else = 1\n", "f.conf:2: unknown key 'something-else' in [ama] (");
 	is_fault("[amma]\n", "f.conf:1: unknown section [amma]; did you mean [ama]?\n");
 	is_fault("[amma]\nkey = 1\nother = 2\n", "f.conf:1: unknown section [amma]"); /* once */
-	is_fault("[log]\nflag = yes\n", "f.conf:2: unknown key 'flag' in [log]");    /* another section's */
+	is_fault("[log]\nflag = yes\n", "f.conf:2: unknown key 'flag' in [log]");     /* another section's */
 	is_fault("\nnumber = 3\n", "f.conf:2: 'number' stands before the first [section]\n");
 	is_fault("[ama]\nnumber = 3\n\nnumber = 4\n", "f.conf:4: number was already given on line 2\n");
 	is_fault("[ama]\nnumber\n", "f.conf:2: 'number' is neither a section nor 'key = value'\n");
@@ -198,7 +214,8 @@ static void bad_values(void **state)
 		{"number", {"", "0", "101", "-1", "+5", "1.5", "0x10", "5 6", "99999999999999999999", "4294967297"}},
 		{"time", {"", "5", "5 s", "s", "-1s", "1w", "8d", "1.5s", "99999999999999999999s", "1000000000d"}},
 		{"anchor", {"", "1.2.3.4", "2001:db8::/32", "2001:db8::1%eth0", "::1 ::2", "x"}},
-		{"pool", {"2001:db8::", "2001:db8::1/32", "2001:db8::/129", "2001:db8::/-1", "/64", "2001:db8::/", "x"}},
+		{"pool",
+			{"2001:db8::", "2001:db8::1/32", "2001:db8::/129", "2001:db8::/-1", "/64", "2001:db8::/", "x"}},
 	};
 
 	(void)state;
@@ -207,7 +224,8 @@ static void bad_values(void **state)
 			char text[128], want[128];
 
 			(void)snprintf(text, sizeof(text), "[ama]\n%s = %s\n", bad[i].key, bad[i].values[j]);
-			(void)snprintf(want, sizeof(want), "f.conf:2: '%s' is not a value for %s:", bad[i].values[j], bad[i].key);
+			(void)snprintf(want, sizeof(want), "f.conf:2: '%s' is not a value for %s:", bad[i].values[j],
+				bad[i].key);
 			is_fault(text, want);
 		}
 	}
@@ -274,7 +292,8 @@ static void sections_again(void **state)
 	ok("[ama]\npool = 2001:db8:2::/48\n[log]\nlevel = 1\n[ama]\npool = 2001:db8:3::/48\nnumber = 3\n");
 	assert_int_equal(v.prefixes.n, 2);
 	assert_int_equal(v.number, 3);
-	is_fault("[ama]\nnumber = 3\n[log]\nlevel = 1\n[ama]\nnumber = 4\n", "f.conf:6: number was already given on line 2\n");
+	is_fault("[ama]\nnumber = 3\n[log]\nlevel = 1\n[ama]\nnumber = 4\n",
+		"f.conf:6: number was already given on line 2\n");
 }
 
 static void long_lines(void **state)

@@ -249,8 +249,9 @@ static void info(void **state)
 
 	(void)state;
 	say(fd, "{\"method\":\"org.varlink.service.GetInfo\",\"parameters\":{}}");
-	hears(fd, "{\"parameters\":{\"vendor\":\"DMM for Linux\",\"product\":\"test\",\"version\":\"1.2\",\"url\":\"\","
-		  "\"interfaces\":[\"org.varlink.service\",\"org.dmm.test\"]}}");
+	hears(fd,
+		"{\"parameters\":{\"vendor\":\"DMM for Linux\",\"product\":\"test\",\"version\":\"1.2\",\"url\":\"\","
+		"\"interfaces\":[\"org.varlink.service\",\"org.dmm.test\"]}}");
 	say(fd, "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"org.dmm.test\"}}");
 	hears(fd, "{\"parameters\":{\"description\":\"interface org.dmm.test\\n\"}}");
 	say(fd, "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"org.x\"}}");
@@ -278,7 +279,8 @@ static void calls(void **state)
 	say(fd, "{\"method\":\"org.varlink.service.Get\"}");
 	hears(fd, "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"Get\"}}");
 	say(fd, "{\"method\":\"org.dmm.testing.Echo\"}");
-	hears(fd, "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"org.dmm.testing\"}}");
+	hears(fd,
+		"{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"org.dmm.testing\"}}");
 	say(fd, "{\"method\":\"org.dmm.test\"}");
 	hears(fd, "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"org.dmm\"}}");
 	say(fd, "{\"method\":\"Echo\"}");
@@ -309,10 +311,12 @@ static void pieces(void **state)
 	(void)close(fd);
 }
 
-/* An answer that comes later: what the caller says meanwhile waits for it, others do not, and the caller may have gone. */
+/* An answer that comes later: what the caller says meanwhile waits for it, others do not, and the caller may
+ * have gone. */
 static void answers_later(void **state)
 {
-	static const char two[] = "{\"method\":\"org.dmm.test.Later\"}\0{\"method\":\"org.dmm.test.Echo\",\"parameters\":{\"n\":2}}";
+	static const char two[] =
+		"{\"method\":\"org.dmm.test.Later\"}\0{\"method\":\"org.dmm.test.Echo\",\"parameters\":{\"n\":2}}";
 	int fd = dial();
 
 	(void)state;
@@ -357,8 +361,9 @@ static void oneway(void **state)
 
 static void not_varlink(void **state)
 {
-	static const char *const bad[] = {"", "x", "{", "[]", "{}", "5", "\"method\"", "{\"method\":5}", "{\"method\":null}",
-		"{\"method\":\"a\",\"method\":\"b\"}", "{\"method\":\"org.dmm.test.Echo\"} x", "\xff\xfe", "GET / HTTP/1.1\r\n"};
+	static const char *const bad[] = {"", "x", "{", "[]", "{}", "5", "\"method\"", "{\"method\":5}",
+		"{\"method\":null}", "{\"method\":\"a\",\"method\":\"b\"}", "{\"method\":\"org.dmm.test.Echo\"} x",
+		"\xff\xfe", "GET / HTTP/1.1\r\n"};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -422,7 +427,8 @@ static void monitor(void **state)
 	for (int i = 0; i < 100; i++) {
 		char want[128];
 
-		(void)snprintf(want, sizeof(want), "{\"continues\":true,\"parameters\":{\"event\":\"lease\",\"data\":{\"n\":%d}}}", i);
+		(void)snprintf(want, sizeof(want),
+			"{\"continues\":true,\"parameters\":{\"event\":\"lease\",\"data\":{\"n\":%d}}}", i);
 		hears(fd, want);
 		hears(other, want);
 	}

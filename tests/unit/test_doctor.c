@@ -194,8 +194,8 @@ static void every_fault_is_found_with_its_remedy(void **state)
 			const char *remedy = fact_text(f, "remedy");
 
 			found |= !strcmp(fact_text(f, "check"), x->check) && !strcmp(fact_text(f, "level"), x->level) &&
-				 strstr(fact_text(f, "text"), x->text) &&
-				 (x->remedy ? strstr(remedy, x->remedy) != NULL : !*remedy);
+				strstr(fact_text(f, "text"), x->text) &&
+				(x->remedy ? strstr(remedy, x->remedy) != NULL : !*remedy);
 		}
 		if (!found)
 			fail_msg("%s = %s: %s", x->path, x->value, json_dumps(result, JSON_INDENT(1)));

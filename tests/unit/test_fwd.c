@@ -508,7 +508,8 @@ static void a_refusal_is_not_for_a_later_wish(void **state)
 	fwd_free(s);
 }
 
-/* The replacement is refused: the kernel has what it had. Unwanted then, that has to go; wanted, it is not taken on trust. */
+/* The replacement is refused: the kernel has what it had. Unwanted then, that has to go; wanted, it is not taken on
+ * trust. */
 static void what_a_refused_replacement_left(void **state)
 {
 	struct fwd_set *s = fwd_new(done, NULL);

@@ -17,7 +17,8 @@
 
 #define SEC 1000000ULL
 
-static const struct homeaddr_policy policy = {.grace_us = 5 * SEC, .lease_s = 86400, .binding_s = 600, .release_try = 3};
+static const struct homeaddr_policy policy = {
+	.grace_us = 5 * SEC, .lease_s = 86400, .binding_s = 600, .release_try = 3};
 
 static struct in6_addr addr(const char *text)
 {
@@ -419,7 +420,11 @@ static void after_a_restart(void **state)
 			f.w.in_use = in_use;
 			f.w.at_home = at_home;
 			(void)step(&f);
-			is(&f, at_home ? HOMEADDR_RETURNING : in_use ? HOMEADDR_BINDING : HOMEADDR_DEPRECATED, HOMEADDR_RESTARTED);
+			is(&f,
+				at_home		 ? HOMEADDR_RETURNING
+					: in_use ? HOMEADDR_BINDING
+						 : HOMEADDR_DEPRECATED,
+				HOMEADDR_RESTARTED);
 			if (at_home || in_use) {
 				acked(&f);
 				is(&f, at_home ? HOMEADDR_NATIVE : HOMEADDR_BOUND, HOMEADDR_ACKNOWLEDGED);
@@ -460,7 +465,8 @@ static void when_to_count_again(void **state)
 	assert_false(homeaddr_is_unused(&f.h));
 }
 
-/* Its anchor is being drained: native while a session lasts, released after the grace time, and kept if it is not drained after all. */
+/* Its anchor is being drained: native while a session lasts, released after the grace time, and kept if it is not
+ * drained after all. */
 static void an_unwanted_address_is_released_at_home(void **state)
 {
 	struct fixture f;
@@ -538,12 +544,14 @@ static void random_walks(void **state)
 				break;
 			case 3:
 				if (f.h.asked != LU_NONE)
-					homeaddr_refused(&f.h, (uint8_t[]){128, 129, 130, 133, 155, 174}[rand() % 6], f.w.now_us);
+					homeaddr_refused(&f.h, (uint8_t[]){128, 129, 130, 133, 155, 174}[rand() % 6],
+						f.w.now_us);
 				break;
 			case 4:
 			case 5:
 				if (f.h.asked != LU_NONE)
-					ack(&f, f.h.asked == LU_BIND ? (uint32_t)(rand() % 600 + 4) : 0, rand() % 2 ? 86400 : 60);
+					ack(&f, f.h.asked == LU_BIND ? (uint32_t)(rand() % 600 + 4) : 0,
+						rand() % 2 ? 86400 : 60);
 				break;
 			case 6:
 				f.w.now_us += (uint64_t)(rand() % 100) * SEC;
@@ -579,7 +587,8 @@ static void random_walks(void **state)
 				ack(&f, 600, 86400);
 			(void)step(&f);
 		}
-		assert_true(f.h.state == HOMEADDR_RELEASED || f.h.state == (f.w.at_home ? HOMEADDR_NATIVE : HOMEADDR_BOUND));
+		assert_true(f.h.state == HOMEADDR_RELEASED ||
+			f.h.state == (f.w.at_home ? HOMEADDR_NATIVE : HOMEADDR_BOUND));
 	}
 }
 

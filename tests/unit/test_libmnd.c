@@ -57,7 +57,12 @@ static int pin(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 static void serve(void)
 {
 	static const struct control_method methods[] = {{"GetAddress", get_address, false}, {"Pin", pin, false}, {0}};
-	struct control_config cfg = {.path = path, .interface = "org.dmm.mnd", .description = "", .product = "mnd", .version = "1", .methods = methods};
+	struct control_config cfg = {.path = path,
+		.interface = "org.dmm.mnd",
+		.description = "",
+		.product = "mnd",
+		.version = "1",
+		.methods = methods};
 	struct loop *loop;
 	char err[CONTROL_ERR];
 

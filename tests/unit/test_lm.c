@@ -110,16 +110,16 @@ static const char *changes(void)
 			n += (size_t)snprintf(text + n, sizeof(text) - n, " dev %u from %s to %s", o.nexthop.oif,
 				in6_text(&o.nexthop.encap.src), in6_text(&o.nexthop.encap.dst));
 		if (o.kind == FWD_ROUTE)
-			n += (size_t)snprintf(text + n, sizeof(text) - n, " %s table %u metric %u", prefix6_text(&o.route.dst),
-				o.route.table, o.route.metric);
+			n += (size_t)snprintf(text + n, sizeof(text) - n, " %s table %u metric %u",
+				prefix6_text(&o.route.dst), o.route.table, o.route.metric);
 		if (o.kind == FWD_ROUTE && op != FWD_DELETE && o.route.type == FWD_UNREACHABLE)
 			n += (size_t)snprintf(text + n, sizeof(text) - n, " unreachable");
 		else if (o.kind == FWD_ROUTE && op != FWD_DELETE && o.route.nexthop)
 			n += (size_t)snprintf(
 				text + n, sizeof(text) - n, " nexthop %x mtu %u", o.route.nexthop, o.route.mtu);
 		else if (o.kind == FWD_ROUTE && op != FWD_DELETE)
-			n += (size_t)snprintf(text + n, sizeof(text) - n, " dev %u via %s", o.route.oif,
-				in6_text(&o.route.gateway));
+			n += (size_t)snprintf(
+				text + n, sizeof(text) - n, " dev %u via %s", o.route.oif, in6_text(&o.route.gateway));
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "\n");
 		fwd_result(set, e, refuse, NULL);
 	}
@@ -184,7 +184,8 @@ static void attach_leave_return(void **state)
 	b = bind_to(l, &there, 2);
 	id = b->nexthop;
 	assert_int_equal(mr_id(b->locator), id);
-	expect("add nexthop %x dev 9 from 2001:db8:1::1 to 2001:db8:f::5\nreplace route " R0 " nexthop %x mtu 0\n", id, id);
+	expect("add nexthop %x dev 9 from 2001:db8:1::1 to 2001:db8:f::5\nreplace route " R0 " nexthop %x mtu 0\n", id,
+		id);
 	assert_true(told[2].times >= 1 && told[2].result == 0);
 	/* back: likewise */
 	rc_unbind(set, mr, b, true, 0);
@@ -245,8 +246,8 @@ static void shared(void **state)
 	b = bind_to(l, &elsewhere, 3);
 	other = b->nexthop;
 	assert_int_not_equal(other, id);
-	expect("add nexthop %x dev 9 from 2001:db8:1::1 to 2001:db8:e::6\nreplace route " R0 " nexthop %x mtu 0\n", other,
-		other);
+	expect("add nexthop %x dev 9 from 2001:db8:1::1 to 2001:db8:e::6\nreplace route " R0 " nexthop %x mtu 0\n",
+		other, other);
 	/* the other follows: it joins, and the locator it leaves goes last */
 	c = bind_to(m, &elsewhere, 4);
 	assert_ptr_equal(b->locator, c->locator);
@@ -329,8 +330,8 @@ static void refused(void **state)
 	refuse = 0;
 	expect("%s", "");
 	fwd_retry(set);
-	expect("add nexthop %x dev 9 from 2001:db8:1::1 to 2001:db8:f::5\nadd route " R0 " nexthop %x mtu 0\n", b->nexthop,
-		b->nexthop);
+	expect("add nexthop %x dev 9 from 2001:db8:1::1 to 2001:db8:f::5\nadd route " R0 " nexthop %x mtu 0\n",
+		b->nexthop, b->nexthop);
 }
 
 /* Bindings come, move and go: as many locators as different ones are in use, and no object is left over. */

@@ -56,13 +56,15 @@ static void each_kind_says_what_the_anchor_must_do(void **state)
 	(void)state;
 	assert_int_equal(m.bu.lifetime_s, 0);
 	assert_true(mhopt_prefix(mh_find(&m, MHOPT_HNP, NULL), &prefix) && prefix6_equal(&prefix, &bu.prefix));
-	assert_true(mhopt_address(mh_find(&m, MHOPT_LINK_LOCAL, NULL), &addr) && IN6_ARE_ADDR_EQUAL(&addr, &bu.link_local));
+	assert_true(
+		mhopt_address(mh_find(&m, MHOPT_LINK_LOCAL, NULL), &addr) && IN6_ARE_ADDR_EQUAL(&addr, &bu.link_local));
 	assert_null(mh_find(&m, MHOPT_ALT_COA, NULL));
 	assert_true(dmmopt_lease(&m, &lease) && lease.lifetime_s == 86400 && lease.flags == DMMOPT_LEASE_ATTACH);
 
 	bu.wish = 0x1234;
 	m = written(&bu);
-	assert_true(dmmopt_lease(&m, &lease) && lease.flags == (DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(0x1234)));
+	assert_true(dmmopt_lease(&m, &lease) &&
+		lease.flags == (DMMOPT_LEASE_ATTACH | DMMOPT_LEASE_NEW | DMMOPT_LEASE_WISH(0x1234)));
 	assert_int_equal(DMMOPT_LEASE_WISHED(lease.flags), 0x1234);
 
 	bu = make(LU_BIND);
@@ -84,7 +86,8 @@ static void each_kind_says_what_the_anchor_must_do(void **state)
 
 static void backs_off_as_rfc_6275_says(void **state)
 {
-	static const unsigned first[] = {1500, 3000, 6000, 12000, 24000, 32000, 32000}, later[] = {1000, 2000, 4000, 8000, 16000, 32000, 32000};
+	static const unsigned first[] = {1500, 3000, 6000, 12000, 24000, 32000, 32000},
+			      later[] = {1000, 2000, 4000, 8000, 16000, 32000, 32000};
 
 	(void)state;
 	for (int kind = 0; kind < 2; kind++) {

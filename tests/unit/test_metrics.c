@@ -37,18 +37,19 @@ static void collect(void *ctx, struct metrics *w)
 
 static void text(void **state)
 {
-	static const char expected[] = "# HELP test_things_total Things.\n# TYPE test_things_total counter\ntest_things_total 9007199254740993\n"
-				       "# HELP test_kinds Kinds.\n# TYPE test_kinds gauge\ntest_kinds{kind=\"a\"} 1\n"
-				       "test_kinds{kind=\"b\\\"\\\\\\nc\"} 2.500000\n"
-				       "# HELP test_hidden_bytes Not in the status.\n# TYPE test_hidden_bytes gauge\ntest_hidden_bytes 7\n"
-				       "# HELP test_span_seconds Times.\n# TYPE test_span_seconds histogram\n"
-				       "test_span_seconds_bucket{le=\"0.005\"} 2\n"
-				       "test_span_seconds_bucket{le=\"0.01\"} 3\ntest_span_seconds_bucket{le=\"0.025\"} 3\n"
-				       "test_span_seconds_bucket{le=\"0.05\"} 3\ntest_span_seconds_bucket{le=\"0.1\"} 3\n"
-				       "test_span_seconds_bucket{le=\"0.25\"} 3\ntest_span_seconds_bucket{le=\"0.5\"} 3\n"
-				       "test_span_seconds_bucket{le=\"1\"} 3\ntest_span_seconds_bucket{le=\"2.5\"} 3\n"
-				       "test_span_seconds_bucket{le=\"5\"} 3\ntest_span_seconds_bucket{le=\"10\"} 4\n"
-				       "test_span_seconds_bucket{le=\"+Inf\"} 5\ntest_span_seconds_sum 30.010002\ntest_span_seconds_count 5\n";
+	static const char expected[] =
+		"# HELP test_things_total Things.\n# TYPE test_things_total counter\ntest_things_total 9007199254740993\n"
+		"# HELP test_kinds Kinds.\n# TYPE test_kinds gauge\ntest_kinds{kind=\"a\"} 1\n"
+		"test_kinds{kind=\"b\\\"\\\\\\nc\"} 2.500000\n"
+		"# HELP test_hidden_bytes Not in the status.\n# TYPE test_hidden_bytes gauge\ntest_hidden_bytes 7\n"
+		"# HELP test_span_seconds Times.\n# TYPE test_span_seconds histogram\n"
+		"test_span_seconds_bucket{le=\"0.005\"} 2\n"
+		"test_span_seconds_bucket{le=\"0.01\"} 3\ntest_span_seconds_bucket{le=\"0.025\"} 3\n"
+		"test_span_seconds_bucket{le=\"0.05\"} 3\ntest_span_seconds_bucket{le=\"0.1\"} 3\n"
+		"test_span_seconds_bucket{le=\"0.25\"} 3\ntest_span_seconds_bucket{le=\"0.5\"} 3\n"
+		"test_span_seconds_bucket{le=\"1\"} 3\ntest_span_seconds_bucket{le=\"2.5\"} 3\n"
+		"test_span_seconds_bucket{le=\"5\"} 3\ntest_span_seconds_bucket{le=\"10\"} 4\n"
+		"test_span_seconds_bucket{le=\"+Inf\"} 5\ntest_span_seconds_sum 30.010002\ntest_span_seconds_count 5\n";
 	size_t len = 0;
 	char *got;
 
@@ -113,7 +114,9 @@ static void requests(void **state)
 
 	(void)state;
 	assert_int_equal(ask("GET /metrics HTTP/1.0\r\n\r\n"), 200);
-	assert_int_equal(ask("GET /metrics HTTP/1.1\r\nHost: [::1]:9872\r\nUser-Agent: Prometheus/2.42.0\r\nAccept: */*\r\n\r\n"), 200);
+	assert_int_equal(
+		ask("GET /metrics HTTP/1.1\r\nHost: [::1]:9872\r\nUser-Agent: Prometheus/2.42.0\r\nAccept: */*\r\n\r\n"),
+		200);
 	assert_int_equal(ask("GET /metrics HTTP/1.1\nHost: x\n\n"), 200);
 	assert_int_equal(ask("GET /metrics HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello"), 200);
 	assert_int_equal(ask("GET / HTTP/1.1\r\n\r\n"), 404);
@@ -149,8 +152,9 @@ static void requests(void **state)
 
 static void addresses(void **state)
 {
-	static const char *const bad[] = {"", "[::1]:", "[::1]:0", "[::1]:65536", "[::1]:99999999999999999999", "[::1]:9872x", "[::1]: 9872", "[::1]:+1",
-		"[::]:9872", "[2001:db8::1]:9872", "0.0.0.0:9872", "127.0.0.1:9872", "9872", "localhost:9872", "mnd.metrics"};
+	static const char *const bad[] = {"", "[::1]:", "[::1]:0", "[::1]:65536", "[::1]:99999999999999999999",
+		"[::1]:9872x", "[::1]: 9872", "[::1]:+1", "[::]:9872", "[2001:db8::1]:9872", "0.0.0.0:9872",
+		"127.0.0.1:9872", "9872", "localhost:9872", "mnd.metrics"};
 	union metrics_address at;
 	char path[200];
 
@@ -284,8 +288,10 @@ static void a_long_answer_to_a_slow_reader(void **state)
 
 static void refusals_say_why(void **state)
 {
-	static const char *const request[] = {"GET /secret HTTP/1.1\r\n\r\n", "DELETE /metrics HTTP/1.1\r\n\r\n", "\x16\x03\x01\r\n\r\n"};
-	static const char *const answers[] = {"HTTP/1.0 404 Not Found\r\n", "HTTP/1.0 405 Method Not Allowed\r\n", "HTTP/1.0 400 Bad Request\r\n"};
+	static const char *const request[] = {
+		"GET /secret HTTP/1.1\r\n\r\n", "DELETE /metrics HTTP/1.1\r\n\r\n", "\x16\x03\x01\r\n\r\n"};
+	static const char *const answers[] = {
+		"HTTP/1.0 404 Not Found\r\n", "HTTP/1.0 405 Method Not Allowed\r\n", "HTTP/1.0 400 Bad Request\r\n"};
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {

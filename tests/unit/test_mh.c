@@ -44,20 +44,23 @@ static const struct golden {
 	/* 6.2.6 nonce indices at 2n, 6.2.7 authorization data at 8n+2 and last */
 	{"binding_update", "3b030500 0000 0001 8000 000f 0404 0001 0002 050c 0102030405060708090a0b0c"},
 	/* RFC 4283 NAI "a@b"; RFC 4285: replay 10 at 8n+2, MN-HA at 8n+5 so that nothing follows: SPI 256, 96 bits */
-	{"binding_update", "3b050500 0000 0001 c000 000f 0804 01 614062 0a08 e1e2e3e4 00000001 00"
-			   "0911 01 00000100 0102030405060708090a0b0c"},
+	{"binding_update",
+		"3b050500 0000 0001 c000 000f 0804 01 614062 0a08 e1e2e3e4 00000001 00"
+		"0911 01 00000100 0102030405060708090a0b0c"},
 	/* RFC 5096 option 18; RFC 5094 option 19 at 4n+2, enterprise 9, subtype 1; an option nobody knows */
 	{"binding_update", "3b030500 0000 0001 c000 000f 1203 aabbcc 00 1307 00000009 01 beef c801 07 0100"},
 	/* our LEASE (600 s, attach) and TUNNEL_MTU (1400) behind a home network prefix at 8n+4 */
-	{"binding_update", "3b070500 0000 0001 c000 0000 1612 00 40 " PREFIX
-			   "0100 130d 00007ed9 01 00000258 00000001 00 1309 00007ed9 02 0000 0578 010100"},
+	{"binding_update",
+		"3b070500 0000 0001 c000 0000 1612 00 40 " PREFIX
+		"0100 130d 00007ed9 01 00000258 00000001 00 1309 00007ed9 02 0000 0578 010100"},
 	/* RFC 5213 8: A|P|D, MN-ID, prefix, handoff 3, technology 4, link-layer id, link-local, timestamp; RFC 8885
 	   serving MAAR */
-	{"binding_update", "3b0f0500 29f8 0007 8210 004b 0810016d6e31406578616d706c652e636f6d 0104 00000000 16120040 "
-			   "20010db8010000000000"
-			   "000000000000 17020003 18020004 1908 0000 020000000001 0102 0000 1a10 "
-			   "fe800000000000000000000000000001 0100"
-			   "1b08 00006553f100 8000 0100 4410 20010db8000a00000000000000000002"},
+	{"binding_update",
+		"3b0f0500 29f8 0007 8210 004b 0810016d6e31406578616d706c652e636f6d 0104 00000000 16120040 "
+		"20010db8010000000000"
+		"000000000000 17020003 18020004 1908 0000 020000000001 0102 0000 1a10 "
+		"fe800000000000000000000000000001 0100"
+		"1b08 00006553f100 8000 0100 4410 20010db8000a00000000000000000002"},
 	/* 6.1.8: status 0, sequence 1, 15 units; 6.2.4: refresh advice 10 units */
 	{"binding_acknowledgement", "3b010600 60c6 00 00 0001 000f 0202 000a"},
 	/* RFC 8885 5: P|D, anchored and local prefix, previous MAAR at 8n+4, DLIF link-local at 8n+6, link-layer */
@@ -181,25 +184,28 @@ static void golden_fields_have_their_values(void **state)
 		{13, "{\"status\":0,\"status_name\":\"accepted\",\"flags\":[],\"lifetime_s\":60}"},
 		{15, "{\"status\":1,\"home_address\":\"2001:db8:1::10\"}"},
 		{16, "{\"data\":\"01010007010203040506\"}"},
-		{17, "{\"flags\":[\"R\"],\"sequence\":42,\"options\":[{\"type\":28,\"name\":\"restart_counter\","
-		     "\"counter\":5}]}"},
+		{17,
+			"{\"flags\":[\"R\"],\"sequence\":42,\"options\":[{\"type\":28,\"name\":\"restart_counter\","
+			"\"counter\":5}]}"},
 		{19, "{\"trigger\":1,\"trigger_name\":\"administrative reason\",\"sequence\":9,\"flags\":[\"P\"]}"},
 		{20, "{\"status\":0,\"status_name\":\"success\",\"flags\":[\"G\"]}"},
 		{21, "{\"sequence\":3,\"lifetime_s\":120}"},
 		{22, "{\"flags\":[\"U\"],\"status\":0,\"lifetime_s\":120}"},
-		{11, "{\"options\":[{\"type\":22,\"name\":\"home_network_prefix\",\"prefix_length\":64,\"prefix\":"
-		     "\"2001:db8:100::\"},"
-		     "{\"type\":19,\"name\":\"vendor_specific\",\"vendor\":32473,\"subtype\":1,\"subtype_name\":"
-		     "\"lease\","
-		     "\"lifetime_s\":600,\"flags\":[\"attach\"]},"
-		     "{\"type\":19,\"name\":\"vendor_specific\",\"vendor\":32473,\"subtype\":2,\"subtype_name\":"
-		     "\"tunnel_mtu\","
-		     "\"mtu\":1400}]}"},
-		{9, "{\"options\":[{\"type\":8,\"name\":\"mobile_node_identifier\",\"subtype\":1,\"subtype_name\":"
-		    "\"NAI\","
-		    "\"identifier\":\"a@b\"},{\"type\":10,\"name\":\"mesg_id\",\"seconds\":3789743076,\"fraction\":1},"
-		    "{\"type\":9,\"name\":\"mobility_message_authentication\",\"subtype\":1,\"subtype_name\":\"MN-HA\","
-		    "\"spi\":256,\"data\":\"0102030405060708090a0b0c\"}]}"},
+		{11,
+			"{\"options\":[{\"type\":22,\"name\":\"home_network_prefix\",\"prefix_length\":64,\"prefix\":"
+			"\"2001:db8:100::\"},"
+			"{\"type\":19,\"name\":\"vendor_specific\",\"vendor\":32473,\"subtype\":1,\"subtype_name\":"
+			"\"lease\","
+			"\"lifetime_s\":600,\"flags\":[\"attach\"]},"
+			"{\"type\":19,\"name\":\"vendor_specific\",\"vendor\":32473,\"subtype\":2,\"subtype_name\":"
+			"\"tunnel_mtu\","
+			"\"mtu\":1400}]}"},
+		{9,
+			"{\"options\":[{\"type\":8,\"name\":\"mobile_node_identifier\",\"subtype\":1,\"subtype_name\":"
+			"\"NAI\","
+			"\"identifier\":\"a@b\"},{\"type\":10,\"name\":\"mesg_id\",\"seconds\":3789743076,\"fraction\":1},"
+			"{\"type\":9,\"name\":\"mobility_message_authentication\",\"subtype\":1,\"subtype_name\":\"MN-HA\","
+			"\"spi\":256,\"data\":\"0102030405060708090a0b0c\"}]}"},
 	};
 
 	(void)state;

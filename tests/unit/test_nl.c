@@ -868,8 +868,7 @@ static void no_privilege(void **state)
 
 		if (seteuid(65534) < 0 || nl_new(&ops, NULL, &nl, err) < 0)
 			_exit(2);
-		_exit(nl_tunnel_open(nl, "tun9", &ifindex, err) == -EPERM && strstr(err, "CAP_NET_ADMIN") ? 0
-														: 1);
+		_exit(nl_tunnel_open(nl, "tun9", &ifindex, err) == -EPERM && strstr(err, "CAP_NET_ADMIN") ? 0 : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));

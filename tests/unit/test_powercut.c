@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* test_powercut.c - the store after a power cut
  *
- * Every write, truncation and sync that store and LMDB make is recorded. For hundreds of moments a disk is made that holds what was synced, and of
- * what was not any part, torn at sectors and in any order, as a disk may. From each the store must open without repair: every
- * lease that was acknowledged is there, and every binding that was synced; one that was not is an earlier or a later one, never
- * anything else. The seed is printed; POWERCUT_SEED and POWERCUT_CUTS choose others. */
+ * Every write, truncation and sync that store and LMDB make is recorded. For hundreds of moments a disk is made that
+ * holds what was synced, and of what was not any part, torn at sectors and in any order, as a disk may. From each the
+ * store must open without repair: every lease that was acknowledged is there, and every binding that was synced; one
+ * that was not is an earlier or a later one, never anything else. The seed is printed; POWERCUT_SEED and POWERCUT_CUTS
+ * choose others. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +29,8 @@
 #define CUTS   400
 #define SECTOR 512
 
-/* --- the recorder: these take the place of the C library's for the whole process ----------------------------------- */
+/* --- the recorder: these take the place of the C library's for the whole
+ * process ----------------------------------- */
 
 enum op { WRITE, TRUNCATE, SYNC };
 enum disk { DATA, JOURNAL, FILES };
@@ -41,7 +43,7 @@ static struct record {
 	off_t offset; /* or new length */
 	size_t len;
 	uint8_t *bytes;
-} *record;
+} * record;
 static size_t n_records, room;
 static bool recording;
 
@@ -75,7 +77,8 @@ static void add(enum op op, int fd, off_t offset, const struct iovec *iov, int n
 			abort();
 	}
 	r = &record[n_records++];
-	*r = (struct record){.op = op, .file = (enum disk)file, .offset = offset, .durable = fcntl(fd, F_GETFL) & O_DSYNC};
+	*r = (struct record){
+		.op = op, .file = (enum disk)file, .offset = offset, .durable = fcntl(fd, F_GETFL) & O_DSYNC};
 	if (op != WRITE)
 		return;
 	r->bytes = malloc((size_t)done);
@@ -147,7 +150,8 @@ int fsync(int fd)
 	return r;
 }
 
-/* --- what was promised --------------------------------------------------------------------------------------------- */
+/* --- what was
+ * promised --------------------------------------------------------------------------------------------- */
 
 static struct promise {
 	size_t at; /* records made when it was given */
@@ -223,7 +227,8 @@ static void run(struct store *s)
 	}
 }
 
-/* --- the disk after a cut ------------------------------------------------------------------------------------------ */
+/* --- the disk after a
+ * cut ------------------------------------------------------------------------------------------ */
 
 struct image {
 	uint8_t *bytes;
@@ -344,12 +349,13 @@ static void after_a_cut(size_t cut)
 	for (size_t i = 0; i < n_promises && promise[i].at <= cut; i++)
 		if (found[promise[i].lease][promise[i].key] < promise[i].value)
 			fail_msg("cut after %zu operations: %s %u of turn %u is lost, %u is there", cut,
-				promise[i].lease ? "lease" : "binding", promise[i].key, (unsigned)promise[i].value - 1000,
-				(unsigned)found[promise[i].lease][promise[i].key]);
+				promise[i].lease ? "lease" : "binding", promise[i].key,
+				(unsigned)promise[i].value - 1000, (unsigned)found[promise[i].lease][promise[i].key]);
 	for (int kind = 0; kind < 2; kind++)
 		for (unsigned key = 0; key < KEYS; key++)
 			if (found[kind][key] && !was_put(kind, key, found[kind][key], cut))
-				fail_msg("cut after %zu operations: %u has %u, which nobody put", cut, key, (unsigned)found[kind][key]);
+				fail_msg("cut after %zu operations: %u has %u, which nobody put", cut, key,
+					(unsigned)found[kind][key]);
 	store_close(s);
 	for (int i = 0; i < FILES; i++) {
 		(void)snprintf(path, sizeof(path), "%s/after/%s", dir, file_name[i]);

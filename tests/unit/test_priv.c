@@ -75,7 +75,7 @@ static int is_on(void)
 static int may_socket(void)
 {
 	return socket(AF_INET6, SOCK_DGRAM, 0) < 0 || socket(AF_NETLINK, SOCK_RAW, 0) < 0 ||
-	       socket(AF_UNIX, SOCK_STREAM, 0) < 0;
+		socket(AF_UNIX, SOCK_STREAM, 0) < 0;
 }
 static int may_packet_socket(void)
 {

@@ -83,7 +83,8 @@ static void one(void *ctx, const struct fwd_object *from, int error)
 		break;
 	case FWD_RULE:
 		if (o.rule.mark)
-			(void)snprintf(to, sizeof(text) - n, "rule %u mark %x table %u\n", o.rule.priority, o.rule.mark, o.rule.table);
+			(void)snprintf(to, sizeof(text) - n, "rule %u mark %x table %u\n", o.rule.priority, o.rule.mark,
+				o.rule.table);
 		else
 			(void)snprintf(to, sizeof(text) - n, "rule %u from %s table %u\n", o.rule.priority,
 				prefix6_text(&o.rule.from), o.rule.table);
@@ -93,7 +94,8 @@ static void one(void *ctx, const struct fwd_object *from, int error)
 			(void)snprintf(to, sizeof(text) - n, "unreachable %s table %u metric %u\n",
 				prefix6_text(&o.route.dst), o.route.table, o.route.metric);
 		else
-			(void)snprintf(to, sizeof(text) - n, "%s table %u metric %u dev %u via %s src %s encap %s from %s mtu %u\n",
+			(void)snprintf(to, sizeof(text) - n,
+				"%s table %u metric %u dev %u via %s src %s encap %s from %s mtu %u\n",
 				prefix6_text(&o.route.dst), o.route.table, o.route.metric, o.route.oif,
 				in6_text(&o.route.gateway), in6_text(&o.route.prefsrc), in6_text(&o.route.encap.dst),
 				in6_text(&o.route.encap.src), o.route.mtu);
@@ -265,8 +267,8 @@ static void binding_from_home(void **state)
 
 #define NOTICED "::/0 table 7703 metric 50 dev 9 via :: src :: encap :: from :: mtu 0"
 
-/* Packets must not leave by the main table: the unreachable route stays. Before it, as long as a session may begin, a way into the device
- * that drops what has no encapsulation, where it is seen. */
+/* Packets must not leave by the main table: the unreachable route stays. Before it, as long as a session may begin, a
+ * way into the device that drops what has no encapsulation, where it is seen. */
 static void deprecated(void **state)
 {
 	static const enum homeaddr_state states[] = {HOMEADDR_DEPRECATED, HOMEADDR_IDLE, HOMEADDR_RELEASING};
@@ -276,7 +278,8 @@ static void deprecated(void **state)
 	attach.selected = &attach.at[0];
 	x.deprecated = true;
 	for (unsigned i = 0; i < 3; i++) {
-		static const char main_route[] = "::/0 table 254 metric 50 dev 3 via fe80::2 src 2001:db8:f::5 encap :: from :: mtu 0";
+		static const char main_route[] =
+			"::/0 table 254 metric 50 dev 3 via fe80::2 src 2001:db8:f::5 encap :: from :: mtu 0";
 
 		home.state = states[i];
 		wanted(1, true, true);
@@ -340,10 +343,12 @@ static void several(void **state)
 		"::/0 table 254 metric 50 dev 2 via fe80::1 src 2001:db8:101::7 encap :: from :: mtu 0", NULL);
 }
 
-/* Sockets are pinned to it: their mark leads to its table, which names the source, native and tunnelled. Two marks are two rules. */
+/* Sockets are pinned to it: their mark leads to its table, which names the source, native and tunnelled. Two marks are
+ * two rules. */
 static void pinned(void **state)
 {
-	struct fwd_object one_mark = {.kind = FWD_RULE, .rule = {.mark = 1, .table = 5, .priority = 6}}, other_mark = one_mark;
+	struct fwd_object one_mark = {.kind = FWD_RULE, .rule = {.mark = 1, .table = 5, .priority = 6}},
+			  other_mark = one_mark;
 	struct fwd_set *s = fwd_new(NULL, NULL);
 
 	(void)state;
@@ -353,12 +358,14 @@ static void pinned(void **state)
 	x.mark = 0x6d000123;
 	wanted(1, false, false);
 	are(ADDRESS, RULE, "rule 1077 mark 6d000123 table 7703", END,
-		"::/0 table 7703 metric 50 dev 2 via fe80::1 src 2001:db8:101::7 encap :: from :: mtu 0", ETH_RULE, VIA_ETH("7802"), NULL);
+		"::/0 table 7703 metric 50 dev 2 via fe80::1 src 2001:db8:101::7 encap :: from :: mtu 0", ETH_RULE,
+		VIA_ETH("7802"), NULL);
 	home.state = HOMEADDR_BOUND;
 	home.confirmed = LU_BIND;
 	home.confirmed_care_of = attach.at[0].care_of;
 	wanted(1, false, false);
-	assert_non_null(strstr(text, "::/0 table 7703 metric 50 dev 9 via :: src 2001:db8:101::7 encap 2001:db8:1::1 from "));
+	assert_non_null(
+		strstr(text, "::/0 table 7703 metric 50 dev 9 via :: src 2001:db8:101::7 encap 2001:db8:1::1 from "));
 	other_mark.rule.mark = 2;
 	assert_int_equal(fwd_want(s, &one_mark, 0), 0);
 	assert_int_equal(fwd_want(s, &other_mark, 0), 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* test_session.c - which sockets are sessions, asked of the real kernel about sockets on ::1; skipped where it has no sock_diag */
+/* test_session.c - which sockets are sessions, asked of the real kernel about sockets on ::1; skipped where it has no
+ * sock_diag */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -136,7 +137,8 @@ static void tcp(void **state)
 	assert_int_equal(found.last.protocol, IPPROTO_TCP);
 	assert_int_equal(found.last.since_s, 11);
 	assert_true(found.last.cookie != 0 && found.last.inode != 0 && found.last.uid == geteuid());
-	/* the process is gone, the peer has not closed: FIN_WAIT2, first of a socket, which ends, then of what waits for the port */
+	/* the process is gone, the peer has not closed: FIN_WAIT2, first of a socket, which ends, then of what waits
+	 * for the port */
 	assert_int_equal(close(client), 0);
 	assert_true(news(2000));
 	assert_int_equal(count(port, 12), 1);

@@ -307,8 +307,9 @@ static int setup(void **state)
 	/* the far end comes here */
 	(void)setns(here, CLONE_NEWNET);
 	(void)snprintf(err, sizeof(err), "ip link set e1 netns /proc/%d/fd/%d", (int)getpid(), there);
-	if (sh(err) || sh("ip link set e0 up && ip -6 addr add 2001:db8:f::1/64 dev e0 nodad && ip -6 route add "
-			  "default via 2001:db8:f::2 dev e0"))
+	if (sh(err) ||
+		sh("ip link set e0 up && ip -6 addr add 2001:db8:f::1/64 dev e0 nodad && ip -6 route add "
+		   "default via 2001:db8:f::2 dev e0"))
 		return -1;
 	(void)setns(there, CLONE_NEWNET);
 	if (sh("ip link set e1 up && ip -6 addr add 2001:db8:f::2/64 dev e1 nodad"))

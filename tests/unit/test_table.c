@@ -131,8 +131,7 @@ static void table(void **state)
 		n += in[k] ? 1 : -1u;
 		assert_int_equal(t.n, n);
 	}
-	TABLE_EACH(&t, e, tmp)
-	{
+	TABLE_EACH(&t, e, tmp) {
 		assert_true(in[TABLE_OBJECT(e, struct thing, in_table)->number]);
 		table_remove(&t, e); /* allowed on the way */
 		seen++;
@@ -142,7 +141,8 @@ static void table(void **state)
 	table_done(&t);
 }
 
-/* What a pool hands out differs in few bits, and in the last bytes of the key: no bucket may get much more than its share. */
+/* What a pool hands out differs in few bits, and in the last bytes of the key: no bucket may get much more than its
+ * share. */
 static void spread(void **state)
 {
 	static const uint8_t at[] = {7, 6, 5, 3, 0}; /* the byte of the key that counts */

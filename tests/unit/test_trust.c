@@ -23,7 +23,8 @@ static int setup(void **state)
 	char err[CREDENTIAL_ERR];
 
 	(void)state;
-	if (secret_start() < 0 || domain_key_generate("ours", &ours, err) < 0 || domain_key_generate("theirs", &theirs, err) < 0)
+	if (secret_start() < 0 || domain_key_generate("ours", &ours, err) < 0 ||
+		domain_key_generate("theirs", &theirs, err) < 0)
 		return -1;
 	(void)domain_to_text(&ours.domain, our_token);
 	(void)domain_to_text(&theirs.domain, their_token);
@@ -66,9 +67,14 @@ static void lines(void **state)
 	assert_string_equal(trust_policy_text(&policy[0]), "");
 	assert_true(policy[0].roaming && policy[0].lend && policy[0].proxy);
 	/* another one, with all that can be said */
-	assert_int_equal(load(LINE("# friends\n\n \t%s  lend=no max-leases=10 max-visits=0\troaming=no proxy=no updates=7 # of the town\n", their_token), err), 2);
+	assert_int_equal(
+		load(LINE("# friends\n\n \t%s  lend=no max-leases=10 max-visits=0\troaming=no proxy=no updates=7 # of the town\n",
+			     their_token),
+			err),
+		2);
 	assert_string_equal(domain[0].name, "theirs");
-	assert_string_equal(trust_policy_text(&policy[0]), "roaming=no lend=no proxy=no max-leases=10 max-visits=0 updates=7");
+	assert_string_equal(
+		trust_policy_text(&policy[0]), "roaming=no lend=no proxy=no max-leases=10 max-visits=0 updates=7");
 	assert_string_equal(domain[1].name, "ours");
 	/* our own with a policy, once; the last line without its end */
 	assert_int_equal(load(LINE("%s\n%s proxy=yes lend=no", their_token, our_token), err), 2);
@@ -84,9 +90,11 @@ static void faults(void **state)
 {
 	static const struct {
 		const char *option, *says;
-	} bad[] = {{"lent=no", "'lent=no' is not known"}, {"lend", "'lend' is not known"}, {"lend=maybe", "lend is 'maybe': it takes yes or no"},
-		{"lend=", "yes or no"}, {"max-leases=", "number from 0"}, {"max-leases=-1", "number from 0"}, {"max-leases=1x", "number from 0"},
-		{"max-leases=10000001", "to 10000000"}, {"max-visits=99999999999999999999", "to 10000000"}, {"updates=0", "number from 1"},
+	} bad[] = {{"lent=no", "'lent=no' is not known"}, {"lend", "'lend' is not known"},
+		{"lend=maybe", "lend is 'maybe': it takes yes or no"}, {"lend=", "yes or no"},
+		{"max-leases=", "number from 0"}, {"max-leases=-1", "number from 0"},
+		{"max-leases=1x", "number from 0"}, {"max-leases=10000001", "to 10000000"},
+		{"max-visits=99999999999999999999", "to 10000000"}, {"updates=0", "number from 1"},
 		{"=yes", "'=yes' is not known"}};
 	char line[4096], err[CREDENTIAL_ERR], at[128];
 
@@ -111,7 +119,8 @@ static void faults(void **state)
 
 static void too_many(void **state)
 {
-	char text[TRUST_MAX * (CREDENTIAL_TEXT + 1) + CREDENTIAL_TEXT + 1] = "", err[CREDENTIAL_ERR], token[CREDENTIAL_TEXT], at[128];
+	char text[TRUST_MAX * (CREDENTIAL_TEXT + 1) + CREDENTIAL_TEXT + 1] = "", err[CREDENTIAL_ERR],
+									token[CREDENTIAL_TEXT], at[128];
 	struct domain_key key;
 
 	(void)state;
@@ -128,7 +137,8 @@ static void too_many(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(lines), cmocka_unit_test(faults), cmocka_unit_test(too_many)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines), cmocka_unit_test(faults), cmocka_unit_test(too_many)};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
