@@ -24,10 +24,6 @@
 
 #include <utlist.h>
 
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
-
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
@@ -46,9 +42,9 @@ static void remember_error(struct amad *a, const char *format, ...)
 
 void amad_emit(struct amad *a, const char *event, const struct lease *l, const struct in6_addr *care_of)
 {
-	if (!control_is_monitored(a->control))
+	if (!control_is_monitored(a->daemon.control))
 		return;
-	control_emit(a->control, event,
+	control_emit(a->daemon.control, event,
 		json_pack("{s:s, s:s, s:s?}", "hnp", prefix6_text(&l->prefix), "mn", l->node, "care_of",
 			care_of ? in6_text(care_of) : NULL));
 }
@@ -78,7 +74,7 @@ static void want_rules(struct amad *a)
 /* The wall clock is read once a turn. */
 static uint64_t wall_now_us(struct amad *a)
 {
-	uint64_t turn_us = loop_now_us(a->loop);
+	uint64_t turn_us = loop_now_us(a->daemon.loop);
 
 	if (a->wall_turn_us != turn_us) {
 		a->wall_turn_us = turn_us;
@@ -89,14 +85,14 @@ static uint64_t wall_now_us(struct amad *a)
 
 static uint64_t to_wall_s(struct amad *a, uint64_t at_us)
 {
-	return (wall_now_us(a) + (at_us - loop_now_us(a->loop)) + SEC - 1) / SEC;
+	return (wall_now_us(a) + (at_us - loop_now_us(a->daemon.loop)) + SEC - 1) / SEC;
 }
 
 static uint64_t from_wall_s(struct amad *a, uint64_t wall_s)
 {
 	uint64_t now_wall_us = wall_now_us(a);
 
-	return wall_s * SEC > now_wall_us ? loop_now_us(a->loop) + (wall_s * SEC - now_wall_us) : 0;
+	return wall_s * SEC > now_wall_us ? loop_now_us(a->daemon.loop) + (wall_s * SEC - now_wall_us) : 0;
 }
 
 void amad_stored(struct amad *a, int r)
@@ -254,7 +250,7 @@ void amad_end_lease(struct amad *a, struct lease *l, uint64_t cookie)
 	else
 		amad_stored(a, store_delete_lease(a->store, &l->prefix));
 	amad_set_domain(a, l, NO_DOMAIN);
-	anchoring_release(a->anchoring, l, loop_now_us(a->loop) + a->config.quarantine_us);
+	anchoring_release(a->anchoring, l, loop_now_us(a->daemon.loop) + a->config.quarantine_us);
 }
 
 /* The store or the kernel refused an update: everything is as before it. What ends something is not undone: the node
@@ -303,7 +299,7 @@ void amad_undo(struct amad *a, const struct pending *p)
 static void tick(void *ctx)
 {
 	struct amad *a = ctx;
-	uint64_t now_us = loop_now_us(a->loop);
+	uint64_t now_us = loop_now_us(a->daemon.loop);
 	struct prefix6 prefix;
 	struct binding *b;
 	struct lease *l;
@@ -347,7 +343,7 @@ static void kernel_done(void *ctx, uint64_t cookie, int result, const char *text
 	if (cookie == RC_VISIT_COOKIE && result < 0 && result != -ECANCELED) {
 		remember_error(a, "kernel refused a route of a visiting node: %s%s%s", strerror(-result),
 			text ? ": " : "", text ? text : "");
-		if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->loop), 10, 10 * SEC, &left_out))
+		if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->daemon.loop), 10, 10 * SEC, &left_out))
 			log_warning("nl", "the kernel refused a route of a visiting node: %s%s%s", strerror(-result),
 				text ? ": " : "", text ? text : "");
 	}
@@ -363,7 +359,7 @@ static void kernel_done(void *ctx, uint64_t cookie, int result, const char *text
 	p->kernel = result;
 	remember_error(a, "kernel refused %s: %s%s%s", prefix6_text(&p->prefix), strerror(-result), text ? ": " : "",
 		text ? text : "");
-	if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->loop), 10, 10 * SEC, &left_out))
+	if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->daemon.loop), 10, 10 * SEC, &left_out))
 		log_warning("nl", "the kernel refused the route of %s: %s%s%s; the update is refused",
 			prefix6_text(&p->prefix), strerror(-result), text ? ": " : "", text ? text : "");
 }
@@ -373,7 +369,7 @@ static void sync_soon(struct amad *a)
 	if (a->syncing)
 		return;
 	a->syncing = true;
-	loop_timer_at(&a->sync, loop_now_us(a->loop) + SYNC_US);
+	loop_timer_at(&a->sync, loop_now_us(a->daemon.loop) + SYNC_US);
 }
 
 static void commit(void *ctx)
@@ -413,7 +409,7 @@ static void on_sync(void *ctx)
 	log_error("store", "cannot sync: %s; trying again in a second", strerror(-r));
 	a->count_store++;
 	a->syncing = true;
-	loop_timer_at(&a->sync, loop_now_us(a->loop) + SEC);
+	loop_timer_at(&a->sync, loop_now_us(a->daemon.loop) + SEC);
 }
 
 static void apply(void *ctx)
@@ -431,7 +427,7 @@ static void apply(void *ctx)
 				a->pending[i].kernel = r;
 	}
 	if (a->resync || a->tunnel_lost)
-		loop_timer_at(&a->retry, loop_now_us(a->loop));
+		loop_timer_at(&a->retry, loop_now_us(a->daemon.loop));
 }
 
 /* The AMA at which it was until this turn hears of it now that it is so. */
@@ -449,9 +445,7 @@ static void say_ready(struct amad *a)
 	a->ready = true;
 	log_info("main", "amad %s is ready: %s of domain %s, %zu leases, %zu bindings", PACKAGE_VERSION,
 		a->identity.name, a->identity.credential.domain, anchoring_count(a->anchoring), lm_count(a->lm));
-#ifdef HAVE_SYSTEMD
-	(void)sd_notify(0, "READY=1");
-#endif
+	daemon_ready();
 }
 
 void amad_answer(void *ctx)
@@ -471,7 +465,7 @@ void amad_answer(void *ctx)
 		if (p->kernel < 0 && p->ba.status < 128) {
 			p->ba.status = MH_STATUS_UNSPECIFIED;
 			amad_undo(a, p);
-			loop_timer_at(&a->retry, loop_now_us(a->loop)); /* another turn, for what that changed */
+			loop_timer_at(&a->retry, loop_now_us(a->daemon.loop)); /* another turn, for what that changed */
 		}
 		a->count_status[p->ba.status]++;
 		if (p->ba.status >= 128)
@@ -491,7 +485,7 @@ void amad_answer(void *ctx)
 	}
 	a->cookie += a->n_pending;
 	a->n_pending = 0;
-	channel_flush(a->channel, loop_now_us(a->loop));
+	channel_flush(a->channel, loop_now_us(a->daemon.loop));
 	transport_flush(a->transport);
 	if (!a->ready && !a->resync && !a->tunnel_lost)
 		say_ready(a);
@@ -594,16 +588,16 @@ static void put_back(struct amad *a, const struct fwd_object *o, const char *wha
 {
 	unsigned left_out;
 
-	if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->loop), 10, 10 * SEC, &left_out))
+	if (log_bucket_take(&a->kernel_bucket, loop_now_us(a->daemon.loop), 10, 10 * SEC, &left_out))
 		log_notice("nl", "%s was %s by somebody else: putting it back", fwd_object_text(o), what);
-	control_emit(a->control, "restored", json_pack("{s:s}", "object", fwd_object_text(o)));
+	control_emit(a->daemon.control, "restored", json_pack("{s:s}", "object", fwd_object_text(o)));
 }
 
 static void on_deleted(void *ctx, const struct fwd_object *o)
 {
 	struct amad *a = ctx;
 
-	if (o->kind == FWD_ADDRESS || !fwd_lost(a->set, o, loop_now_us(a->loop)))
+	if (o->kind == FWD_ADDRESS || !fwd_lost(a->set, o, loop_now_us(a->daemon.loop)))
 		return;
 	put_back(a, o, "deleted");
 }
@@ -612,7 +606,7 @@ static void on_changed(void *ctx, const struct fwd_object *o)
 {
 	struct amad *a = ctx;
 
-	if (o->kind != FWD_ADDRESS && fwd_changed(a->set, o, loop_now_us(a->loop)))
+	if (o->kind != FWD_ADDRESS && fwd_changed(a->set, o, loop_now_us(a->daemon.loop)))
 		put_back(a, o, "changed");
 }
 
@@ -687,7 +681,7 @@ static void on_retry(void *ctx)
 		if (nl_tunnel_open(a->nl, a->config.tunnel_device, &a->tunnel, err) < 0 || raise_tunnel(a, err) < 0) {
 			log_error("nl", "%s", err);
 			a->tunnel_lost = true;
-			loop_timer_at(&a->retry, loop_now_us(a->loop) + SEC);
+			loop_timer_at(&a->retry, loop_now_us(a->daemon.loop) + SEC);
 			return;
 		}
 		a->count_device++;
@@ -703,7 +697,7 @@ static void on_retry(void *ctx)
 		if (nl_dump_links(a->nl) < 0 || nl_dump_objects(a->nl, a->set, 0, true) < 0) {
 			log_error("nl", "cannot read the kernel's state; trying again in a second");
 			a->resync = true;
-			loop_timer_at(&a->retry, loop_now_us(a->loop) + SEC);
+			loop_timer_at(&a->retry, loop_now_us(a->daemon.loop) + SEC);
 		}
 		end_access(a, &was);
 	}
@@ -780,7 +774,7 @@ static void load_binding(void *ctx, const struct store_binding *s)
 	b->mtu = s->mtu;
 	b->proxied = s->proxied;
 	b->nexthop = s->nexthop;
-	b->since_s = (uint32_t)(loop_now_us(a->loop) / SEC);
+	b->since_s = (uint32_t)(loop_now_us(a->daemon.loop) / SEC);
 	if (rc_bind(a->set, a->mr, b, &s->care_of, &s->self, a->tunnel, 0) < 0) {
 		amad_drop_binding(a, b);
 		return;
@@ -798,7 +792,7 @@ static void load_binding(void *ctx, const struct store_binding *s)
 static void load_visit(void *ctx, const struct store_visit *s)
 {
 	struct amad *a = ctx;
-	uint64_t now_us = loop_now_us(a->loop);
+	uint64_t now_us = loop_now_us(a->daemon.loop);
 	struct serving_visit v = {.prefix = s->prefix,
 		.node = s->node,
 		.anchor = s->anchor,
@@ -876,47 +870,6 @@ static void start_meta(struct amad *a)
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
 
-static void on_signal(void *ctx, int signum)
-{
-	struct amad *a = ctx;
-
-	log_info("main", "stopping: %s", strsignal(signum));
-#ifdef HAVE_SYSTEMD
-	(void)sd_notify(0, "STOPPING=1");
-#endif
-	loop_stop(a->loop);
-}
-
-static void on_hup(void *ctx, int signum)
-{
-	char err[AMAD_ERR];
-
-	(void)signum;
-#ifdef HAVE_SYSTEMD
-	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_clock_us());
-#endif
-	(void)methods_reload(ctx, err, sizeof(err));
-#ifdef HAVE_SYSTEMD
-	(void)sd_notify(0, "READY=1");
-#endif
-}
-
-static void on_watchdog(void *ctx)
-{
-	struct amad *a = ctx;
-
-#ifdef HAVE_SYSTEMD
-	uint64_t us;
-
-	if (sd_watchdog_enabled(0, &us) > 0) {
-		(void)sd_notify(0, "WATCHDOG=1");
-		loop_timer_at(&a->watchdog, loop_now_us(a->loop) + us / 2);
-	}
-#else
-	(void)a;
-#endif
-}
-
 static int add_pools(struct amad *a, char *reterr)
 {
 	const struct credential *c = &a->identity.credential;
@@ -927,7 +880,7 @@ static int add_pools(struct amad *a, char *reterr)
 		int r;
 
 		if (!credential_covers(c, p)) {
-			(void)snprintf(reterr, AMAD_ERR,
+			(void)snprintf(reterr, DAEMON_ERR,
 				"pool %s is not covered by the credential of %s: nodes would refuse it; have the "
 				"domain sign a credential with --prefix %s",
 				prefix6_text(p), c->node, prefix6_text(p));
@@ -935,7 +888,7 @@ static int add_pools(struct amad *a, char *reterr)
 		}
 		r = anchoring_add_pool(a->anchoring, p);
 		if (r < 0) {
-			(void)snprintf(reterr, AMAD_ERR, "pool %s: %s", prefix6_text(p),
+			(void)snprintf(reterr, DAEMON_ERR, "pool %s: %s", prefix6_text(p),
 				r == -EEXIST	       ? "overlaps another pool"
 					: r == -EINVAL ? "must be /64 or shorter"
 						       : "too many pools");
@@ -943,7 +896,7 @@ static int add_pools(struct amad *a, char *reterr)
 		}
 	}
 	if (n == 0) {
-		(void)snprintf(reterr, AMAD_ERR,
+		(void)snprintf(reterr, DAEMON_ERR,
 			"no pool: neither the configuration nor the credential names a prefix to lease from");
 		return -EINVAL;
 	}
@@ -954,8 +907,8 @@ static void on_visit(void *ctx, const char *event, const struct serving_visit *v
 {
 	struct amad *a = ctx;
 
-	if (control_is_monitored(a->control))
-		control_emit(a->control, event,
+	if (control_is_monitored(a->daemon.control))
+		control_emit(a->daemon.control, event,
 			json_pack("{s:s, s:s, s:s, s:s?}", "hnp", prefix6_text(&v->prefix), "mn", v->node, "anchor",
 				v->anchor_name, "care_of", v->ifindex ? NULL : in6_text(&v->care_of)));
 }
@@ -965,7 +918,7 @@ static void on_relocated(void *ctx, const char *anchor, unsigned visits)
 	struct amad *a = ctx;
 
 	log_notice("lu", "%s knows our new address: %u visits go on there", anchor, visits);
-	control_emit(a->control, "relocated", json_pack("{s:s, s:i}", "anchor", anchor, "visits", (int)visits));
+	control_emit(a->daemon.control, "relocated", json_pack("{s:s, s:i}", "anchor", anchor, "visits", (int)visits));
 }
 
 /* A store that cannot be read is put aside, and the anchor begins anew: its nodes register again. What it had leased it
@@ -1006,13 +959,16 @@ static int open_all(struct amad *a, char *reterr)
 		.attached_since = updates_attached_since,
 		.ctx = a};
 	struct channel_config channel = {.ops = &updates_channel_ops, .ctx = a, .max_peers = a->config.max_nodes};
-	struct control_config control = {.path = a->config.control_socket,
-		.interface = "org.dmm.amad",
-		.description = amad_description,
-		.product = "amad",
-		.version = PACKAGE_VERSION,
-		.methods = amad_methods,
-		.ctx = a};
+	struct daemon_config doors = {.control = {.path = a->config.control_socket,
+					      .interface = "org.dmm.amad",
+					      .description = amad_description,
+					      .product = "amad",
+					      .version = PACKAGE_VERSION,
+					      .methods = amad_methods,
+					      .ctx = a},
+		.metrics = a->config.metrics,
+		.collect = methods_collect,
+		.key_log = a->config.key_log};
 	struct domain trusted[TRUST_MAX];
 	struct trust_policy policy[TRUST_MAX];
 	uint64_t now_us;
@@ -1020,14 +976,14 @@ static int open_all(struct amad *a, char *reterr)
 	int r = secret_start(), n, forwarding;
 
 	if (r < 0) {
-		(void)snprintf(reterr, AMAD_ERR, "libsodium does not start");
+		(void)snprintf(reterr, DAEMON_ERR, "libsodium does not start");
 		return r;
 	}
 	if (identity_load(identity_find(a->config.identity, SYSCONFDIR "/dmm/amad.identity", path, sizeof(path)),
 		    &a->identity, reterr) < 0)
 		return -ENOENT;
 	if (!a->identity.has_credential || a->identity.role != CREDENTIAL_AMA) {
-		(void)snprintf(reterr, AMAD_ERR,
+		(void)snprintf(reterr, DAEMON_ERR,
 			"%s holds no credential of an AMA: make one with 'amactl domain add-ama' and copy it here",
 			a->config.identity);
 		return -ENOENT;
@@ -1035,10 +991,11 @@ static int open_all(struct amad *a, char *reterr)
 	n = trust_load(a->config.trusted_domains, &a->identity, trusted, policy, reterr);
 	if (n < 0)
 		return n;
-	r = loop_new(&a->loop);
+	/* first: it finds another amad before anything is touched */
+	r = daemon_open(&a->daemon, &doors, reterr);
 	if (r < 0)
 		return r;
-	now_us = loop_now_us(a->loop);
+	now_us = loop_now_us(a->daemon.loop);
 	a->anchoring = anchoring_new(now_us);
 	a->lm = lm_new(now_us);
 	a->mr = mr_new();
@@ -1048,25 +1005,6 @@ static int open_all(struct amad *a, char *reterr)
 	r = add_pools(a, reterr);
 	if (r < 0)
 		return r;
-	/* the control socket first: it finds another amad before anything is touched */
-	r = control_new(a->loop, &control, &a->control, reterr);
-	if (r < 0)
-		return r;
-	if (a->config.key_log[0]) {
-		r = keylog_open(a->config.key_log, reterr);
-		if (r < 0)
-			return r;
-		a->key_log = r;
-		log_warning("main",
-			"THE KEYS OF THE SECURE CHANNEL ARE WRITTEN TO %s: whoever reads it can read, and forge, all signalling. Take 'key-log' out of the "
-			"configuration, restart, and delete the file when the debugging is over",
-			a->config.key_log);
-	}
-	if (a->config.metrics[0]) {
-		r = metrics_server_new(a->loop, a->config.metrics, "amad", methods_collect, a, &a->metrics, reterr);
-		if (r < 0)
-			return r;
-	}
 	r = open_store(a, reterr);
 	if (r < 0)
 		return r;
@@ -1076,13 +1014,13 @@ static int open_all(struct amad *a, char *reterr)
 	r = nl_tunnel_open(a->nl, a->config.tunnel_device, &a->tunnel, reterr);
 	if (r < 0)
 		return r;
-	r = transport_new(a->loop, (uint16_t)a->config.port, updates_input, a, &a->transport, reterr);
+	r = transport_new(a->daemon.loop, (uint16_t)a->config.port, updates_input, a, &a->transport, reterr);
 	if (r < 0)
 		return r;
 	channel.identity = &a->identity;
 	r = channel_new(&channel, &a->channel);
 	if (r < 0) {
-		(void)snprintf(reterr, AMAD_ERR, "cannot make the secure channel: %s", strerror(-r));
+		(void)snprintf(reterr, DAEMON_ERR, "cannot make the secure channel: %s", strerror(-r));
 		return r;
 	}
 	r = peers_set_trusted(a, trusted, policy, (unsigned)n, reterr);
@@ -1134,20 +1072,20 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 	a->config = *config;
 	(void)snprintf(a->config_path, sizeof(a->config_path), "%s", config_path);
 	a->config_required = config_required;
-	(void)snprintf(reterr, AMAD_ERR, "out of memory");
+	(void)snprintf(reterr, DAEMON_ERR, "out of memory");
 	r = open_all(a, reterr);
 	if (r < 0) {
 		amad_free(a);
 		return r;
 	}
-	a->started_us = loop_now_us(a->loop);
+	a->started_us = loop_now_us(a->daemon.loop);
 	for (unsigned i = anchoring_pools(a->anchoring, &pool); i > 0; i--)
 		rc_want_pool(a->set, &pool[i - 1]);
 	r = store_load(a->store, load_lease, load_binding, a, &a->meta);
 	if (r == 0)
 		r = store_load_visits(a->store, load_visit, a);
 	if (r < 0) {
-		(void)snprintf(reterr, AMAD_ERR,
+		(void)snprintf(reterr, DAEMON_ERR,
 			"the store in %s is damaged (%s): it was left as it is; move it away to start empty",
 			a->config.state_dir, strerror(-r));
 		amad_free(a);
@@ -1164,27 +1102,24 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 		amad_free(a);
 		return r;
 	}
-	loop_io_start(&a->nl_io, a->loop, nl_fd(a->nl), read_news, a, "netlink news");
-	loop_timer_init(&a->tick, a->loop, tick, a, "tick");
-	loop_timer_init(&a->sync, a->loop, on_sync, a, "store sync");
-	loop_timer_init(&a->retry, a->loop, on_retry, a, "resync");
-	loop_timer_init(&a->watchdog, a->loop, on_watchdog, a, "watchdog");
-	loop_timer_init(&a->revoke, a->loop, updates_revoke_due, a, "revocation");
-	loop_signal_start(&a->sig_term, a->loop, SIGTERM, on_signal, a);
-	loop_signal_start(&a->sig_int, a->loop, SIGINT, on_signal, a);
-	loop_signal_start(&a->sig_hup, a->loop, SIGHUP, on_hup, a);
-	loop_at_end(a->loop, LOOP_COMMIT, commit, a);
-	loop_at_end(a->loop, LOOP_KERNEL, apply, a);
-	loop_at_end(a->loop, LOOP_DATAGRAMS, amad_answer, a);
+	loop_io_start(&a->nl_io, a->daemon.loop, nl_fd(a->nl), read_news, a, "netlink news");
+	loop_timer_init(&a->tick, a->daemon.loop, tick, a, "tick");
+	loop_timer_init(&a->sync, a->daemon.loop, on_sync, a, "store sync");
+	loop_timer_init(&a->retry, a->daemon.loop, on_retry, a, "resync");
+	loop_timer_init(&a->revoke, a->daemon.loop, updates_revoke_due, a, "revocation");
+	daemon_watch(&a->daemon, methods_reload, a);
+	loop_at_end(a->daemon.loop, LOOP_COMMIT, commit, a);
+	loop_at_end(a->daemon.loop, LOOP_KERNEL, apply, a);
+	loop_at_end(a->daemon.loop, LOOP_DATAGRAMS, amad_answer, a);
 	if (nl_dump_links(a->nl) < 0 || nl_dump_objects(a->nl, a->set, 0, false) < 0) {
-		(void)snprintf(reterr, AMAD_ERR, "cannot read the kernel's links and routes");
+		(void)snprintf(reterr, DAEMON_ERR, "cannot read the kernel's links and routes");
 		amad_free(a);
 		return -EIO;
 	}
 	if (a->n_access == 0)
 		log_warning("main", "none of the access interfaces exists yet: waiting for %s%s",
 			a->config.access.word[0], a->config.access.n > 1 ? " and others" : "");
-	loop_timer_at(&a->tick, loop_now_us(a->loop) + SEC);
+	loop_timer_at(&a->tick, loop_now_us(a->daemon.loop) + SEC);
 	if (give_up_privileges(a, reterr) < 0) {
 		amad_free(a);
 		return -EPERM;
@@ -1193,10 +1128,9 @@ int amad_new(const char *config_path, bool config_required, const struct amad_co
 	return 0;
 }
 
-int amad_run(struct amad *a)
+void amad_run(struct amad *a)
 {
-	on_watchdog(a);
-	loop_run(a->loop);
+	daemon_run(&a->daemon);
 	a->meta.boot_id[0] = '\0'; /* all is on disk: nothing can have been lost */
 	(void)store_put_meta(a->store, &a->meta);
 	if (store_commit(a->store) < 0)
@@ -1207,7 +1141,6 @@ int amad_run(struct amad *a)
 		(void)nl_apply(a->nl, a->set);
 		(void)nl_link_delete(a->nl, a->tunnel);
 	}
-	return 0;
 }
 
 void amad_free(struct amad *a)
@@ -1216,11 +1149,8 @@ void amad_free(struct amad *a)
 
 	if (!a)
 		return;
-	loop_signal_stop(&a->sig_hup);
-	loop_signal_stop(&a->sig_int);
-	loop_signal_stop(&a->sig_term);
+	daemon_unwatch(&a->daemon);
 	loop_timer_stop(&a->revoke);
-	loop_timer_stop(&a->watchdog);
 	loop_timer_stop(&a->retry);
 	loop_timer_stop(&a->sync);
 	loop_timer_stop(&a->tick);
@@ -1231,15 +1161,11 @@ void amad_free(struct amad *a)
 	transport_free(a->transport);
 	nl_free(a->nl);
 	store_close(a->store);
-	metrics_server_free(a->metrics);
-	if (a->key_log > 0)
-		(void)close(a->key_log);
-	control_free(a->control);
 	fwd_free(a->set);
 	lm_free(a->lm);
 	mr_free(a->mr);
 	anchoring_free(a->anchoring);
-	loop_free(a->loop);
+	daemon_close(&a->daemon);
 	identity_done(&a->identity);
 	DL_FOREACH_SAFE(a->told_once, r, tmp) {
 		free(r);

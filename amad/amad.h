@@ -6,12 +6,10 @@
 
 struct amad;
 
-#define AMAD_ERR 1024
-
-/* Open everything and begin. config is copied. Returns 0, or -errno with a sentence in reterr (AMAD_ERR bytes) and all
- * undone. */
+/* Open everything and begin. config is copied. Returns 0, or -errno with a sentence in reterr (DAEMON_ERR bytes) and
+ * all undone. */
 int amad_new(const char *config_path, bool config_required, const struct amad_config *config, struct amad **ret,
 	char *reterr);
-/* Run until a signal ends it. Returns 0 or 1. */
-int amad_run(struct amad *a);
+/* Run until a signal ends it. */
+void amad_run(struct amad *a);
 void amad_free(struct amad *a);

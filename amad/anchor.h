@@ -14,6 +14,7 @@
 #include "channel.h"
 #include "control.h"
 #include "counters.h"
+#include "daemon.h"
 #include "keylog.h"
 #include "lm.h"
 #include "log.h"
@@ -140,14 +141,11 @@ struct amad {
 	struct known_domain domain[DOMAINS];
 	unsigned n_domains;
 
-	struct loop *loop;
+	struct daemon daemon;
 	struct nl *nl;
 	struct fwd_set *set;
 	struct transport *transport;
 	struct channel *channel;
-	struct control *control;
-	struct metrics_server *metrics; /* NULL = off */
-	int key_log;			/* 0 = off */
 	struct srccheck *srccheck;
 	struct anchoring *anchoring;
 	struct lm *lm;
@@ -159,8 +157,7 @@ struct amad {
 	uint64_t wall_us, wall_turn_us; /* see to_wall_s */
 
 	struct loop_io nl_io;
-	struct loop_timer tick, sync, retry, watchdog, revoke;
-	struct loop_signal sig_term, sig_int, sig_hup;
+	struct loop_timer tick, sync, retry, revoke;
 
 	uint32_t access[ACCESS]; /* ifindexes on which nodes may attach */
 	char access_name[ACCESS][IF_NAMESIZE];
@@ -303,9 +300,9 @@ json_t *peers_json(struct amad *a);
 
 /* All that is counted (metrics_collect_cb); ctx is the amad. */
 void methods_collect(void *ctx, struct metrics *w);
-/* Read the configuration and the trusted domains again. Returns 0, or -errno with the faults in reterr (size bytes) and
- * in the log, and the old configuration in force. */
-int methods_reload(struct amad *a, char *reterr, size_t size);
+/* Read the configuration and the trusted domains again (daemon_watch); ctx is the daemon's struct. Returns 0, or -errno
+ * with the faults in reterr (size bytes) and in the log, and the old configuration in force. */
+int methods_reload(void *ctx, char *reterr, size_t size);
 
 extern const struct channel_ops updates_channel_ops;
 extern const struct control_method amad_methods[];

@@ -21,7 +21,7 @@
 
 static double left_s(const struct amad *a, uint64_t until_us)
 {
-	uint64_t now_us = loop_now_us(a->loop);
+	uint64_t now_us = loop_now_us(a->daemon.loop);
 
 	return until_us > now_us ? (double)(until_us - now_us) / SEC : 0;
 }
@@ -58,7 +58,7 @@ static void binding_json(void *ctx, struct binding *b)
 			prefix6_text(&b->prefix), "care_of", in6_text(mr_care_of(b->locator)), "self",
 			in6_text(mr_self(b->locator)), "type", b->proxied ? "proxied" : "direct", "sequence",
 			l ? l->sequence : 0, "remaining_s", left_s(c->a, binding_until_us(b)), "since_s",
-			(double)loop_now_us(c->a->loop) / SEC - b->since_s, "mtu",
+			(double)loop_now_us(c->a->daemon.loop) / SEC - b->since_s, "mtu",
 			b->mtu ? b->mtu : (int)c->a->config.tunnel_mtu));
 }
 
@@ -100,7 +100,7 @@ static void visit_json(void *ctx, const struct serving_visit *v)
 			"link_layer", v->ifindex ? link_layer_text(v->link_layer) : NULL, "through",
 			through ? in6_text(&v->through) : NULL, "forwarded_to",
 			v->ifindex || through ? NULL : in6_text(&v->care_of), "remaining_s", left_s(c->a, v->until_us),
-			"since_s", (double)(loop_now_us(c->a->loop) - v->since_us) / SEC));
+			"since_s", (double)(loop_now_us(c->a->daemon.loop) - v->since_us) / SEC));
 }
 
 static int list_visits(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
@@ -183,7 +183,7 @@ void methods_collect(void *ctx, struct metrics *w)
 		.set = a->set,
 		.nl = a->nl,
 		.srccheck = a->srccheck,
-		.loop = a->loop,
+		.loop = a->daemon.loop,
 		.mh = a->count_mh,
 		.restored_device = a->count_device};
 	uint64_t by_state[3] = {0};
@@ -240,7 +240,7 @@ static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *r
 	for (unsigned i = a->n_errors > ERRORS ? a->n_errors - ERRORS : 0; i < a->n_errors; i++)
 		(void)json_array_append_new(errors, json_string(a->error[i % ERRORS]));
 	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:b, s:o, s:o, s:o}", "version",
-		PACKAGE_VERSION, "uptime_s", (double)(loop_now_us(a->loop) - a->started_us) / SEC, "node",
+		PACKAGE_VERSION, "uptime_s", (double)(loop_now_us(a->daemon.loop) - a->started_us) / SEC, "node",
 		a->identity.name, "domain", a->identity.credential.domain, "device", a->config.tunnel_device, "pools",
 		pools, "leases", (int)anchoring_count(a->anchoring), "bindings", (int)lm_count(a->lm), "locators",
 		(int)mr_count(a->mr), "nodes", (int)channel_counters(a->channel)->peers, "restart_counter",
@@ -336,7 +336,7 @@ static int do_drain(void *ctx, const json_t *parameters, json_t **ret, char *ret
 	log_notice("anchoring",
 		a->draining ? "draining: no new leases; %zu are left" : "no longer draining; %zu leases",
 		anchoring_count(a->anchoring));
-	control_emit(a->control, "draining",
+	control_emit(a->daemon.control, "draining",
 		json_pack("{s:b, s:i}", "on", a->draining, "leases", (int)anchoring_count(a->anchoring)));
 	anchoring_each(a->anchoring, ask_refresh, a);
 	*ret = json_pack("{s:b, s:i}", "draining", a->draining, "leases", (int)anchoring_count(a->anchoring));
@@ -358,7 +358,7 @@ static int do_relocate(void *ctx, const json_t *parameters, json_t **ret, char *
 			"from and to are addresses of ours, the one that goes and the one that comes");
 		return -EINVAL;
 	}
-	anchors = serving_relocate(a->serving, &from, &to, loop_now_us(a->loop), &n);
+	anchors = serving_relocate(a->serving, &from, &to, loop_now_us(a->daemon.loop), &n);
 	if (anchors == -EBUSY) {
 		(void)snprintf(reterr, CONTROL_ERR,
 			"nodes behind other AMAs are reached from here, at the old address: a regional AMA cannot move");
@@ -368,24 +368,11 @@ static int do_relocate(void *ctx, const json_t *parameters, json_t **ret, char *
 	return *ret ? 0 : -ENOMEM;
 }
 
-struct faults {
-	char *text;
-	size_t size;
-};
-
-static void collect_fault(void *ctx, const char *text)
+int methods_reload(void *ctx, char *reterr, size_t size)
 {
-	struct faults *f = ctx;
-	size_t n = strlen(f->text);
-
-	log_error("conf", "%s", text);
-	(void)snprintf(f->text + n, f->size - n, "%s%s", n ? "; " : "", text);
-}
-
-int methods_reload(struct amad *a, char *reterr, size_t size)
-{
+	struct amad *a = ctx;
 	struct amad_config *config = malloc(sizeof(*config));
-	struct faults faults = {reterr, size};
+	struct daemon_faults faults = {reterr, size};
 	struct domain trusted[TRUST_MAX];
 	struct trust_policy policy[TRUST_MAX];
 	char err[CREDENTIAL_ERR];
@@ -394,7 +381,7 @@ int methods_reload(struct amad *a, char *reterr, size_t size)
 	reterr[0] = '\0';
 	if (!config)
 		return -ENOMEM;
-	if (amad_config_read(a->config_path, a->config_required, config, collect_fault, &faults) > 0) {
+	if (amad_config_read(a->config_path, a->config_required, config, daemon_collect_fault, &faults) > 0) {
 		free(config);
 		log_error("conf", "configuration refused, keeping the old one");
 		return -EINVAL;

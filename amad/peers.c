@@ -117,7 +117,7 @@ static void refuse(struct amad *a, struct known_domain *d, enum refusal why, con
 	if (d)
 		d->refused[why]++;
 	a->count_refusal[why]++;
-	if (log_bucket_take(&a->doubt_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out))
+	if (log_bucket_take(&a->doubt_bucket, loop_now_us(a->daemon.loop), 20, 10 * SEC, &left_out))
 		log_notice("trust", "%s of domain %s is refused: %s%s%s", who, d ? d->domain.name : "?",
 			why == REFUSAL_UNTRUSTED ? "it is trusted no more" : refusal_name[why],
 			why == REFUSAL_UNTRUSTED ? "" : " in trusted-domains", left_out ? "; more were left out" : "");
@@ -157,7 +157,7 @@ bool peers_take_update(struct amad *a, uint16_t relay, const struct channel_peer
 {
 	struct relay *r = &a->relay[relay - 1];
 	uint8_t domain = peers_domain(a, peer);
-	uint64_t now_us = loop_now_us(a->loop), each_us;
+	uint64_t now_us = loop_now_us(a->daemon.loop), each_us;
 
 	if (domain == NO_DOMAIN)
 		return true; /* it is refused for that */
@@ -253,7 +253,7 @@ struct channel_peer *peers_relay(struct amad *a, uint16_t relay)
 void peers_ping(struct amad *a, struct relay *r)
 {
 	struct mh_heartbeat hb = {.sequence = randombytes_random()};
-	uint64_t now_us = loop_now_us(a->loop);
+	uint64_t now_us = loop_now_us(a->daemon.loop);
 	uint8_t buf[32];
 	struct wcur w = wcur_make(buf, sizeof(buf));
 	struct mh_writer m = mh_begin_heartbeat(&w, &hb);
@@ -325,7 +325,7 @@ static void move_binding(void *ctx, struct binding *b)
 		srccheck_leave(a->srccheck, &b->prefix, x->from);
 		(void)srccheck_set(a->srccheck, &b->prefix, x->to);
 	}
-	b->since_s = (uint32_t)(loop_now_us(a->loop) / SEC);
+	b->since_s = (uint32_t)(loop_now_us(a->daemon.loop) / SEC);
 	amad_keep_binding(a, b, l);
 	amad_emit(a, "binding_moved", l, x->to);
 	x->bindings++;
@@ -378,7 +378,7 @@ void peers_moves(struct amad *a, uint16_t relay, uint16_t sequence, const struct
 	r->moving_to = r->ep.remote;
 	r->moving_sequence = sequence;
 	r->challenge = randombytes_random();
-	r->challenged_us = loop_now_us(a->loop);
+	r->challenged_us = loop_now_us(a->daemon.loop);
 	send_heartbeat(a, peers_relay(a, relay), r->challenge);
 }
 
@@ -389,12 +389,13 @@ void peers_ponged(struct amad *a, const struct channel_peer *peer, const struct 
 	if (!r)
 		return;
 	if (!IN6_IS_ADDR_UNSPECIFIED(&r->moving_to) && r->challenge == sequence &&
-		IN6_ARE_ADDR_EQUAL(from, &r->moving_to) && loop_now_us(a->loop) - r->challenged_us < CHALLENGE_US)
+		IN6_ARE_ADDR_EQUAL(from, &r->moving_to) &&
+		loop_now_us(a->daemon.loop) - r->challenged_us < CHALLENGE_US)
 		relocate(a, r);
 	if (!r->waits || r->ping != sequence)
 		return;
 	r->waits = false;
-	r->rtt_us = loop_now_us(a->loop) - r->pinged_us;
+	r->rtt_us = loop_now_us(a->daemon.loop) - r->pinged_us;
 }
 
 uint16_t peers_relay_index(struct amad *a, const struct channel_peer *peer, const struct channel_endpoint *ep)
@@ -441,7 +442,7 @@ void peers_doubt(void *ctx, const struct channel_peer *peer, const struct prefix
 	if (r)
 		(void)snprintf(r->last_error, sizeof(r->last_error), "%s%s%s", prefix ? prefix6_text(prefix) : "",
 			prefix ? ": " : "", why);
-	if (log_bucket_take(&a->doubt_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out))
+	if (log_bucket_take(&a->doubt_bucket, loop_now_us(a->daemon.loop), 20, 10 * SEC, &left_out))
 		log_warning("trust", "not believed: AMA %s%s%s: %s%s", channel_peer_name(peer), prefix ? " about " : "",
 			prefix ? prefix6_text(prefix) : "", why, left_out ? "; more were left out" : "");
 }
@@ -463,7 +464,7 @@ static void add_relay(struct amad *a, json_t *row, struct relay *r)
 		(void)json_object_set_new(row, "rtt_ms", json_real((double)r->rtt_us / 1000));
 	if (r->last_error[0] && json_is_null(json_object_get(row, "last_error")))
 		(void)json_object_set_new(row, "last_error", json_string(r->last_error));
-	if (r->waits && loop_now_us(a->loop) - r->pinged_us > SILENT_US)
+	if (r->waits && loop_now_us(a->daemon.loop) - r->pinged_us > SILENT_US)
 		(void)json_object_set_new(row, "state", json_string("silent"));
 	peers_ping(a, r);
 }
@@ -478,7 +479,7 @@ static json_t *row_of(const struct amad *a, const struct in6_addr *address, cons
 	const struct channel_peer *peer)
 {
 	struct channel_peer_info info = {0};
-	uint64_t now_us = loop_now_us(a->loop);
+	uint64_t now_us = loop_now_us(a->daemon.loop);
 
 	if (peer)
 		channel_peer_info(peer, &info);

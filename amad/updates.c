@@ -43,7 +43,7 @@ static bool may_lease(struct amad *a, const struct update *u)
 static uint64_t granted_lease_us(struct amad *a, const struct update *u, const struct lease *l)
 {
 	bool ends = l && ((a->draining && (u->lease.flags & DMMOPT_LEASE_ATTACH)) || !may_lease(a, u));
-	uint64_t us = u->lease.lifetime_s * SEC, now_us = loop_now_us(a->loop);
+	uint64_t us = u->lease.lifetime_s * SEC, now_us = loop_now_us(a->daemon.loop);
 
 	if (us > a->config.lease_us)
 		us = a->config.lease_us;
@@ -72,7 +72,7 @@ bool updates_attached_since(void *ctx, const uint8_t key[32], uint16_t sequence,
 
 static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
 {
-	uint64_t now_us = loop_now_us(a->loop), granted_us = granted_lease_us(a, u, l);
+	uint64_t now_us = loop_now_us(a->daemon.loop), granted_us = granted_lease_us(a, u, l);
 	struct binding *b;
 	bool is_new = !l;
 	int r;
@@ -126,7 +126,7 @@ static uint8_t do_attach(struct amad *a, const struct update *u, struct lease *l
 
 static uint8_t do_bind(struct amad *a, const struct update *u, struct lease *l, struct pending *p, uint64_t cookie)
 {
-	uint64_t now_us = loop_now_us(a->loop), until_us;
+	uint64_t now_us = loop_now_us(a->daemon.loop), until_us;
 	struct binding *b;
 	bool is_new, is_moved, tells_lease;
 
@@ -191,7 +191,8 @@ static bool forwards(struct amad *a, const struct update *u)
 {
 	return u->msg->bu.lifetime_s > 0 && u->with_care_of && in6_is_global(&u->care_of) && !u->rx->ep.relay &&
 		IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) && !anchoring_covers(a->anchoring, &u->care_of) &&
-		serving_forward(a->serving, u->key, &u->prefix, &u->care_of, &u->rx->ep.local, loop_now_us(a->loop));
+		serving_forward(
+			a->serving, u->key, &u->prefix, &u->care_of, &u->rx->ep.local, loop_now_us(a->daemon.loop));
 }
 
 /* The prefix that the node got when it asked before with the same number. */
@@ -274,7 +275,7 @@ static void log_refused(
 {
 	unsigned left_out;
 
-	if (log_bucket_take(&a->refused_bucket, loop_now_us(a->loop), 20, 10 * SEC, &left_out))
+	if (log_bucket_take(&a->refused_bucket, loop_now_us(a->daemon.loop), 20, 10 * SEC, &left_out))
 		log_about(LOG_LEVEL_INFO, "lm", node, prefix6_text(prefix), NULL,
 			"refused update of %s for %s from %s: %u (%s)%s", node, prefix6_text(prefix), in6_text(from),
 			status, mh_status_name(status), left_out ? "; more were left out" : "");
@@ -326,9 +327,9 @@ static uint8_t on_regional_request(struct amad *a, struct channel_peer *peer, co
 	if (!mhopt_address(mh_find(msg, MHOPT_ALT_COA, NULL), &care_of) || !IN6_ARE_ADDR_EQUAL(&care_of, &via.address))
 		return MH_STATUS_INVALID_COA;
 	if (dmmopt_anchor(msg, &care_of))
-		return serving_request(a->serving, peer, rx, &via, msg, loop_now_us(a->loop));
+		return serving_request(a->serving, peer, rx, &via, msg, loop_now_us(a->daemon.loop));
 	status = serving_moved(a->serving, channel_peer_key(peer), prefix, &via.address, msg->bu.sequence,
-		loop_now_us(a->loop), &lifetime_s);
+		loop_now_us(a->daemon.loop), &lifetime_s);
 	if (status)
 		return status;
 	updates_answer_behind(a, &via, 0, lifetime_s, prefix);
@@ -358,7 +359,7 @@ static void on_request(struct amad *a, struct channel_peer *peer, const struct c
 	else if (rx->ep.relay && a->reading)
 		status = on_regional_request(a, peer, rx, msg, &prefix);
 	else if (here && !straight)
-		status = serving_request(a->serving, peer, rx, &none, msg, loop_now_us(a->loop));
+		status = serving_request(a->serving, peer, rx, &none, msg, loop_now_us(a->daemon.loop));
 	if (status == 0)
 		return;
 	a->count_status[status]++;
@@ -439,7 +440,7 @@ static void read_inner(struct amad *a)
 		char text[96];
 
 		a->reading = in;
-		why = channel_input(a->channel, &in->rx, in->sealed, in->len, loop_now_us(a->loop));
+		why = channel_input(a->channel, &in->rx, in->sealed, in->len, loop_now_us(a->daemon.loop));
 		a->reading = NULL;
 		if (why == CHANNEL_OK)
 			continue;
@@ -526,7 +527,8 @@ static void on_heartbeat(
 		mh_pad_to(&m, (size_t)(probe.size - 74) & ~7u);
 		mh_end(&m);
 		if (wcur_ok(&w))
-			(void)channel_send_probe(a->channel, peer, buf, wcur_len(&w), probe.size, loop_now_us(a->loop));
+			(void)channel_send_probe(
+				a->channel, peer, buf, wcur_len(&w), probe.size, loop_now_us(a->daemon.loop));
 		return;
 	}
 	mh_end(&m);
@@ -581,7 +583,7 @@ void updates_revoke(struct amad *a, struct lease *l)
 	}
 	r->prefix = l->prefix;
 	r->sequence = a->revocations++;
-	r->due_us = loop_now_us(a->loop) + REVOKE_FIRST_US;
+	r->due_us = loop_now_us(a->daemon.loop) + REVOKE_FIRST_US;
 	DL_APPEND(a->told_once, r);
 	tell_revocation(a, l, r->sequence);
 	wake_for_revocations(a);
@@ -590,7 +592,7 @@ void updates_revoke(struct amad *a, struct lease *l)
 void updates_revoke_due(void *ctx)
 {
 	struct amad *a = ctx;
-	uint64_t now_us = loop_now_us(a->loop);
+	uint64_t now_us = loop_now_us(a->daemon.loop);
 	struct revocation *r;
 
 	while ((r = a->told_twice) && r->due_us <= now_us) {
@@ -626,7 +628,7 @@ static void on_revocation(struct amad *a, struct channel_peer *peer, const struc
 
 	if (msg->revocation.b_type == MH_REVOCATION_INDICATION && channel_peer_role(peer) == CREDENTIAL_AMA &&
 		(msg->revocation.flags & MH_REVOCATION_P) && mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
-		serving_revoked(a->serving, peer, &prefix, loop_now_us(a->loop));
+		serving_revoked(a->serving, peer, &prefix, loop_now_us(a->daemon.loop));
 		return;
 	}
 	if (msg->revocation.b_type != MH_REVOCATION_ACK || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
@@ -660,7 +662,7 @@ static void channel_recv(
 		if (channel_peer_role(peer) == CREDENTIAL_AMA &&
 			(msg.type == MH_BU || msg.type == MH_BA || mh_is_relay(&msg))) {
 			if (msg.type == MH_BA && (msg.ba.flags & MH_BA_P))
-				serving_ack(a->serving, peer, &msg, loop_now_us(a->loop));
+				serving_ack(a->serving, peer, &msg, loop_now_us(a->daemon.loop));
 			else if (mh_is_relay(&msg))
 				serving_relay(a->serving, peer, &msg);
 			else if (msg.type == MH_BU &&
@@ -718,7 +720,7 @@ static void channel_discovered(void *ctx, const struct in6_addr *from, const str
 {
 	struct amad *a = ctx;
 
-	serving_discovered(a->serving, from, cred, loop_now_us(a->loop));
+	serving_discovered(a->serving, from, cred, loop_now_us(a->daemon.loop));
 }
 
 static uint64_t channel_wall(void *ctx)
@@ -731,8 +733,8 @@ static void channel_key_log(void *ctx, const char *what, uint32_t spi, const uin
 {
 	const struct amad *a = ctx;
 
-	if (a->key_log > 0)
-		keylog_write(a->key_log, what, spi, key);
+	if (a->daemon.key_log > 0)
+		keylog_write(a->daemon.key_log, what, spi, key);
 }
 
 const struct channel_ops updates_channel_ops = {.send = channel_tx,
@@ -746,6 +748,6 @@ void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, s
 {
 	struct amad *a = ctx;
 
-	(void)channel_input(a->channel, rx, buf, len, loop_now_us(a->loop));
+	(void)channel_input(a->channel, rx, buf, len, loop_now_us(a->daemon.loop));
 	read_inner(a);
 }

@@ -7,6 +7,7 @@ libcommon_a_SOURCES = \
 	common/counters.c common/counters.h \
 	common/credential.c common/credential.h \
 	common/ctl.c common/ctl.h \
+	common/daemon.c common/daemon.h \
 	common/doctor.c common/doctor.h \
 	common/facts.c common/facts.h \
 	common/firewall.c common/firewall.h \

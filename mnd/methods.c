@@ -40,7 +40,7 @@ static const char *way_text(const struct mnd *m, const struct home *x, bool prox
 
 static json_t *home_json(struct mnd *m, const struct home *x)
 {
-	uint64_t now_us = loop_now_us(m->loop);
+	uint64_t now_us = loop_now_us(m->daemon.loop);
 	bool encapsulate = false;
 	const struct attachment *at = rc_path(&m->attach, &x->h, &x->anchor->address, &encapsulate);
 	const struct in6_addr *ama = attach_ama(m->attach.selected);
@@ -198,7 +198,7 @@ void methods_collect(void *ctx, struct metrics *w)
 		.set = m->set,
 		.nl = m->nl,
 		.srccheck = m->srccheck,
-		.loop = m->loop,
+		.loop = m->daemon.loop,
 		.mh = m->counter_mh,
 		.restored_device = m->counter_device};
 
@@ -220,7 +220,7 @@ static int get_status(void *ctx, const json_t *parameters, json_t **ret, char *r
 	(void)reterr;
 	mnd_count_sessions(m);
 	*ret = json_pack("{s:s, s:f, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "version", PACKAGE_VERSION, "uptime_s",
-		(double)(loop_now_us(m->loop) - m->started_us) / SEC, "node", m->identity.name, "domain",
+		(double)(loop_now_us(m->daemon.loop) - m->started_us) / SEC, "node", m->identity.name, "domain",
 		m->identity.credential.domain, "device", m->config.tunnel_device, "attachments", attachments_json(m),
 		"home_addresses", homes_json(m), "handovers", history_json(m), "counters",
 		metrics_json(methods_collect, m));
@@ -253,7 +253,8 @@ static int list_bindings(void *ctx, const json_t *parameters, json_t **ret, char
 				x->h.known ? prefix6_text(&x->h.prefix) : NULL, "anchor", x->anchor->credential.node,
 				"care_of", x->h.confirmed == LU_BIND ? in6_text(&x->h.confirmed_care_of) : NULL,
 				"sequence", x->anchor->sequence, "remaining_s",
-				x->h.confirmed == LU_BIND ? left_s(x->h.confirmed_until_us, loop_now_us(m->loop)) : 0.0,
+				x->h.confirmed == LU_BIND ? left_s(x->h.confirmed_until_us, loop_now_us(m->daemon.loop))
+							  : 0.0,
 				"outstanding", lu_kind_name(x->bu.kind), "tries", (int)x->bu.tries));
 	}
 	*ret = json_pack("{s:o}", "bindings", list);

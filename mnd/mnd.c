@@ -23,10 +23,6 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
-
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
@@ -42,7 +38,7 @@ void mnd_touch(struct mnd *m)
 
 void mnd_emit(struct mnd *m, const char *event, json_t *data)
 {
-	control_emit(m->control, event, data);
+	control_emit(m->daemon.control, event, data);
 }
 
 struct anchor *mnd_anchor_by_address(struct mnd *m, const struct in6_addr *address)
@@ -128,7 +124,7 @@ struct home *mnd_home_new(struct mnd *m, struct anchor *a)
 		x->used = true;
 		x->anchor = a;
 		x->wish = another ? (uint16_t)(1 + randombytes_uniform(0xffff)) : 0;
-		homeaddr_init(&x->h, NULL, NULL, 0, loop_now_us(m->loop));
+		homeaddr_init(&x->h, NULL, NULL, 0, loop_now_us(m->daemon.loop));
 		return x;
 	}
 	return NULL;
@@ -164,7 +160,7 @@ void mnd_save(struct mnd *m)
 	static struct state state;
 	struct state_home *list = state.homes;
 	const struct session_seen *seen;
-	uint64_t now_us = loop_now_us(m->loop), now_s = loop_wall_ns() / 1000000000;
+	uint64_t now_us = loop_now_us(m->daemon.loop), now_s = loop_wall_ns() / 1000000000;
 	unsigned n = 0;
 	int r;
 
@@ -205,7 +201,7 @@ static void load(struct mnd *m)
 {
 	static struct state state;
 	const struct state_home *list = state.homes;
-	uint64_t now_us = loop_now_us(m->loop), now_s = loop_wall_ns() / 1000000000;
+	uint64_t now_us = loop_now_us(m->daemon.loop), now_s = loop_wall_ns() / 1000000000;
 	char err[CREDENTIAL_ERR];
 
 	if (state_load(m->config.state, &state, err) < 0)
@@ -422,7 +418,7 @@ static void on_deleted(void *ctx, const struct fwd_object *o)
 {
 	struct mnd *m = ctx;
 
-	if (fwd_lost(m->set, o, loop_now_us(m->loop)))
+	if (fwd_lost(m->set, o, loop_now_us(m->daemon.loop)))
 		put_back(m, o, "deleted");
 }
 
@@ -432,7 +428,7 @@ static void on_changed(void *ctx, const struct fwd_object *o)
 
 	if (o->kind == FWD_ADDRESS && o->address.ifindex != m->tunnel)
 		return;
-	if (fwd_changed(m->set, o, loop_now_us(m->loop)))
+	if (fwd_changed(m->set, o, loop_now_us(m->daemon.loop)))
 		put_back(m, o, "changed");
 	mnd_touch(m);
 }
@@ -523,7 +519,7 @@ void mnd_count_sessions(struct mnd *m)
 static void read_session_news(void *ctx)
 {
 	struct mnd *m = ctx;
-	uint64_t due_us = loop_now_us(m->loop) + SETTLE_US;
+	uint64_t due_us = loop_now_us(m->daemon.loop) + SETTLE_US;
 
 	if (session_read_news(m->session, is_home_address, m) && due_us < m->session_due_us) {
 		m->session_due_us = due_us;
@@ -545,7 +541,7 @@ static void read_watch(void *ctx)
 	struct mnd *m = ctx;
 
 	stop_watch(m);
-	m->session_due_us = loop_now_us(m->loop);
+	m->session_due_us = loop_now_us(m->daemon.loop);
 	m->watch_hold_us = m->session_due_us + WATCH_HOLD_US;
 	mnd_touch(m);
 }
@@ -582,7 +578,7 @@ static void watch_unused(struct mnd *m, uint64_t now_us, uint64_t *wake_us)
 	}
 	m->watched = unused;
 	m->watch_tunnel = m->tunnel;
-	loop_io_start(&m->watch_io, m->loop, m->watch_fd, read_watch, m, "packets of unused home addresses");
+	loop_io_start(&m->watch_io, m->daemon.loop, m->watch_fd, read_watch, m, "packets of unused home addresses");
 }
 
 /* --- decisions of a turn --------------------------------------------------------------------------------------- */
@@ -1009,9 +1005,7 @@ static void say_ready(struct mnd *m)
 	m->ready = true;
 	log_info("main", "mnd %s is ready: node %s of domain %s", PACKAGE_VERSION, m->identity.name,
 		m->identity.credential.domain);
-#ifdef HAVE_SYSTEMD
-	(void)sd_notify(0, "READY=1");
-#endif
+	daemon_ready();
 }
 
 static void flush(void *ctx)
@@ -1028,7 +1022,7 @@ static void on_timer(void *ctx)
 {
 	struct mnd *m = ctx;
 
-	fwd_release(m->set, loop_now_us(m->loop));
+	fwd_release(m->set, loop_now_us(m->daemon.loop));
 	mnd_touch(m);
 }
 
@@ -1059,37 +1053,13 @@ static void on_jump(void *ctx, uint64_t slept_us)
 	mnd_touch(m);
 }
 
-static void on_signal(void *ctx, int signum)
-{
-	struct mnd *m = ctx;
-
-	log_info("main", "stopping: %s", strsignal(signum));
-#ifdef HAVE_SYSTEMD
-	(void)sd_notify(0, "STOPPING=1");
-#endif
-	loop_stop(m->loop);
-}
-
 /* --- trust and reload ------------------------------------------------------------------------------------------ */
 
-struct faults {
-	char *text;
-	size_t size;
-};
-
-static void collect_fault(void *ctx, const char *text)
+int mnd_reload(void *ctx, char *reterr, size_t size)
 {
-	struct faults *f = ctx;
-	size_t n = strlen(f->text);
-
-	log_error("conf", "%s", text);
-	(void)snprintf(f->text + n, f->size - n, "%s%s", n ? "; " : "", text);
-}
-
-int mnd_reload(struct mnd *m, char *reterr, size_t size)
-{
+	struct mnd *m = ctx;
 	struct mnd_config *config = malloc(sizeof(*config));
-	struct faults faults = {reterr, size};
+	struct daemon_faults faults = {reterr, size};
 	struct domain trusted[TRUST_MAX];
 	char err[CREDENTIAL_ERR];
 	int n;
@@ -1097,7 +1067,7 @@ int mnd_reload(struct mnd *m, char *reterr, size_t size)
 	reterr[0] = '\0';
 	if (!config)
 		return -ENOMEM;
-	if (mnd_config_read(m->config_path, m->config_required, config, collect_fault, &faults) > 0) {
+	if (mnd_config_read(m->config_path, m->config_required, config, daemon_collect_fault, &faults) > 0) {
 		free(config);
 		log_error("conf", "configuration refused, keeping the old one");
 		return -EINVAL;
@@ -1129,60 +1099,33 @@ int mnd_reload(struct mnd *m, char *reterr, size_t size)
 	return 0;
 }
 
-static void on_hup(void *ctx, int signum)
-{
-	char err[MND_ERR];
-
-	(void)signum;
-#ifdef HAVE_SYSTEMD
-	(void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_clock_us());
-#endif
-	(void)mnd_reload(ctx, err, sizeof(err));
-#ifdef HAVE_SYSTEMD
-	(void)sd_notify(0, "READY=1");
-#endif
-}
-
 /* --- life ------------------------------------------------------------------------------------------------------ */
-
-static void on_watchdog(void *ctx)
-{
-	struct mnd *m = ctx;
-
-#ifdef HAVE_SYSTEMD
-	uint64_t us;
-
-	if (sd_watchdog_enabled(0, &us) > 0) {
-		(void)sd_notify(0, "WATCHDOG=1");
-		loop_timer_at(&m->watchdog, loop_now_us(m->loop) + us / 2);
-	}
-#else
-	(void)m;
-#endif
-}
 
 static int open_all(struct mnd *m, char *reterr)
 {
 	struct channel_config channel = {.ops = &signalling_channel_ops, .ctx = m, .max_peers = ANCHORS};
-	struct control_config control = {.path = m->config.control_socket,
-		.interface = "org.dmm.mnd",
-		.description = mnd_description,
-		.product = "mnd",
-		.version = PACKAGE_VERSION,
-		.methods = mnd_methods,
-		.ctx = m};
+	struct daemon_config doors = {.control = {.path = m->config.control_socket,
+					      .interface = "org.dmm.mnd",
+					      .description = mnd_description,
+					      .product = "mnd",
+					      .version = PACKAGE_VERSION,
+					      .methods = mnd_methods,
+					      .ctx = m},
+		.metrics = m->config.metrics,
+		.collect = methods_collect,
+		.key_log = m->config.key_log};
 	char path[512];
 	int r = secret_start();
 
 	if (r < 0) {
-		(void)snprintf(reterr, MND_ERR, "libsodium does not start");
+		(void)snprintf(reterr, DAEMON_ERR, "libsodium does not start");
 		return r;
 	}
 	if (identity_load(identity_find(m->config.identity, SYSCONFDIR "/dmm/mnd.identity", path, sizeof(path)),
 		    &m->identity, reterr) < 0)
 		return -ENOENT;
 	if (!m->identity.has_credential) {
-		(void)snprintf(reterr, MND_ERR,
+		(void)snprintf(reterr, DAEMON_ERR,
 			"%s has no credential yet: have the domain sign the token of 'mnctl keygen' and run 'mnctl join'",
 			m->config.identity);
 		return -ENOENT;
@@ -1191,28 +1134,10 @@ static int open_all(struct mnd *m, char *reterr)
 	if (r < 0)
 		return r;
 	m->n_trusted = (size_t)r;
-	r = loop_new(&m->loop);
+	/* first: it finds another mnd before anything is touched */
+	r = daemon_open(&m->daemon, &doors, reterr);
 	if (r < 0)
 		return r;
-	/* the control socket first: it finds another mnd before anything is touched */
-	r = control_new(m->loop, &control, &m->control, reterr);
-	if (r < 0)
-		return r;
-	if (m->config.key_log[0]) {
-		r = keylog_open(m->config.key_log, reterr);
-		if (r < 0)
-			return r;
-		m->key_log = r;
-		log_warning("main",
-			"THE KEYS OF THE SECURE CHANNEL ARE WRITTEN TO %s: whoever reads it can read, and forge, all signalling. Take 'key-log' out of the "
-			"configuration, restart, and delete the file when the debugging is over",
-			m->config.key_log);
-	}
-	if (m->config.metrics[0]) {
-		r = metrics_server_new(m->loop, m->config.metrics, "mnd", methods_collect, m, &m->metrics, reterr);
-		if (r < 0)
-			return r;
-	}
 	r = nl_new(&nl_ops, m, &m->nl, reterr);
 	if (r < 0)
 		return r;
@@ -1223,24 +1148,24 @@ static int open_all(struct mnd *m, char *reterr)
 	if (m->ra_fd < 0) {
 		r = m->ra_fd;
 		(void)snprintf(
-			reterr, MND_ERR, "cannot open an ICMPv6 socket: %s (CAP_NET_RAW is needed)", strerror(-r));
+			reterr, DAEMON_ERR, "cannot open an ICMPv6 socket: %s (CAP_NET_RAW is needed)", strerror(-r));
 		return r;
 	}
 	m->pin_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	m->rules = rules_new();
 	if (m->pin_fd < 0 || !m->rules) {
 		r = -errno;
-		(void)snprintf(reterr, MND_ERR, "cannot watch cgroups (inotify): %s", strerror(-r));
+		(void)snprintf(reterr, DAEMON_ERR, "cannot watch cgroups (inotify): %s", strerror(-r));
 		return r;
 	}
 	r = session_new(&m->session);
 	if (r < 0) {
-		(void)snprintf(reterr, MND_ERR,
+		(void)snprintf(reterr, DAEMON_ERR,
 			"cannot open the socket diagnostics: %s (the kernel needs inet_diag, tcp_diag and udp_diag)",
 			strerror(-r));
 		return r;
 	}
-	r = transport_new(m->loop, (uint16_t)m->config.port, signalling_input, m, &m->transport, reterr);
+	r = transport_new(m->daemon.loop, (uint16_t)m->config.port, signalling_input, m, &m->transport, reterr);
 	if (r < 0)
 		return r;
 	channel.identity = &m->identity;
@@ -1248,7 +1173,7 @@ static int open_all(struct mnd *m, char *reterr)
 	channel.n_trusted = m->n_trusted;
 	r = channel_new(&channel, &m->channel);
 	if (r < 0) {
-		(void)snprintf(reterr, MND_ERR, "cannot make the secure channel: %s", strerror(-r));
+		(void)snprintf(reterr, DAEMON_ERR, "cannot make the secure channel: %s", strerror(-r));
 		return r;
 	}
 	if (srccheck_new(SRCCHECK_NODE, HOMES, &m->srccheck, reterr) < 0) {
@@ -1312,14 +1237,14 @@ int mnd_new(
 	m->config_required = config_required;
 	m->ra_fd = m->watch_fd = m->pin_fd = -1;
 	m->session_due_us = UINT64_MAX;
-	(void)snprintf(reterr, MND_ERR, "out of memory");
+	(void)snprintf(reterr, DAEMON_ERR, "out of memory");
 	look_for_programs(m); /* while there is no secret in memory that its process would have, too */
 	r = open_all(m, reterr);
 	if (r < 0) {
 		mnd_free(m);
 		return r;
 	}
-	m->started_us = loop_now_us(m->loop);
+	m->started_us = loop_now_us(m->daemon.loop);
 	load(m);
 	/* what the source check allows is filled before it replaces one of an earlier run */
 	for (unsigned i = 0; m->srccheck && i < HOMES; i++)
@@ -1332,27 +1257,24 @@ int mnd_new(
 		mnd_free(m);
 		return r;
 	}
-	loop_io_start(&m->nl_io, m->loop, nl_fd(m->nl), read_news, m, "netlink news");
-	loop_io_start(&m->ra_io, m->loop, m->ra_fd, read_adverts, m, "router advertisements");
-	loop_io_start(&m->session_io, m->loop, session_fd(m->session), read_session_news, m, "socket news");
-	loop_io_start(&m->pin_io, m->loop, m->pin_fd, pinning_read_news, m, "pins");
-	loop_io_start(&m->rules_io, m->loop, rules_fd(m->rules), pinning_read_rules, m, "cgroups of rules");
+	loop_io_start(&m->nl_io, m->daemon.loop, nl_fd(m->nl), read_news, m, "netlink news");
+	loop_io_start(&m->ra_io, m->daemon.loop, m->ra_fd, read_adverts, m, "router advertisements");
+	loop_io_start(&m->session_io, m->daemon.loop, session_fd(m->session), read_session_news, m, "socket news");
+	loop_io_start(&m->pin_io, m->daemon.loop, m->pin_fd, pinning_read_news, m, "pins");
+	loop_io_start(&m->rules_io, m->daemon.loop, rules_fd(m->rules), pinning_read_rules, m, "cgroups of rules");
 	if (m->exe)
-		loop_io_start(&m->exe_io, m->loop, exe_fd(m->exe), pinning_read_exe, m, "programs of rules");
+		loop_io_start(&m->exe_io, m->daemon.loop, exe_fd(m->exe), pinning_read_exe, m, "programs of rules");
 	pinning_load_rules(m);
-	loop_timer_init(&m->timer, m->loop, on_timer, m, "timer");
-	loop_timer_init(&m->watchdog, m->loop, on_watchdog, m, "watchdog");
-	loop_signal_start(&m->sig_term, m->loop, SIGTERM, on_signal, m);
-	loop_signal_start(&m->sig_int, m->loop, SIGINT, on_signal, m);
-	loop_signal_start(&m->sig_hup, m->loop, SIGHUP, on_hup, m);
-	loop_at_end(m->loop, LOOP_DECIDE, mnd_decide, m);
-	loop_at_end(m->loop, LOOP_KERNEL, mnd_apply, m);
-	loop_at_end(m->loop, LOOP_DATAGRAMS, flush, m);
-	if (loop_on_clock_jump(m->loop, on_jump, m) < 0)
+	loop_timer_init(&m->timer, m->daemon.loop, on_timer, m, "timer");
+	daemon_watch(&m->daemon, mnd_reload, m);
+	loop_at_end(m->daemon.loop, LOOP_DECIDE, mnd_decide, m);
+	loop_at_end(m->daemon.loop, LOOP_KERNEL, mnd_apply, m);
+	loop_at_end(m->daemon.loop, LOOP_DATAGRAMS, flush, m);
+	if (loop_on_clock_jump(m->daemon.loop, on_jump, m) < 0)
 		log_warning("main", "cannot watch the clock: a resume is noticed late");
 	if (nl_dump_links(m->nl) < 0 || nl_dump_addresses(m->nl) < 0 ||
 		nl_dump_objects(m->nl, m->set, m->tunnel, false) < 0) {
-		(void)snprintf(reterr, MND_ERR, "cannot read the kernel's links, addresses and routes");
+		(void)snprintf(reterr, DAEMON_ERR, "cannot read the kernel's links, addresses and routes");
 		mnd_free(m);
 		return -EIO;
 	}
@@ -1390,15 +1312,13 @@ static void flush_everything(struct mnd *m)
 	(void)unlink(m->config.state);
 }
 
-int mnd_run(struct mnd *m)
+void mnd_run(struct mnd *m)
 {
-	on_watchdog(m);
-	loop_run(m->loop);
+	daemon_run(&m->daemon);
 	m->stopping = true;
 	mnd_save(m);
 	if (m->config.flush_on_exit)
 		flush_everything(m);
-	return 0;
 }
 
 void mnd_free(struct mnd *m)
@@ -1406,10 +1326,7 @@ void mnd_free(struct mnd *m)
 	if (!m)
 		return;
 	pinning_free(m);
-	loop_signal_stop(&m->sig_hup);
-	loop_signal_stop(&m->sig_int);
-	loop_signal_stop(&m->sig_term);
-	loop_timer_stop(&m->watchdog);
+	daemon_unwatch(&m->daemon);
 	loop_timer_stop(&m->timer);
 	loop_io_stop(&m->exe_io);
 	loop_io_stop(&m->rules_io);
@@ -1433,11 +1350,7 @@ void mnd_free(struct mnd *m)
 	if (m->ra_fd >= 0)
 		(void)close(m->ra_fd);
 	nl_free(m->nl);
-	metrics_server_free(m->metrics);
-	if (m->key_log > 0)
-		(void)close(m->key_log);
-	control_free(m->control);
-	loop_free(m->loop);
+	daemon_close(&m->daemon);
 	identity_done(&m->identity);
 	free(m);
 }

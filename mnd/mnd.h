@@ -6,12 +6,10 @@
 
 struct mnd;
 
-#define MND_ERR 1024
-
-/* Open everything and begin. config is copied. Returns 0, or -errno with a sentence in reterr (MND_ERR bytes) and all
- * undone. */
+/* Open everything and begin. config is copied. Returns 0, or -errno with a sentence in reterr (DAEMON_ERR bytes) and
+ * all undone. */
 int mnd_new(
 	const char *config_path, bool config_required, const struct mnd_config *config, struct mnd **ret, char *reterr);
-/* Run until a signal ends it. Returns 0 or 1. */
-int mnd_run(struct mnd *m);
+/* Run until a signal ends it. */
+void mnd_run(struct mnd *m);
 void mnd_free(struct mnd *m);

@@ -13,6 +13,7 @@
 #include "channel.h"
 #include "control.h"
 #include "counters.h"
+#include "daemon.h"
 #include "exe.h"
 #include "keylog.h"
 #include "homeaddr.h"
@@ -142,22 +143,18 @@ struct mnd {
 	struct domain trusted[TRUST_MAX];
 	size_t n_trusted;
 
-	struct loop *loop;
+	struct daemon daemon;
 	struct nl *nl;
 	struct fwd_set *set;
 	struct transport *transport;
 	struct channel *channel;
-	struct control *control;
-	struct metrics_server *metrics; /* NULL = off */
-	int key_log;			/* 0 = off */
 	struct session *session;
 	struct srccheck *srccheck;
 	int ra_fd;
 	uint32_t tunnel;
 
 	struct loop_io rules_io, exe_io, nl_io, ra_io, session_io, watch_io, pin_io;
-	struct loop_timer timer, watchdog;
-	struct loop_signal sig_term, sig_int, sig_hup;
+	struct loop_timer timer;
 
 	struct attach attach;
 	struct anchor anchors[ANCHORS];
@@ -225,9 +222,9 @@ void mnd_save(struct mnd *m);
  * what differs. */
 void mnd_decide(void *ctx);
 void mnd_apply(void *ctx);
-/* Read the configuration and the trusted domains again. Returns 0, or -errno with the faults in reterr (size bytes) and
- * in the log, and the old configuration in force. */
-int mnd_reload(struct mnd *m, char *reterr, size_t size);
+/* Read the configuration and the trusted domains again (daemon_watch); ctx is the daemon's struct. Returns 0, or -errno
+ * with the faults in reterr (size bytes) and in the log, and the old configuration in force. */
+int mnd_reload(void *ctx, char *reterr, size_t size);
 
 /* --- mnd/signalling.c: what is said to AMAs and heard from them. But for signalling_link_local and _input, callers
  * have seen that an attachment is selected. */

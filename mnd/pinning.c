@@ -458,7 +458,7 @@ void pinning_read_exe(void *ctx)
 {
 	struct mnd *m = ctx;
 
-	exe_read_news(m->exe, loop_now_us(m->loop));
+	exe_read_news(m->exe, loop_now_us(m->daemon.loop));
 	mnd_touch(m);
 }
 
@@ -476,7 +476,7 @@ void pinning_load_rules(struct mnd *m)
 				strerror(errno));
 	}
 	if (m->exe)
-		exe_load(m->exe, m->config.pin, m->config.n_pin, loop_now_us(m->loop));
+		exe_load(m->exe, m->config.pin, m->config.n_pin, loop_now_us(m->daemon.loop));
 	else if (by_path)
 		log_error("pin",
 			"rules with exe are not obeyed: mnd was not started with one, or without CAP_SYS_PTRACE; see mnd.conf(5), then restart it");
@@ -668,7 +668,7 @@ static int read_request(struct mnd *m, const json_t *parameters, struct pin_requ
 	const char *anchor = json_string_value(json_object_get(parameters, "anchor"));
 	const char *type = json_string_value(json_object_get(parameters, "type"));
 	json_t *other = json_object_get(parameters, "pid");
-	const struct ucred *who = control_caller(m->control);
+	const struct ucred *who = control_caller(m->daemon.control);
 	json_int_t pid = other ? json_integer_value(other) : who->pid;
 	struct pin_request *q = NULL;
 	unsigned own = 0;
@@ -690,7 +690,7 @@ static int read_request(struct mnd *m, const json_t *parameters, struct pin_requ
 	q->fresh = json_is_true(json_object_get(parameters, "new"));
 	q->in_place = json_is_true(json_object_get(parameters, "in_place"));
 	q->by_address = address;
-	q->until_us = loop_now_us(m->loop) + PIN_WAIT_US;
+	q->until_us = loop_now_us(m->daemon.loop) + PIN_WAIT_US;
 	if (pid <= 0 || pid > INT32_MAX)
 		(void)snprintf(reterr, CONTROL_ERR, "pid: which process is to be pinned?");
 	else if (q->type == PIN_TYPES)
@@ -704,7 +704,7 @@ static int read_request(struct mnd *m, const json_t *parameters, struct pin_requ
 		(void)snprintf(reterr, CONTROL_ERR, "a new address cannot be %s",
 			address ? "one that is named" : "graceful, which follows the node");
 	else if (json_is_true(json_object_get(parameters, "isolate")) &&
-		(q->in_place || q->type == PIN_GRACEFUL || control_passed_fd(m->control) < 0))
+		(q->in_place || q->type == PIN_GRACEFUL || control_passed_fd(m->daemon.control) < 0))
 		(void)snprintf(reterr, CONTROL_ERR,
 			"what is isolated is one command on one address, and its network namespace has to be passed");
 	else if (q->type == PIN_GRACEFUL && (address || anchor))
@@ -732,9 +732,9 @@ static int ask(struct mnd *m, const json_t *parameters, bool address_only, char 
 	if (r < 0)
 		return r;
 	q->netns = json_is_true(json_object_get(parameters, "isolate"))
-		? fcntl(control_passed_fd(m->control), F_DUPFD_CLOEXEC, 3)
+		? fcntl(control_passed_fd(m->daemon.control), F_DUPFD_CLOEXEC, 3)
 		: -1;
-	q->call = control_defer(m->control);
+	q->call = control_defer(m->daemon.control);
 	if (!q->call)
 		return -ENOMEM;
 	mnd_touch(m);

@@ -180,7 +180,7 @@ static void read_inner(struct mnd *m)
 {
 	for (unsigned i = 0; i < m->n_inner; i++)
 		(void)channel_input(
-			m->channel, &m->inner[i].rx, m->inner[i].bytes, m->inner[i].len, loop_now_us(m->loop));
+			m->channel, &m->inner[i].rx, m->inner[i].bytes, m->inner[i].len, loop_now_us(m->daemon.loop));
 	m->n_inner = 0;
 }
 
@@ -415,7 +415,7 @@ static void on_proxy_answer(struct mnd *m, struct anchor *ama, const struct mh_m
 		} else if (refused && (local || (has_way && !IN6_ARE_ADDR_EQUAL(&regional, &x->bu.regional)))) {
 			if (local)
 				x->told = in6addr_any; /* with all that its anchor has to know */
-			signalling_begin_update(m, x, loop_now_us(m->loop));
+			signalling_begin_update(m, x, loop_now_us(m->daemon.loop));
 		} else if (refused) {
 			bool by_anchor = msg->ba.status == MH_STATUS_NO_PROXIES ||
 				msg->ba.status == MH_STATUS_NOT_AUTHORISED_MAG;
@@ -673,8 +673,8 @@ static void channel_key_log(void *ctx, const char *what, uint32_t spi, const uin
 {
 	const struct mnd *m = ctx;
 
-	if (m->key_log > 0)
-		keylog_write(m->key_log, what, spi, key);
+	if (m->daemon.key_log > 0)
+		keylog_write(m->daemon.key_log, what, spi, key);
 }
 
 const struct channel_ops signalling_channel_ops = {.send = channel_tx,
@@ -688,7 +688,7 @@ void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf
 {
 	struct mnd *m = ctx;
 
-	(void)channel_input(m->channel, rx, buf, len, loop_now_us(m->loop));
+	(void)channel_input(m->channel, rx, buf, len, loop_now_us(m->daemon.loop));
 	read_inner(m);
 }
 

@@ -236,7 +236,7 @@ static void start_anchor(void)
 	struct channel_config channel = {
 		.identity = &a->identity, .trusted = &domain.domain, .n_trusted = 1, .ops = &anchor_ops, .ctx = a};
 	struct prefix6 pool = prefix("2001:db8:101::/62");
-	char err[AMAD_ERR] = "", path[128];
+	char err[DAEMON_ERR] = "", path[128];
 	FILE *f;
 
 	(void)snprintf(path, sizeof(path), "%s/amad.conf", dir);
@@ -244,7 +244,7 @@ static void start_anchor(void)
 	(void)fprintf(f, "[ama]\naccess = lan0\nlease = 1h\nbinding-lifetime = 10m\nquarantine = 1m\n");
 	(void)fclose(f);
 	assert_int_equal(amad_config_read(path, true, &a->config, fault, NULL), 0);
-	assert_int_equal(loop_new(&a->loop), 0);
+	assert_int_equal(loop_new(&a->daemon.loop), 0);
 	a->anchoring = anchoring_new(now_us);
 	a->lm = lm_new(now_us);
 	a->mr = mr_new();
@@ -254,9 +254,9 @@ static void start_anchor(void)
 	assert_int_equal(anchoring_add_pool(a->anchoring, &pool), 0);
 	(void)snprintf(path, sizeof(path), "%s/sock", dir);
 	control.path = path;
-	assert_int_equal(control_new(a->loop, &control, &a->control, err), 0);
+	assert_int_equal(control_new(a->daemon.loop, &control, &a->daemon.control, err), 0);
 	assert_int_equal(store_open(dir, &a->store, err), 0);
-	assert_int_equal(transport_new(a->loop, 0, updates_input, a, &a->transport, err), 0);
+	assert_int_equal(transport_new(a->daemon.loop, 0, updates_input, a, &a->transport, err), 0);
 	assert_int_equal(channel_new(&channel, &a->channel), 0);
 	assert_int_equal(peers_set_trusted(a, &domain.domain, &trust_default, 1, err), 0);
 	a->serving = serving_new(&(struct serving_env){.set = a->set,
@@ -280,10 +280,10 @@ static void start_anchor(void)
 	assert_non_null(a->serving);
 	serving_set_tunnel(a->serving, a->tunnel);
 	a->serves = serves(a);
-	loop_timer_init(&a->revoke, a->loop, updates_revoke_due, a, "revoke");
-	loop_timer_init(&a->tick, a->loop, tick, a, "tick");
-	loop_timer_init(&a->sync, a->loop, on_sync, a, "sync");
-	loop_timer_init(&a->retry, a->loop, on_retry, a, "retry");
+	loop_timer_init(&a->revoke, a->daemon.loop, updates_revoke_due, a, "revoke");
+	loop_timer_init(&a->tick, a->daemon.loop, tick, a, "tick");
+	loop_timer_init(&a->sync, a->daemon.loop, on_sync, a, "sync");
+	loop_timer_init(&a->retry, a->daemon.loop, on_retry, a, "retry");
 	rc_want_pool(a->set, &pool);
 	assert_int_equal(store_load(a->store, load_lease, load_binding, a, &a->meta), 0);
 	drop_over(a);
