@@ -117,6 +117,7 @@ struct pending {
 	uint64_t born_us;
 	bool forced;
 	bool repeated; /* with a cookie */
+	bool lost;     /* by channel_doubt: its answer is not waited for */
 	size_t len;
 	uint8_t packet[CHANNEL_DATAGRAM];
 };
@@ -858,7 +859,8 @@ static bool is_same_way(const struct channel_endpoint *a, const struct channel_e
 static void flush_peer(struct channel *ch, struct channel_peer *peer, uint64_t now_us)
 {
 	/* what went out on a network that was left is not waited for */
-	bool lost = peer->pending && peer->pinned && !is_same_way(&peer->pending->ep, &peer->ep);
+	bool lost = peer->pending &&
+		(peer->pending->lost || (peer->pinned && !is_same_way(&peer->pending->ep, &peer->ep)));
 	bool waits = peer->pending && !lost && now_us - peer->pending->born_us < ANSWER_US;
 	bool force = peer->force || (lost && peer->pending->forced);
 	struct session *s;
@@ -1576,6 +1578,16 @@ static void expire_session(struct channel *ch, struct session **s, uint64_t now_
 {
 	if (*s && now_us - (*s)->born_us >= ch->reject_us)
 		session_free(ch, s);
+}
+
+void channel_doubt(struct channel *ch)
+{
+	struct table_entry *e, *tmp;
+
+	TABLE_EACH(&ch->peers, e, tmp) {
+		if (PEER(e)->pending)
+			PEER(e)->pending->lost = true;
+	}
 }
 
 void channel_expire(struct channel *ch, uint64_t now_us)

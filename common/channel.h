@@ -144,6 +144,10 @@ const struct channel_counters *channel_counters(const struct channel *ch);
 enum channel_why channel_input(
 	struct channel *ch, const struct channel_rx *rx, const uint8_t *buf, size_t len, uint64_t now_us);
 
+/* We have moved: what was asked on the network that was left is not waited for. A handshake that has no answer yet is
+ * begun anew with the next message. */
+void channel_doubt(struct channel *ch);
+
 /* The end of a loop turn: whatever was queued for peers leaves through ops.send, packed into as few datagrams as
  * possible. Costs nothing for peers that have nothing to send. */
 void channel_flush(struct channel *ch, uint64_t now_us);

@@ -297,17 +297,25 @@ static void router_choose(struct attachment *at, uint64_t now_us, uint64_t *wake
 	}
 }
 
+/* An address in one of its prefixes. One with neither flag only names the AMA (RFC 6275 7.2), which may have its
+ * address on another link: what the node has from there is not reached here. */
+static bool is_of_router(const struct router_advert *ra, const struct in6_addr *address)
+{
+	for (unsigned i = 0; i < ra->n_prefix; i++)
+		if ((ra->prefix[i].on_link || ra->prefix[i].autonomous) &&
+			prefix6_contains(&ra->prefix[i].prefix, address))
+			return true;
+	return false;
+}
+
 static const struct attach_address *address_choose(const struct attachment *at)
 {
 	const struct attach_address *best = NULL;
 
 	for (unsigned i = 0; i < at->n_addresses; i++) {
 		const struct attach_address *x = &at->addresses[i];
-		bool ours = false;
 
-		for (unsigned j = 0; j < at->router->ra.n_prefix; j++)
-			ours |= prefix6_contains(&at->router->ra.prefix[j].prefix, &x->address);
-		if (!ours || !x->usable)
+		if (!x->usable || !is_of_router(&at->router->ra, &x->address))
 			continue;
 		if (IN6_ARE_ADDR_EQUAL(&x->address, &at->care_of) && !x->deprecated)
 			return x;

@@ -593,6 +593,7 @@ static void moved(struct mnd *m, uint64_t now_us)
 		m->ama = ama ? *ama : in6addr_any;
 		m->ama_generation = m->attach.generation;
 	}
+	channel_doubt(m->channel);
 	m->session_due_us = now_us; /* what is in use decides what the anchors hear */
 	for (unsigned i = 0; i < ANCHORS; i++)
 		if (m->anchors[i].used)

@@ -20,6 +20,7 @@
 #define ND_OPT_LINK_MTU	  5
 #define ND_OPT_ADV_INTERV 7
 #define RA_FLAG_HOME	  0x20
+#define PIO_ONLINK	  0x80
 #define PIO_AUTO	  0x40
 #define PIO_ROUTER	  0x20
 
@@ -64,6 +65,7 @@ int ra_read(const uint8_t *buf, size_t len, struct router_advert *ret)
 				return -EBADMSG;
 			if (IN6_IS_ADDR_LINKLOCAL(&addr) || IN6_IS_ADDR_MULTICAST(&addr))
 				break;
+			p.on_link = flags & PIO_ONLINK;
 			p.autonomous = flags & PIO_AUTO;
 			p.prefix = prefix6_make(&addr, plen);
 			if ((flags & PIO_ROUTER) && !ra.has_ama) {

@@ -13,6 +13,7 @@
 
 struct ra_prefix {
 	struct prefix6 prefix;
+	bool on_link;	      /* L: addresses in it are on this link */
 	bool autonomous;      /* A: the kernel forms addresses in it */
 	uint32_t preferred_s; /* seconds; 0xffffffff = for ever */
 	uint32_t valid_s;

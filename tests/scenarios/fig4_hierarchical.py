@@ -29,6 +29,9 @@ for turn in range(3):
         net.radios[0].move(network)
         lab.wait(lambda: visit()["interface"] == interface, "the visit to follow to " + interface)
         lab.wait(lambda: len(back.packets()) > got + 20 and tcp.progress() > bytes_got + 20000, "the stream and the TCP session there")
+        care_of = [a["care_of"] for a in net.mnctl("status")["attachments"] if a["selected"]]
+        if not care_of[0].startswith("2001:db8:a%d:" % network):
+            lab.fail("the care-of address is of the link that the node is on: %s" % care_of)
         route = net.ar[2].ip("-6 route show " + prefix1 + " proto 108")
         if "dev " + interface not in route or net.ar[2].ip("-6 route show table 7790 proto 108") != upstream:
             lab.fail("AMA2's kernel leads down to %s and up to the anchor: %s" % (interface, route))

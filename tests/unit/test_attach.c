@@ -59,6 +59,7 @@ static void reads_an_advertisement(void **state)
 	assert_int_equal(ra.prefix[0].prefix.len, 64);
 	assert_true(IN6_ARE_ADDR_EQUAL(&ra.prefix[0].prefix.addr, &prefix));
 	assert_true(ra.prefix[0].autonomous);
+	assert_true(ra.prefix[0].on_link);
 	assert_int_equal(ra.prefix[0].valid_s, 86400);
 	assert_int_equal(ra.prefix[0].preferred_s, 14400);
 }
@@ -187,6 +188,37 @@ static void addresses_of_the_network_that_was_left_do_not_count(void **state)
 	address(&f, 2, 2, true);
 	assert_true(step(&f));
 	assert_true(IN6_ARE_ADDR_EQUAL(&f.a.selected->care_of, &coa2));
+}
+
+/* Two links of one AMA: the second one's advertisements name it by a prefix that is not on that link. */
+static void a_prefix_that_only_names_the_ama_gives_no_care_of_address(void **state)
+{
+	struct in6_addr coa9 = addr("2001:db8:a9::10"), here = addr("2001:db8:a9::"), router = addr("fe80::99");
+	struct router_advert ra = advert("2001:db8:a1::1", true);
+	struct fixture f;
+
+	(void)state;
+	start(&f);
+	link_is(&f, 2, 100, false);
+	(void)step(&f);
+	link_is(&f, 2, 100, true);
+	ra.prefix[0].autonomous = false;
+	ra.prefix[1].prefix = prefix6_make(&here, 64);
+	ra.prefix[1].autonomous = true;
+	ra.n_prefix = 2;
+	attach_advert(&f.a, 2, &router, &ra, f.now_us);
+	(void)step(&f);
+	assert_null(f.a.selected); /* that of the first link is there still */
+	address(&f, 2, 9, true);
+	assert_true(step(&f));
+	assert_true(IN6_ARE_ADDR_EQUAL(&f.a.selected->care_of, &coa9));
+	assert_true(IN6_ARE_ADDR_EQUAL(attach_ama(f.a.selected), &ra.ama));
+	/* where addresses are given by DHCPv6 the prefix is only on the link */
+	ra.n_prefix = 1;
+	ra.prefix[0].on_link = true;
+	attach_advert(&f.a, 2, &router, &ra, f.now_us);
+	assert_true(step(&f));
+	assert_true(IN6_ARE_ADDR_EQUAL(&f.a.selected->care_of, &f.a.at[0].addresses[0].address));
 }
 
 static void the_same_network_again_is_a_new_generation(void **state)
@@ -403,6 +435,7 @@ int main(void)
 		cmocka_unit_test(refuses_malformed_advertisements),
 		cmocka_unit_test(usable_with_carrier_router_and_address),
 		cmocka_unit_test(addresses_of_the_network_that_was_left_do_not_count),
+		cmocka_unit_test(a_prefix_that_only_names_the_ama_gives_no_care_of_address),
 		cmocka_unit_test(the_same_network_again_is_a_new_generation),
 		cmocka_unit_test(a_bounce_too_quick_to_be_seen),
 		cmocka_unit_test(solicitations_are_repeated_and_end),

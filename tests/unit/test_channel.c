@@ -1333,7 +1333,9 @@ static void not_waited_for_after_a_move(void **state)
 	struct channel_endpoint ep = ama->self;
 
 	(void)state;
-	for (int session = 0; session < 2; session++) {
+	for (int round = 0; round < 4; round++) {
+		bool session = round & 1, same_address = round & 2;
+
 		peer = session ? connect_mn() : add_peer(mn, ama);
 		channel_peer_set_endpoint(peer, &ama->self);
 		now_us += 10 * SEC;
@@ -1346,7 +1348,10 @@ static void not_waited_for_after_a_move(void **state)
 		channel_flush(mn->ch, now_us);
 		assert_int_equal(mn->n_out, 0); /* here it waits */
 		ep.local.s6_addr[15] = 77;
-		channel_peer_set_endpoint(peer, &ep);
+		if (same_address)
+			channel_doubt(mn->ch);
+		else
+			channel_peer_set_endpoint(peer, &ep);
 		now_us += SEC / 10;
 		send_tag(mn, peer, 5);
 		channel_flush(mn->ch, now_us);
