@@ -142,6 +142,7 @@ int pin_attach(struct pin *p, char *reterr)
 	struct bpf_program *on_socket, *on_egress;
 	struct bpf_map *map;
 	uint32_t zero = 0;
+	struct stat st;
 	int r, cgroup = open_cgroup(p->cgroup);
 
 	memcpy(&value.address[1], p->previous, sizeof(p->previous));
@@ -150,6 +151,8 @@ int pin_attach(struct pin *p, char *reterr)
 		return fail(reterr, -cgroup, "open", p->cgroup);
 	}
 	r = object ? bpf_object__load(object) : -ENOMEM;
+	if (r == 0 && fstat(cgroup, &st) < 0)
+		r = -errno;
 	if (r == 0) {
 		on_socket = bpf_object__find_program_by_name(object, "on_socket");
 		on_egress = bpf_object__find_program_by_name(object, "on_egress");
@@ -171,8 +174,10 @@ int pin_attach(struct pin *p, char *reterr)
 			p->cgroup, strerror(-r));
 	else if (r < 0)
 		return fail(reterr, -r, "put a BPF program on", p->cgroup);
-	else
+	else {
+		p->inode = st.st_ino;
 		p->stale = false;
+	}
 	return r;
 }
 
@@ -337,8 +342,12 @@ bool pin_is_over(const struct pin *p)
 {
 	char path[sizeof(ROOT) + PIN_CGROUP + 16], line[64];
 	bool populated = false;
+	struct stat st;
 	FILE *f;
 
+	(void)snprintf(path, sizeof(path), "%s%s", ROOT, p->cgroup);
+	if (p->inode && stat(path, &st) == 0 && st.st_ino != p->inode)
+		return true;
 	(void)snprintf(path, sizeof(path), "%s%s/cgroup.events", ROOT, p->cgroup);
 	f = fopen(path, "re");
 	if (!f)

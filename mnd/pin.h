@@ -38,6 +38,7 @@ enum pin_type pin_type_of(const char *name);
 /* One cgroup. One that was made for the pin ends when its last process does, another when it is removed. */
 struct pin {
 	char cgroup[PIN_CGROUP]; /* below the root of the hierarchy, with a leading slash; "" = not in use */
+	uint64_t inode;		 /* of its directory: one that is made anew under this name is another cgroup */
 	bool in_place;		 /* it was there before, and is somebody else's */
 	bool lenient;		 /* sockets that were there before it keep what they have */
 	enum pin_type type;
@@ -76,7 +77,8 @@ void pin_follow(struct pin *p, const struct in6_addr *home_address);
 int pin_attach(struct pin *p, char *reterr);
 /* Take them away: the processes go on unpinned. */
 void pin_detach(const struct pin *p);
-/* True when no process is left, and the cgroup is then removed; one that is somebody else's is over when it is gone. */
+/* True when no process is left, and the cgroup is then removed; one that is somebody else's is over when it is gone,
+ * also when another one has its name. */
 bool pin_is_over(const struct pin *p);
 /* Let the inotify descriptor fd become readable when the last process ends. Returns 0 or -errno. */
 int pin_watch(const struct pin *p, int fd);

@@ -151,6 +151,16 @@ bool pinning_has_mark(const struct mnd *m, const struct home_address *h)
 }
 
 /* A cgroup is empty: its pin ends, and perhaps one around it. */
+static void end_pin(struct mnd *m, struct pin *p)
+{
+	log_info("pin", "%s of user %u on %s has ended", p->command, (unsigned)p->uid, in6_text(&p->home_address));
+	mnd_emit(m, "unpinned",
+		json_pack("{s:s, s:s, s:i}", "home_address", in6_text(&p->home_address), "command", p->command, "pid",
+			(int)p->pid));
+	leave(m, p);
+	memset(p, 0, sizeof(*p));
+}
+
 void pinning_read_news(void *ctx)
 {
 	struct mnd *m = ctx;
@@ -162,17 +172,9 @@ void pinning_read_news(void *ctx)
 	while (ended) {
 		ended = false;
 		for (unsigned i = 0; i < PINS; i++) {
-			struct pin *p = &m->pins[i];
-
-			if (!p->cgroup[0] || !pin_is_over(p))
+			if (!m->pins[i].cgroup[0] || !pin_is_over(&m->pins[i]))
 				continue;
-			log_info("pin", "%s of user %u on %s has ended", p->command, (unsigned)p->uid,
-				in6_text(&p->home_address));
-			mnd_emit(m, "unpinned",
-				json_pack("{s:s, s:s, s:i}", "home_address", in6_text(&p->home_address), "command",
-					p->command, "pid", (int)p->pid));
-			leave(m, p);
-			memset(p, 0, sizeof(*p));
+			end_pin(m, &m->pins[i]);
 			ended = any = true;
 		}
 	}
@@ -430,7 +432,11 @@ static void obey(struct mnd *m, struct rules_match *x)
 	int r = 0;
 
 	for (unsigned i = 0; i < PINS; i++) {
-		if (!strcmp(m->pins[i].cgroup, x->cgroup)) /* of an earlier run, or by its unit itself */
+		bool same = !strcmp(m->pins[i].cgroup, x->cgroup);
+
+		if (same && pin_is_over(&m->pins[i])) /* it was removed and made anew before we looked: nothing holds */
+			end_pin(m, &m->pins[i]);
+		else if (same) /* of an earlier run, or by its unit itself */
 			x->done = true;
 		if (!m->pins[i].cgroup[0])
 			p = &m->pins[i];

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Pins by rule in mnd.conf: a unit of systemd and a cgroup are pinned whenever they are there, without polling: what a user's service manager starts after
 mnd, what runs already, and what begins before there is an address; and a program by its path. Connections from before a rule go on."""
-import os, shutil, subprocess, sys
+import os, shutil, signal, subprocess, sys
 from lab import Lab, inside, sh
 
 USER = "4242"
@@ -96,8 +96,9 @@ lab.check(p["in_place"] and p["uid"] == int(USER) and p["anchor"] == "ama1" and 
 # a rule that comes later: what is open goes on, what is opened is pinned
 late = net.mn.spawn(["sh", "-c", "mkdir -p /sys/fs/cgroup/late/x; echo $$ > /sys/fs/cgroup/late/x/cgroup.procs; exec " + " ".join(as_user(sys.executable, home + "/opener", "7804"))], name="late")
 lab.wait(lambda: late.output().split()[-2:] == [hoa2, hoa2], "a job without a rule")
+late_rule = "[pin late]\ncgroup = /late/x\nanchor = ama1\n"
 with open(net.mn_dir + "/mnd.conf", "a") as f:
-    f.write("[pin late]\ncgroup = /late/x\nanchor = ama1\n")
+    f.write(late_rule)
 sh(["mnctl", "--socket", SOCK, "reload"])
 lab.wait(lambda: late.output().split()[-2:] == [hoa2, hoa1], "its new sockets on the address of the rule, the old one where it was")
 lab.check("error" not in late.output(), "a rule that comes later cuts nothing off")
@@ -113,7 +114,7 @@ with open(net.mn_dir + "/mnd.conf", "a") as f:
 sh(["mnctl", "--socket", SOCK, "reload"])
 lab.wait(lambda: "CAP_SYS_PTRACE" in net.mnd.output(), "mnd to say that a rule of this kind needs another start")
 net.mnd.kill()
-net.mnd_config += "\n" + rule
+net.mnd_config += "\n" + late_rule + rule
 net.start_mnd()
 lab.wait(lambda: net.home(1) and net.home(1)["state"] == "bound", "the binding after a restart")
 
@@ -146,7 +147,9 @@ lab.wait(lambda: len(pins()) == 3, "the end of those pins")
 
 # the end, and again
 systemctl("restart", "mail-client")
-lab.wait(lambda: "mail-client.service" in pins() and last("mail-client") == [hoa1, hoa1], "the unit after a restart")
+lines = len(open(home + "/mail-client.out").read().split())
+lab.wait(lambda: len(open(home + "/mail-client.out").read().split()) > lines + 40, "the unit after a restart")
+lab.check("mail-client.service" in pins() and last("mail-client") == [hoa1, hoa1], "restarted, it is pinned again")
 net.mnd.kill(9)
 net.start_mnd()
 lab.wait(lambda: "mail-client.service" in pins() and len(pins()) == 3, "the pins after mnd was killed")
@@ -155,10 +158,19 @@ early.kill()
 lab.wait(lambda: "mail-client.service" not in pins(), "the end of the pin with its unit")
 os.rmdir("/sys/fs/cgroup/jobs/early")
 lab.wait(lambda: "early" not in pins(), "the end of a pin with its cgroup")
+late.kill()
+net.mnd.popen.send_signal(signal.SIGSTOP)
+os.rmdir("/sys/fs/cgroup/late/x")
+os.makedirs("/sys/fs/cgroup/late/x")
+net.mnd.popen.send_signal(signal.SIGCONT)
+lab.check("x" in pins(), "a cgroup that is made anew before mnd has seen the end of the first is pinned")
+anew = net.mn.spawn(["sh", "-c", "echo $$ > /sys/fs/cgroup/late/x/cgroup.procs; exec " + " ".join(as_user(sys.executable, home + "/opener", "7808"))], name="anew")
+lab.wait(lambda: len(anew.output().split()) > 10, "what runs in it")
+lab.check(set(anew.output().split()) == {hoa1}, "... and what runs in it is on %s: %s" % (hoa1, set(anew.output().split())))
 r = subprocess.run(["hoa-exec", "--socket", SOCK, "true"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 lab.check(r.returncode == 125 and "switched pinning off" in r.stdout, "rules are the administrator's: users may not, with pins = no")
 packets = [i for q in capture.packets() for i in (q, q.inner) if i and i.next == 17]
 lab.check({q.src for q in packets if q.dport == 7801} == {hoa1}, "captured: %d datagrams of the unit, all from %s" % (len([q for q in packets if q.dport == 7801]), hoa1))
-late.kill()
+anew.kill()
 manager.kill()
 lab.finish()
