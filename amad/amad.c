@@ -183,32 +183,11 @@ bool amad_has_regional(const struct amad *a)
 	return !IN6_IS_ADDR_UNSPECIFIED(&a->config.through);
 }
 
-/* Tell the AMA at which a prefix was until now that it is elsewhere (RFC 5846 with flag P, inter-MAG handover). */
-void amad_tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix)
-{
-	struct mh_revocation r = {.b_type = MH_REVOCATION_INDICATION,
-		.trigger = MH_REVOCATION_HANDOVER,
-		.flags = MH_REVOCATION_P,
-		.sequence = a->revocations++};
-	struct channel_peer *peer = NULL;
-	uint8_t buf[64];
-	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct mh_writer m = mh_begin_revocation(&w, &r);
-
-	for (unsigned i = 0; i < a->n_relays && !peer; i++)
-		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].ep.remote, address))
-			peer = peers_relay(a, (uint16_t)(i + 1));
-	mh_put_prefix(&m, MHOPT_HNP, prefix);
-	mh_end(&m);
-	if (peer && wcur_ok(&w))
-		(void)channel_send(a->channel, peer, buf, wcur_len(&w)); /* once: without it the visit runs out */
-}
-
 /* native: its route becomes the native one instead of going. */
 void amad_end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie)
 {
 	if (b->proxied)
-		amad_tell_previous(a, mr_care_of(b->locator), &b->prefix);
+		updates_tell_previous(a, mr_care_of(b->locator), &b->prefix);
 	if (a->srccheck) {
 		srccheck_delete(a->srccheck, &b->prefix);
 		srccheck_leave(a->srccheck, &b->prefix, mr_care_of(b->locator));
@@ -436,7 +415,7 @@ static void tell_if_moved(struct amad *a, const struct pending *p)
 	const struct binding *b = p->binds && p->before.bound && p->before.proxied ? lm_find(a->lm, &p->prefix) : NULL;
 
 	if (b && !IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &p->before.care_of))
-		amad_tell_previous(a, &p->before.care_of, &p->prefix);
+		updates_tell_previous(a, &p->before.care_of, &p->prefix);
 }
 
 /* Ready is who has looked at the kernel once and has everything there: at the end of a turn that failed in nothing. */

@@ -47,6 +47,7 @@
 /* RFC 5846 13: InitMINDelayBRIs, MAX_BRACK_TIMEOUT; BRIMaxRetriesNumber is 1 */
 #define REVOKE_FIRST_US	 (1 * SEC)
 #define REVOKE_SECOND_US (2 * SEC)
+#define TELL_LEFT_TRIES	 8
 
 /* What was, so that an update which the store or the kernel refuses leaves nothing. */
 struct before {
@@ -125,11 +126,14 @@ struct pending {
 	struct before before;
 };
 
-/* A lease whose node was told that it ends. The lease is marked; what it says counts. */
+/* A binding revocation without an answer yet (RFC 5846): a lease whose node was told that it ends (the lease is marked;
+ * what it says counts), or an AMA that was told that a node has left it. */
 struct revocation {
 	struct revocation *prev, *next;
 	struct prefix6 prefix;
+	struct in6_addr left; /* the AMA's address; :: = to the node, of its lease */
 	uint16_t sequence;
+	uint8_t tries;
 	uint64_t due_us;
 };
 
@@ -213,9 +217,6 @@ void amad_keep_binding(struct amad *a, const struct binding *b, const struct lea
 void amad_drop_binding(struct amad *a, struct binding *b);
 /* Do updates of nodes on our links go through a regional AMA (`through`)? */
 bool amad_has_regional(const struct amad *a);
-/* Tell the AMA at this address, where a prefix was until now, that it is elsewhere (RFC 5846, trigger 4 with flag P).
- * Once: without it the visit there runs out. */
-void amad_tell_previous(struct amad *a, const struct in6_addr *address, const struct prefix6 *prefix);
 /* End a binding: store, source check, route, cache; b is gone. native: its route becomes the native one instead of
  * going. cookie: of the kernel's answer, 0 = nobody waits for it. */
 void amad_end_binding(struct amad *a, struct binding *b, bool native, uint64_t cookie);
@@ -238,9 +239,12 @@ void amad_answer(void *ctx);
  * a refusal. Status 129 names the regional AMA, if there is one: by that way. */
 void updates_send_pba(struct amad *a, struct channel_peer *peer, uint16_t sequence, uint8_t status, uint32_t lifetime_s,
 	const struct prefix6 *prefix);
-/* What serving.c needs of us (serving_env): a PBA to the AMA that a node of ours is behind; amad_tell_previous. */
+/* What serving.c needs of us (serving_env): a PBA to the AMA that a node of ours is behind; ... */
 void updates_answer_behind(
 	void *ctx, const struct serving_via *via, uint8_t status, uint32_t lifetime_s, const struct prefix6 *prefix);
+/* ... and to tell the AMA at this address, where a prefix was until now, that it is elsewhere (RFC 5846, trigger 4 with
+ * flag P). Again until it has answered, eight times in 15 s: without it its links would lead the prefix's packets into
+ * the void until the visit has run out. Also for bindings of our own. */
 void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix);
 bool updates_attached_since(void *ctx, const uint8_t key[32], uint16_t sequence, uint32_t *ret_ifindex,
 	struct in6_addr *ret_link_local, uint8_t ret_link_layer[6]);
@@ -259,6 +263,8 @@ void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, s
  * NULL = 0 was given, or the channel has forgotten it. Its peer may be an anchor, too, whose address a node named: so
  * where its answers go is set each time. */
 struct channel_peer *peers_relay(struct amad *a, uint16_t relay);
+/* The one at this address. */
+struct channel_peer *peers_relay_at(struct amad *a, const struct in6_addr *address);
 /* The index of the AMA that passed an update on, which came from there. 0 = no room for more of them, which
  * is counted. */
 uint16_t peers_relay_index(struct amad *a, const struct channel_peer *peer, const struct channel_endpoint *ep);

@@ -249,6 +249,14 @@ struct channel_peer *peers_relay(struct amad *a, uint16_t relay)
 	return peer;
 }
 
+struct channel_peer *peers_relay_at(struct amad *a, const struct in6_addr *address)
+{
+	for (unsigned i = 0; i < a->n_relays; i++)
+		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].ep.remote, address))
+			return peers_relay(a, (uint16_t)(i + 1));
+	return NULL;
+}
+
 /* A heartbeat (RFC 5847), for the round trip; not again while one is on its way, or has just come back. */
 void peers_ping(struct amad *a, struct relay *r)
 {

@@ -704,17 +704,26 @@ bool serving_forward(struct serving *s, const uint8_t key[32], const struct pref
 	return true;
 }
 
-void serving_revoked(struct serving *s, struct channel_peer *anchor, const struct prefix6 *prefix, uint64_t now_us)
+bool serving_revoked(struct serving *s, struct channel_peer *anchor, const struct prefix6 *prefix, uint64_t now_us)
 {
 	struct visit *v = visit_find(s, prefix);
 	uint64_t end_us = now_us + SERVING_FORWARD_S * SEC;
 
-	if (!v || v->request->anchor->peer != anchor || !is_believed(s, v->request->anchor, prefix) ||
-		v->expiry.at_s * SEC <= end_us)
-		return;
+	if (!v || v->request->anchor->peer != anchor || !is_believed(s, v->request->anchor, prefix))
+		return false;
+	if (v->expiry.at_s * SEC <= end_us) /* it ends already */
+		return true;
 	wheel_set(&s->visits, &v->expiry, end_us);
 	if (is_through(&v->at) && s->env.tell_left)
 		s->env.tell_left(s->env.ctx, &v->at.through, prefix);
+	return true;
+}
+
+bool serving_is_behind(const struct serving *s, const struct prefix6 *prefix, const struct in6_addr *ama)
+{
+	const struct visit *v = visit_find(s, prefix);
+
+	return v && is_through(&v->at) && IN6_ARE_ADDR_EQUAL(&v->at.through, ama);
 }
 
 /* It speaks to us in a session that is gone: begin another. */

@@ -306,11 +306,6 @@ void updates_answer_behind(
 	peers_answer(a, via->relay, via->sequence, status, lifetime_s, prefix);
 }
 
-void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix)
-{
-	amad_tell_previous(ctx, ama, prefix);
-}
-
 /* A node behind another AMA, which passed on what the node sealed for us (RFC 5380: we are its MAP). It names that AMA,
  * in what it sealed. Without something to pass on it has moved among the AMAs below us. */
 static uint8_t on_regional_request(struct amad *a, struct channel_peer *peer, const struct channel_rx *rx,
@@ -537,19 +532,36 @@ static void on_heartbeat(
 
 /* --- revocation (RFC 5846) ------------------------------------------------------------------------------------- */
 
-static void tell_revocation(struct amad *a, const struct lease *l, uint16_t sequence)
+static void send_revocation(struct amad *a, struct channel_peer *peer, const struct mh_revocation *head,
+	const struct prefix6 *prefix, unsigned flags)
 {
-	struct channel_peer *peer = channel_find_peer(a->channel, l->key);
 	uint8_t buf[64];
 	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct mh_revocation r = {
-		.b_type = MH_REVOCATION_INDICATION, .trigger = MH_REVOCATION_ADMINISTRATIVE, .sequence = sequence};
-	struct mh_writer m = mh_begin_revocation(&w, &r);
+	struct mh_writer m = mh_begin_revocation(&w, head);
 
-	mh_put_prefix(&m, MHOPT_HNP, &l->prefix);
+	mh_put_prefix(&m, MHOPT_HNP, prefix);
 	mh_end(&m);
 	if (peer && wcur_ok(&w))
-		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
+		(void)channel_send_flags(a->channel, peer, buf, wcur_len(&w), flags);
+}
+
+static void tell_revocation(struct amad *a, const struct lease *l, uint16_t sequence)
+{
+	struct mh_revocation r = {
+		.b_type = MH_REVOCATION_INDICATION, .trigger = MH_REVOCATION_ADMINISTRATIVE, .sequence = sequence};
+
+	send_revocation(a, channel_find_peer(a->channel, l->key), &r, &l->prefix, 0);
+}
+
+static void tell_left(struct amad *a, struct revocation *x)
+{
+	struct mh_revocation r = {.b_type = MH_REVOCATION_INDICATION,
+		.trigger = MH_REVOCATION_HANDOVER,
+		.flags = MH_REVOCATION_P,
+		.sequence = x->sequence};
+
+	/* no answer: it may have lost the session */
+	send_revocation(a, peers_relay_at(a, &x->left), &r, &x->prefix, x->tries++ ? CHANNEL_FORCE_HANDSHAKE : 0);
 }
 
 static void wake_for_revocations(struct amad *a)
@@ -561,6 +573,48 @@ static void wake_for_revocations(struct amad *a)
 	if (a->told_twice && a->told_twice->due_us < due_us)
 		due_us = a->told_twice->due_us;
 	loop_timer_at(&a->revoke, due_us);
+}
+
+void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix)
+{
+	struct amad *a = ctx;
+	struct revocation *r = peers_relay_at(a, ama) ? calloc(1, sizeof(*r)) : NULL;
+
+	if (!r) /* it was not heard since we started, or no memory: the visit runs out */
+		return;
+	r->prefix = *prefix;
+	r->left = *ama;
+	r->sequence = a->revocations++;
+	r->due_us = loop_now_us(a->daemon.loop) + REVOKE_FIRST_US;
+	DL_APPEND(a->told_once, r);
+	tell_left(a, r);
+	wake_for_revocations(a);
+}
+
+/* The node has come back to it: what it was told is no longer true. */
+static bool is_there_again(const struct amad *a, const struct revocation *r)
+{
+	const struct binding *b = lm_find(a->lm, &r->prefix);
+
+	return (b && b->proxied && IN6_ARE_ADDR_EQUAL(mr_care_of(b->locator), &r->left)) ||
+		serving_is_behind(a->serving, &r->prefix, &r->left);
+}
+
+/* An AMA has answered that it knows. */
+static bool is_told(struct amad *a, struct revocation **list, const struct channel_peer *peer, uint16_t sequence,
+	const struct prefix6 *prefix)
+{
+	struct revocation *r, *tmp;
+
+	DL_FOREACH_SAFE(*list, r, tmp) { /* answers come in the order of the questions, more or less */
+		if (r->sequence != sequence || !prefix6_equal(&r->prefix, prefix) ||
+			IN6_IS_ADDR_UNSPECIFIED(&r->left) || peers_relay_at(a, &r->left) != peer)
+			continue;
+		DL_DELETE(*list, r);
+		free(r);
+		return true;
+	}
+	return false;
 }
 
 /* Tell the node, twice if it does not answer, and end the lease. In the store it has ended already. */
@@ -589,6 +643,17 @@ void updates_revoke(struct amad *a, struct lease *l)
 	wake_for_revocations(a);
 }
 
+/* It is no longer in a list; true when it is in one again. */
+static bool tell_left_again(struct amad *a, struct revocation *r, uint64_t now_us)
+{
+	if (IN6_IS_ADDR_UNSPECIFIED(&r->left) || r->tries >= TELL_LEFT_TRIES || is_there_again(a, r))
+		return false;
+	tell_left(a, r);
+	r->due_us = now_us + REVOKE_SECOND_US;
+	DL_APPEND(a->told_twice, r);
+	return true;
+}
+
 void updates_revoke_due(void *ctx)
 {
 	struct amad *a = ctx;
@@ -599,7 +664,9 @@ void updates_revoke_due(void *ctx)
 		struct lease *l = anchoring_find(a->anchoring, &r->prefix);
 
 		DL_DELETE(a->told_twice, r);
-		if (l && l->revoked) {
+		if (tell_left_again(a, r, now_us))
+			continue;
+		if (IN6_IS_ADDR_UNSPECIFIED(&r->left) && l && l->revoked) {
 			log_about(LOG_LEVEL_INFO, "anchoring", l->node, prefix6_text(&l->prefix), NULL,
 				"%s did not answer: %s is revoked without it", l->node, prefix6_text(&l->prefix));
 			amad_end_lease(a, l, 0);
@@ -610,7 +677,9 @@ void updates_revoke_due(void *ctx)
 		struct lease *l = anchoring_find(a->anchoring, &r->prefix);
 
 		DL_DELETE(a->told_once, r);
-		if (!l || !l->revoked) { /* it has answered */
+		if (tell_left_again(a, r, now_us))
+			continue;
+		if (!IN6_IS_ADDR_UNSPECIFIED(&r->left) || !l || !l->revoked) { /* it has answered */
 			free(r);
 			continue;
 		}
@@ -628,13 +697,21 @@ static void on_revocation(struct amad *a, struct channel_peer *peer, const struc
 
 	if (msg->revocation.b_type == MH_REVOCATION_INDICATION && channel_peer_role(peer) == CREDENTIAL_AMA &&
 		(msg->revocation.flags & MH_REVOCATION_P) && mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
-		serving_revoked(a->serving, peer, &prefix, loop_now_us(a->daemon.loop));
+		struct mh_revocation ack = {
+			.b_type = MH_REVOCATION_ACK, .flags = MH_REVOCATION_P, .sequence = msg->revocation.sequence};
+
+		if (!serving_revoked(a->serving, peer, &prefix, loop_now_us(a->daemon.loop)))
+			ack.trigger = MH_REVOCATION_NO_BINDING;
+		send_revocation(a, peer, &ack, &prefix, 0);
 		return;
 	}
 	if (msg->revocation.b_type != MH_REVOCATION_ACK || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {
 		a->count_unexpected++;
 		return;
 	}
+	if (is_told(a, &a->told_once, peer, msg->revocation.sequence, &prefix) ||
+		is_told(a, &a->told_twice, peer, msg->revocation.sequence, &prefix))
+		return;
 	l = anchoring_find(a->anchoring, &prefix);
 	if (!l || !l->revoked || memcmp(l->key, channel_peer_key(peer), sizeof(l->key)) != 0)
 		return;

@@ -536,7 +536,9 @@ static void install_as_responder(struct channel *ch, struct channel_peer *peer, 
 	peer->cur = s;
 }
 
-/* A new session by the peer's message 2. Returns whether another handshake crossed it. */
+/* A new session by the peer's message 2. Returns whether the peer has to hear a word in it, whatever there is to say:
+ * another handshake crossed it, or it is the second one without a word in between, and what the peer sends in until
+ * then is the session before both. */
 static bool install_as_initiator(struct channel *ch, struct channel_peer *peer, struct session *s, uint64_t begun_us)
 {
 	bool crossed = peer->next || (peer->cur && !peer->cur->initiator && peer->cur->born_us >= begun_us);
@@ -550,7 +552,7 @@ static bool install_as_initiator(struct channel *ch, struct channel_peer *peer, 
 		peer->prev = peer->cur;
 	}
 	peer->cur = s;
-	return crossed;
+	return crossed || (peer->prev && peer->prev->initiator && peer->prev->send_next == 0);
 }
 
 /* --- queues -------------------------------------------------------------------------------------------------- */
@@ -897,6 +899,13 @@ static void flush_peer(struct channel *ch, struct channel_peer *peer, uint64_t n
 		send_transport(ch, s, c->data, c->len, 2, 0);
 		chunk_drop(ch, peer);
 	}
+}
+
+void channel_flush_peer(
+	struct channel *ch, struct channel_peer *peer, const struct channel_endpoint *unless, uint64_t now_us)
+{
+	if (peer->queue && !is_same_way(&peer->ep, unless))
+		flush_peer(ch, peer, now_us);
 }
 
 void channel_flush(struct channel *ch, uint64_t now_us)

@@ -152,6 +152,10 @@ void channel_doubt(struct channel *ch);
  * possible. Costs nothing for peers that have nothing to send. */
 void channel_flush(struct channel *ch, uint64_t now_us);
 
+/* What is queued for one peer leaves now, if it is not to go by this way anyway. */
+void channel_flush_peer(
+	struct channel *ch, struct channel_peer *peer, const struct channel_endpoint *unless, uint64_t now_us);
+
 /* Forget dead sessions, handshakes without answer, and peers that have neither; about once a minute. */
 void channel_expire(struct channel *ch, uint64_t now_us);
 

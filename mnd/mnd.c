@@ -111,12 +111,13 @@ static struct home *common_home_of(struct mnd *m, const struct anchor *a)
 	return NULL;
 }
 
-struct home *mnd_home_new(struct mnd *m, struct anchor *a)
+/* In the first slot that is free, from this one on. */
+static struct home *home_in(struct mnd *m, struct anchor *a, unsigned slot)
 {
 	bool another = mnd_home_of_anchor(m, a);
 
-	for (unsigned i = 0; i < HOMES; i++) {
-		struct home *x = &m->homes[i];
+	for (unsigned i = slot; i < slot + HOMES; i++) {
+		struct home *x = &m->homes[i % HOMES];
 
 		if (x->used)
 			continue;
@@ -128,6 +129,11 @@ struct home *mnd_home_new(struct mnd *m, struct anchor *a)
 		return x;
 	}
 	return NULL;
+}
+
+struct home *mnd_home_new(struct mnd *m, struct anchor *a)
+{
+	return home_in(m, a, 0);
 }
 
 /* The home address in a prefix: stable there and unlike those in other prefixes (RFC 7217, with our key as
@@ -169,6 +175,7 @@ void mnd_save(struct mnd *m)
 
 		if (!x->used || !x->h.known || x->h.state == HOMEADDR_RELEASED)
 			continue;
+		list[n].slot = i;
 		list[n].address = x->h.address;
 		list[n].prefix = x->h.prefix;
 		list[n].lease_until_s = now_s +
@@ -226,7 +233,7 @@ static void load(struct mnd *m)
 			break;
 		a->doubt = true;
 		a->sequence = (uint16_t)(list[i].sequence + 64); /* what was sent since it was written */
-		x = mnd_home_new(m, a);
+		x = home_in(m, a, list[i].slot);
 		if (!x)
 			break;
 		homeaddr_init(&x->h, &list[i].prefix, &list[i].address, now_us + (list[i].lease_until_s - now_s) * SEC,

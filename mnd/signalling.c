@@ -42,6 +42,14 @@ struct in6_addr signalling_link_local(const struct attachment *at, bool *ret_set
 	return a;
 }
 
+/* What is said to an anchor from now on goes by that way; what was said before by the one that it was said for: a
+ * request to send on what arrives is good only from where we are, a proxied update only through the AMA. */
+static void set_endpoint(struct mnd *m, struct anchor *a, const struct channel_endpoint *ep)
+{
+	channel_flush_peer(m->channel, a->peer, ep, loop_clock_us());
+	channel_peer_set_endpoint(a->peer, ep);
+}
+
 /* Talk to this anchor from the selected attachment. */
 void signalling_go_direct(struct mnd *m, struct anchor *a)
 {
@@ -49,7 +57,7 @@ void signalling_go_direct(struct mnd *m, struct anchor *a)
 	struct channel_endpoint ep = {
 		.remote = a->address, .local = at->care_of, .ifindex = at->ifindex, .port = (uint16_t)m->config.port};
 
-	channel_peer_set_endpoint(a->peer, &ep);
+	set_endpoint(m, a, &ep);
 }
 
 /* An update to this anchor is on its way through an AMA: what else it hears goes with that. */
@@ -87,12 +95,12 @@ static struct anchor *regional_for(struct mnd *m, const struct anchor *serving, 
 }
 
 /* Talk to this anchor through an AMA: the one of this network, or the regional one, which is reached through that. */
-static void set_endpoint_through(const struct mnd *m, const struct anchor *a, const struct anchor *through)
+static void set_endpoint_through(struct mnd *m, struct anchor *a, const struct anchor *through)
 {
 	struct channel_endpoint ep = {
 		.remote = a->address, .port = (uint16_t)m->config.port, .relay = (uint16_t)(through - m->anchors + 1)};
 
-	channel_peer_set_endpoint(a->peer, &ep);
+	set_endpoint(m, a, &ep);
 }
 
 /* Wrap what is sealed for an AMA into a request to the one before it on the way: a proxy registration of all prefixes
@@ -122,13 +130,15 @@ static void send_through(struct mnd *m, const struct channel_endpoint *ep, const
 		link_local = signalling_link_local(m->attach.selected, &settled);
 		mh_put_address(&mw, MHOPT_LINK_LOCAL, &link_local);
 		mh_put_link_layer(&mw, m->attach.selected->link_layer);
-		signalling_go_direct(m, through);
 	} else {
 		mh_put_address(&mw, MHOPT_ALT_COA, &serving->address);
-		set_endpoint_through(m, through, serving);
 	}
-	mh_put_sealed(&mw, (uint32_t)(a - m->anchors) + 1, buf, len);
+	mh_put_sealed(&mw, (uint32_t)(a - m->anchors) + 1, buf, len); /* buf is the channel's, and lasts no longer */
 	mh_end(&mw);
+	if (through == serving)
+		signalling_go_direct(m, through);
+	else
+		set_endpoint_through(m, through, serving);
 	if (wcur_ok(&w))
 		(void)channel_send(m->channel, through->peer, out, wcur_len(&w));
 }

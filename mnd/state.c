@@ -17,18 +17,19 @@ static int home_from_json(const json_t *j, struct state_home *ret)
 {
 	const char *address, *prefix, *anchor, *credential;
 	char err[CREDENTIAL_ERR];
-	json_int_t until, sequence, owner = 0;
+	json_int_t until, sequence, owner = 0, slot = 0;
 	int fixed = 0, exclusive = 0;
 
-	if (json_unpack((json_t *)j, "{s:s, s:s, s:I, s:I, s:s, s:s, s?b, s?b, s?I}", "address", &address, "prefix",
-		    &prefix, "lease_until", &until, "sequence", &sequence, "anchor", &anchor, "credential", &credential,
-		    "fixed", &fixed, "exclusive", &exclusive, "owner", &owner) < 0)
+	if (json_unpack((json_t *)j, "{s:s, s:s, s:I, s:I, s:s, s:s, s?b, s?b, s?I, s?I}", "address", &address,
+		    "prefix", &prefix, "lease_until", &until, "sequence", &sequence, "anchor", &anchor, "credential",
+		    &credential, "fixed", &fixed, "exclusive", &exclusive, "owner", &owner, "slot", &slot) < 0)
 		return -EBADMSG;
 	if (inet_pton(AF_INET6, address, &ret->address) != 1 || prefix6_parse(prefix, &ret->prefix) < 0 ||
 		inet_pton(AF_INET6, anchor, &ret->anchor) != 1 ||
-		credential_from_text(credential, &ret->credential, err) < 0 || until < 0 || sequence < 0 ||
-		sequence > 0xffff || !prefix6_contains(&ret->prefix, &ret->address))
+		credential_from_text(credential, &ret->credential, err) < 0 || until < 0 || sequence < 0 || slot < 0 ||
+		slot >= STATE_HOMES || sequence > 0xffff || !prefix6_contains(&ret->prefix, &ret->address))
 		return -EBADMSG;
+	ret->slot = (unsigned)slot;
 	ret->lease_until_s = (uint64_t)until;
 	ret->sequence = (uint16_t)sequence;
 	ret->fixed = fixed;
@@ -188,10 +189,11 @@ int state_store(const char *path, const struct state *state)
 		if (credential_to_text(&h->credential, text) < 0)
 			continue;
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:s, s:I, s:i, s:s, s:s, s:b, s:b, s:I}", "address", in6_text(&h->address),
-				"prefix", prefix6_text(&h->prefix), "lease_until", (json_int_t)h->lease_until_s,
-				"sequence", h->sequence, "anchor", in6_text(&h->anchor), "credential", text, "fixed",
-				h->fixed, "exclusive", h->exclusive, "owner", (json_int_t)h->owner));
+			json_pack("{s:i, s:s, s:s, s:I, s:i, s:s, s:s, s:b, s:b, s:I}", "slot", (int)h->slot, "address",
+				in6_text(&h->address), "prefix", prefix6_text(&h->prefix), "lease_until",
+				(json_int_t)h->lease_until_s, "sequence", h->sequence, "anchor", in6_text(&h->anchor),
+				"credential", text, "fixed", h->fixed, "exclusive", h->exclusive, "owner",
+				(json_int_t)h->owner));
 	}
 	out = json_dumps(root, JSON_INDENT(1));
 	json_decref(root);

@@ -12,6 +12,7 @@
 #include "session.h"
 
 struct state_home {
+	unsigned slot; /* that of its table: what is in the kernel stays where it is */
 	struct in6_addr address;
 	struct prefix6 prefix;
 	uint64_t lease_until_s; /* wall clock, unix seconds */

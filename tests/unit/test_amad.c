@@ -43,6 +43,7 @@ struct node {
 	bool has_lease;
 	unsigned n_ba, n_heartbeat, n_revoked;
 	uint16_t asked; /* as an AMA: sequence number of the last PBU */
+	uint16_t left;	/* ... and of the last word that a node has left it */
 	uint32_t ping;	/* and of the last heartbeat */
 	unsigned n_moved;
 	struct in6_addr former; /* of the answer to its move */
@@ -108,6 +109,8 @@ static void node_recv(void *ctx, struct channel_peer *peer, const struct channel
 		}
 		if (n->id.role == CREDENTIAL_AMA && (m.type == MH_BU || m.type == MH_REVOCATION)) {
 			n->n_revoked += m.type == MH_REVOCATION;
+			if (m.type == MH_REVOCATION)
+				n->left = m.revocation.sequence;
 			if (m.type == MH_BU)
 				n->asked = m.bu.sequence;
 			continue;
@@ -166,7 +169,17 @@ static void anchor_send(void *ctx, const struct channel_endpoint *ep, const uint
 	}
 }
 
-static const struct channel_ops node_ops = {.send = node_send, .recv = node_recv, .wall_ns = channel_wall};
+/* Only AMAs are called. */
+static int node_accept(void *ctx, const struct credential *cred)
+{
+	const struct node *n = ctx;
+
+	(void)cred;
+	return n->id.role == CREDENTIAL_AMA ? 0 : -EACCES;
+}
+
+static const struct channel_ops node_ops = {
+	.send = node_send, .recv = node_recv, .accept = node_accept, .wall_ns = channel_wall};
 /* What leaves to a node behind an AMA is wrapped by the daemon. */
 static void anchor_tx(void *ctx, const struct channel_endpoint *ep, const uint8_t *buf, size_t len, unsigned flags)
 {
@@ -1046,6 +1059,31 @@ static void is_at(const char *prefix_text, const char *care_of, bool proxied)
 	assert_int_equal(b->proxied, proxied);
 }
 
+static void time_goes_on(unsigned s)
+{
+	now_us += s * SEC;
+	updates_revoke_due(a);
+	turn();
+	channel_flush(nodes[2].channel, now_us); /* it answers a handshake */
+	turn();
+}
+
+/* The AMA answers that it knows that a node has left it. */
+static void knows(struct node *ama, uint16_t sequence, const char *prefix_text)
+{
+	struct mh_revocation r = {.b_type = MH_REVOCATION_ACK, .flags = MH_REVOCATION_P, .sequence = sequence};
+	struct prefix6 p = prefix(prefix_text);
+	uint8_t buf[64];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_revocation(&w, &r);
+
+	mh_put_prefix(&m, MHOPT_HNP, &p);
+	mh_end(&m);
+	assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
+	channel_flush(ama->channel, now_us);
+	turn();
+}
+
 static void through_an_ama(void **state)
 {
 	struct node *n = &nodes[0], *ama = &nodes[2];
@@ -1069,6 +1107,32 @@ static void through_an_ama(void **state)
 	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 300), 0);
 	is_at(P0, AWAY, false);
 	assert_int_equal(ama->n_revoked, 1); /* the AMA is told that it is not the locator any more */
+	time_goes_on(1);
+	assert_int_equal(ama->n_revoked, 2); /* again, as it has not answered */
+	time_goes_on(2);
+	assert_int_equal(ama->n_revoked, 3);
+	knows(ama, ama->left + 1, P0); /* to another question */
+	time_goes_on(2);
+	assert_int_equal(ama->n_revoked, 4);
+	knows(ama, ama->left, P0);
+	assert_null(a->told_once);
+	assert_null(a->told_twice);
+	time_goes_on(2);
+	assert_int_equal(ama->n_revoked, 4);
+	/* there again before it has answered: it is not told once more */
+	seal(n, P0, AMA2, n->sequence + 1);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 101), 0);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 300), 0);
+	assert_int_equal(ama->n_revoked, 5);
+	seal(n, P0, AMA2, n->sequence + 1);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 102), 0);
+	is_at(P0, AMA2, true);
+	time_goes_on(1);
+	assert_int_equal(ama->n_revoked, 5);
+	assert_null(a->told_once);
+	assert_null(a->told_twice);
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 300), 0);
+	knows(ama, ama->left, P0);
 	/* and in a handshake, when the session is gone at one side */
 	kill_anchor();
 	start_anchor();

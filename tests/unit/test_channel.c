@@ -1434,6 +1434,22 @@ static void second_message_2_lost(void **state)
 	assert_int_equal(mn->in[mn->n_in - 1][2], 4);
 }
 
+/* The responder goes on in the session before both until it hears a word in a new one. */
+static void two_handshakes_without_a_word(void **state)
+{
+	struct channel_peer *peer = connect_mn();
+
+	(void)state;
+	for (unsigned i = 1; i < 6; i++) {
+		now_us += 10 * SEC;
+		send_forced(mn, peer, i);
+		settle(mn, ama);
+		send_tag(ama, peer_of(ama, mn), 100 + i);
+		assert_int_equal(carry(ama, mn), 1);
+		assert_int_equal(mn->in[mn->n_in - 1][2], 100 + i);
+	}
+}
+
 /* Both begin at once, in all orders of arrival; then both can send, in one and the same session. */
 static void crossing(void **state)
 {
@@ -1757,6 +1773,7 @@ int main(void)
 		TEST(force_joins_a_rekeying),
 		TEST(message_2_lost),
 		TEST(second_message_2_lost),
+		TEST(two_handshakes_without_a_word),
 		TEST(crossing),
 		TEST(crossing_in_lockstep),
 		TEST(endpoint_follows_the_newest),
