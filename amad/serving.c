@@ -43,6 +43,7 @@
 #define ASK_BURST     100
 #define ASK_EACH_US   (SEC / 50)
 #define FORGET_US     (60 * SEC) /* an address at which nobody answered */
+#define REACQUAINT_US (2 * SEC)	 /* after a restart the anchors of visits are asked who they are, until they answer */
 #define PREFIXES      8
 #define EXPECT_US     (2 * SEC) /* an anchor that takes longer to say yes: what comes before that is dropped */
 #define EXPECTED      4096
@@ -326,6 +327,7 @@ static void keep(struct serving *s, const struct visit *v)
 	struct serving_visit d;
 
 	describe(v, &d);
+	d.ifindex = v->at.ifindex; /* forwarding is over sooner than a restart */
 	if (s->env.keep)
 		s->env.keep(s->env.ctx, &d, v->request->key, v->request->node_cookie);
 }
@@ -597,7 +599,7 @@ static void visit_begin(
 	if (s->env.srccheck)
 		srccheck_visit(s->env.srccheck, prefix, &r->anchor->address, 0);
 	keep(s, v);
-	if (is_new)
+	if (is_new && r->anchor->known) /* not for each that is taken over from an earlier run */
 		log_about(LOG_LEVEL_INFO, "lu", r->node, prefix6_text(prefix), r->anchor->credential.node,
 			"serving %s of %s, anchored at %s", prefix6_text(prefix), r->node, r->anchor->credential.node);
 	tell(s, is_new ? "visit_began" : "visit_refreshed", v);
@@ -698,25 +700,30 @@ bool serving_forward(struct serving *s, const uint8_t key[32], const struct pref
 	expect_end(s, expectation_find(s, prefix));
 	if (rc_forward(s->env.set, s->env.mr, prefix, care_of, self, s->tunnel, &v->forward) < 0)
 		return false;
-	if (!again) /* what is on its way is here in that time; nobody is forwarded for good */
+	if (!again) { /* what is on its way is here in that time; nobody is forwarded for good */
 		wheel_set(&s->visits, &v->expiry, now_us + SERVING_FORWARD_S * SEC);
+		keep(s, v);
+	}
 	tell(s, "visit_forwarded", v);
 	return true;
 }
 
-bool serving_revoked(struct serving *s, struct channel_peer *anchor, const struct prefix6 *prefix, uint64_t now_us)
+int serving_revoked(struct serving *s, struct channel_peer *anchor, const struct prefix6 *prefix, uint64_t now_us)
 {
 	struct visit *v = visit_find(s, prefix);
 	uint64_t end_us = now_us + SERVING_FORWARD_S * SEC;
 
+	if (v && !v->request->anchor->known) /* we have just been started, and ask who it is */
+		return -EAGAIN;
 	if (!v || v->request->anchor->peer != anchor || !is_believed(s, v->request->anchor, prefix))
-		return false;
+		return -ENOENT;
 	if (v->expiry.at_s * SEC <= end_us) /* it ends already */
-		return true;
+		return 0;
 	wheel_set(&s->visits, &v->expiry, end_us);
+	keep(s, v);
 	if (is_through(&v->at) && s->env.tell_left)
 		s->env.tell_left(s->env.ctx, &v->at.through, prefix);
-	return true;
+	return 0;
 }
 
 bool serving_is_behind(const struct serving *s, const struct prefix6 *prefix, const struct in6_addr *ama)
@@ -726,18 +733,22 @@ bool serving_is_behind(const struct serving *s, const struct prefix6 *prefix, co
 	return v && is_through(&v->at) && IN6_ARE_ADDR_EQUAL(&v->at.through, ama);
 }
 
+static void ask_again(struct serving *s, struct ama *a, uint64_t now_us)
+{
+	struct channel_endpoint ep = {.remote = a->address, .local = a->self, .port = s->env.port};
+
+	a->asked_us = now_us;
+	channel_discover(s->env.channel, &ep, now_us);
+}
+
 /* It speaks to us in a session that is gone: begin another. */
 static void reacquaint(struct serving *s, struct ama *a, const struct in6_addr *self, uint64_t now_us)
 {
-	struct channel_endpoint ep = {.local = *self, .port = s->env.port};
-
 	if (!a || a->restored)
 		return;
-	ep.remote = a->address;
 	a->restored = true;
 	a->self = *self;
-	a->asked_us = now_us;
-	channel_discover(s->env.channel, &ep, now_us);
+	ask_again(s, a, now_us);
 }
 
 int serving_restore(
@@ -1329,7 +1340,11 @@ void serving_tick(struct serving *s, uint64_t now_us)
 	struct request *r;
 
 	TABLE_EACH(&s->amas, e, tmp) {
-		relocation_due(s, AMA(e), now_us);
+		struct ama *a = AMA(e);
+
+		relocation_due(s, a, now_us);
+		if (a->restored && !a->known && a->refs > 0 && now_us - a->asked_us >= REACQUAINT_US)
+			ask_again(s, a, now_us);
 	}
 	while ((x = (struct expectation *)(void *)wheel_due(&s->expectations, now_us)))
 		expected_in_vain(s, x, now_us);

@@ -135,8 +135,9 @@ bool serving_forward(struct serving *s, const uint8_t key[32], const struct pref
 	const struct in6_addr *care_of, const struct in6_addr *self, uint64_t now_us);
 #define SERVING_FORWARD_S 4
 /* The anchor says that the prefix is elsewhere (RFC 5846): what is on its way is still delivered, then the
- * visit ends. False: it is not here by that anchor's word. */
-bool serving_revoked(struct serving *s, struct channel_peer *anchor, const struct prefix6 *prefix, uint64_t now_us);
+ * visit ends. Returns 0; -ENOENT, it is not here by that anchor's word; or
+ * -EAGAIN, we do not know yet who its anchor is. */
+int serving_revoked(struct serving *s, struct channel_peer *anchor, const struct prefix6 *prefix, uint64_t now_us);
 /* Is a node of this prefix, which we serve, reached through that AMA? */
 bool serving_is_behind(const struct serving *s, const struct prefix6 *prefix, const struct in6_addr *ama);
 /* Our address `from` goes, and `to` is there: tell the anchors of all visits whose tunnel ends at it (vendor FORMER),

@@ -700,9 +700,12 @@ static void on_revocation(struct amad *a, struct channel_peer *peer, const struc
 		struct mh_revocation ack = {
 			.b_type = MH_REVOCATION_ACK, .flags = MH_REVOCATION_P, .sequence = msg->revocation.sequence};
 
-		if (!serving_revoked(a->serving, peer, &prefix, loop_now_us(a->daemon.loop)))
+		int r = serving_revoked(a->serving, peer, &prefix, loop_now_us(a->daemon.loop));
+
+		if (r == -ENOENT)
 			ack.trigger = MH_REVOCATION_NO_BINDING;
-		send_revocation(a, peer, &ack, &prefix, 0);
+		if (r != -EAGAIN) /* then it says so again */
+			send_revocation(a, peer, &ack, &prefix, 0);
 		return;
 	}
 	if (msg->revocation.b_type != MH_REVOCATION_ACK || !mhopt_prefix(mh_find(msg, MHOPT_HNP, NULL), &prefix)) {

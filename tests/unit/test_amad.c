@@ -1068,10 +1068,10 @@ static void time_goes_on(unsigned s)
 	turn();
 }
 
-/* The AMA answers that it knows that a node has left it. */
-static void knows(struct node *ama, uint16_t sequence, const char *prefix_text)
+/* An AMA says that a node has left us, or that it knows that it has left it. */
+static void say_revoked(struct node *ama, uint8_t b_type, uint16_t sequence, const char *prefix_text)
 {
-	struct mh_revocation r = {.b_type = MH_REVOCATION_ACK, .flags = MH_REVOCATION_P, .sequence = sequence};
+	struct mh_revocation r = {.b_type = b_type, .flags = MH_REVOCATION_P, .sequence = sequence};
 	struct prefix6 p = prefix(prefix_text);
 	uint8_t buf[64];
 	struct wcur w = wcur_make(buf, sizeof(buf));
@@ -1082,6 +1082,11 @@ static void knows(struct node *ama, uint16_t sequence, const char *prefix_text)
 	assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
 	channel_flush(ama->channel, now_us);
 	turn();
+}
+
+static void knows(struct node *ama, uint16_t sequence, const char *prefix_text)
+{
+	say_revoked(ama, MH_REVOCATION_ACK, sequence, prefix_text);
 }
 
 static void through_an_ama(void **state)
@@ -1479,6 +1484,56 @@ static void moves_while_its_anchor_is_asked(void **state)
 	assert_int_equal(ASK(n, ATTACH, .link_local = "fe80::12"), 0);
 	say(ama, ama->asked, 0, hnp);
 	assert_string_equal(told(hnp), "254:12 -7791 ");
+}
+
+static void note_end(void *ctx, const struct serving_visit *v)
+{
+	*(uint64_t *)ctx = v->until_us;
+}
+
+static uint64_t end_of_visit(void)
+{
+	uint64_t until_us = 0;
+
+	serving_each(a->serving, note_end, &until_us);
+	return until_us;
+}
+
+/* The anchor says that a node has left, and is answered: that holds over a restart. One whose anchor we do not know yet
+ * is not answered. */
+static void a_node_has_left(void **state)
+{
+	static const char hnp[] = "2001:db8:102:5::/64";
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2);
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	ask_through(n, &anchor, hnp, "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(ama, ama->asked, 0, hnp);
+	assert_true(end_of_visit() > now_us + 100 * SEC);
+	say_revoked(ama, MH_REVOCATION_INDICATION, 7, "2001:db8:102:6::/64"); /* no such visit */
+	assert_int_equal(ama->n_revoked, 1);
+	assert_int_equal(ama->left, 7);
+	assert_true(end_of_visit() > now_us + 100 * SEC);
+	kill_anchor();
+	start_anchor();
+	assert_int_equal(store_load_visits(a->store, load_visit, a), 0);
+	turn();
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	say_revoked(ama, MH_REVOCATION_INDICATION, 8, hnp);
+	assert_int_equal(ama->n_revoked, 1); /* it says so again */
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	say_revoked(ama, MH_REVOCATION_INDICATION, 9, hnp);
+	assert_int_equal(ama->left, 9);
+	assert_true(end_of_visit() <= now_us + (SERVING_FORWARD_S + 1) * SEC);
+	kill_anchor();
+	start_anchor();
+	assert_int_equal(store_load_visits(a->store, load_visit, a), 0);
+	assert_true(end_of_visit() <= now_us + (SERVING_FORWARD_S + 2) * SEC);
 }
 
 /* --- what a domain may do here
@@ -2230,7 +2285,7 @@ int main(void)
 		TEST(an_ama_that_lies_about_its_address), TEST(we_move), TEST(lies_to_a_regional_ama),
 		TEST(a_node_that_lies_to_a_regional_ama), TEST(loops), TEST(a_regional_ama_that_is_not_trusted),
 		TEST(a_regional_ama_restarts), TEST(ahead_of_the_word), TEST(moves_while_its_anchor_is_asked),
-		TEST(a_node_that_names_strangers)};
+		TEST(a_node_has_left), TEST(a_node_that_names_strangers)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
