@@ -101,6 +101,9 @@ struct request {
 	uint64_t sent_us;
 	uint8_t *sealed; /* len bytes; NULL when it was passed on */
 	size_t len;
+	bool answered; /* its anchor has said something about it */
+	uint8_t *held; /* held_len bytes for the node, until it has */
+	size_t held_len;
 };
 
 struct visit {
@@ -368,6 +371,7 @@ static void request_put(struct serving *s, struct request *r)
 	if (!r->over)
 		table_remove(&s->by_sequence, &r->by_sequence);
 	free(r->sealed);
+	free(r->held);
 	free(r);
 }
 
@@ -760,7 +764,7 @@ int serving_restore(
 		return -ENOMEM;
 	r->anchor = ama_get(s, &d->anchor);
 	r->refs = 1;
-	r->over = true; /* answered long ago */
+	r->over = r->answered = true; /* long ago */
 	r->cookie = ++s->cookie;
 	r->node_cookie = node_cookie;
 	r->node_sequence = d->sequence;
@@ -1252,6 +1256,54 @@ static void relocation_due(struct serving *s, struct ama *a, uint64_t now_us)
 		a->credential.node, in6_text(&a->moving_from));
 }
 
+static void relay_to_node(struct serving *s, const struct request *r, const uint8_t *sealed, size_t len)
+{
+	struct channel_peer *peer = channel_find_peer(s->env.channel, r->key);
+	uint8_t buf[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_relay(&w);
+
+	mh_put_sealed(&m, r->node_cookie, sealed, len);
+	mh_end(&m);
+	if (peer && wcur_ok(&w))
+		(void)channel_send(s->env.channel, peer, buf, wcur_len(&w));
+}
+
+/* What the node is told by its anchor is true here, too: it waits until the anchor has told us, in a datagram that can
+ * get lost while the other does not. */
+static void answered(struct serving *s, struct request *r)
+{
+	r->answered = true;
+	if (!r->held)
+		return;
+	relay_to_node(s, r, r->held, r->held_len);
+	free(r->held);
+	r->held = NULL;
+}
+
+void serving_relay(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg)
+{
+	uint8_t sealed[SEALED_MAX];
+	uint32_t cookie = 0;
+	size_t len = dmmopt_sealed(msg, &cookie, sealed, sizeof(sealed));
+	struct request *r = len ? request_by_cookie(s, cookie) : NULL;
+
+	if (!r || r->anchor->peer != anchor || !channel_find_peer(s->env.channel, r->key)) {
+		count_unmatched(s, anchor, NULL, "sent something for a node that did not ask it");
+		return;
+	}
+	r->anchor->unheard_us = 0;
+	if (r->answered) {
+		relay_to_node(s, r, sealed, len);
+		return;
+	}
+	free(r->held);
+	r->held = malloc(len);
+	r->held_len = len;
+	if (r->held)
+		memcpy(r->held, sealed, len);
+}
+
 void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg, uint64_t now_us)
 {
 	struct request *r = request_by_sequence(s, anchor, msg->ba.sequence);
@@ -1297,6 +1349,7 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 			answer_node(s, r, msg->ba.status);
 		else if (r->via.relay)
 			s->env.answer_via(s->env.ctx, &r->via, msg->ba.status, 0, &prefix);
+		answered(s, r);
 		return;
 	}
 	r->anchor->accepted++;
@@ -1308,28 +1361,7 @@ void serving_ack(struct serving *s, struct channel_peer *anchor, const struct mh
 		visit_end(s, v);
 	if (r->via.relay)
 		s->env.answer_via(s->env.ctx, &r->via, msg->ba.status, msg->ba.lifetime_s, &prefix);
-}
-
-void serving_relay(struct serving *s, struct channel_peer *anchor, const struct mh_msg *msg)
-{
-	uint8_t sealed[SEALED_MAX], buf[CHANNEL_MESSAGE_MAX];
-	uint32_t cookie = 0;
-	size_t len = dmmopt_sealed(msg, &cookie, sealed, sizeof(sealed));
-	struct request *r = len ? request_by_cookie(s, cookie) : NULL;
-	struct channel_peer *peer = r ? channel_find_peer(s->env.channel, r->key) : NULL;
-	struct wcur w = wcur_make(buf, sizeof(buf));
-	struct mh_writer m;
-
-	if (!r || r->anchor->peer != anchor || !peer) {
-		count_unmatched(s, anchor, NULL, "sent something for a node that did not ask it");
-		return;
-	}
-	r->anchor->unheard_us = 0;
-	m = mh_begin_relay(&w);
-	mh_put_sealed(&m, r->node_cookie, sealed, len);
-	mh_end(&m);
-	if (wcur_ok(&w))
-		(void)channel_send(s->env.channel, peer, buf, wcur_len(&w));
+	answered(s, r);
 }
 
 void serving_tick(struct serving *s, uint64_t now_us)

@@ -111,8 +111,10 @@ static void node_recv(void *ctx, struct channel_peer *peer, const struct channel
 			n->n_revoked += m.type == MH_REVOCATION;
 			if (m.type == MH_REVOCATION)
 				n->left = m.revocation.sequence;
-			if (m.type == MH_BU)
+			if (m.type == MH_BU) {
 				n->asked = m.bu.sequence;
+				n->sealed_len = dmmopt_sealed(&m, &n->cookie, n->sealed, sizeof(n->sealed));
+			}
 			continue;
 		}
 		assert_int_equal(m.type, MH_BA);
@@ -1486,6 +1488,43 @@ static void moves_while_its_anchor_is_asked(void **state)
 	assert_string_equal(told(hnp), "254:12 -7791 ");
 }
 
+/* What an anchor has sealed for the node that asked last. */
+static void hand_to_node(struct node *ama)
+{
+	uint8_t buf[CHANNEL_MESSAGE_MAX];
+	struct wcur w = wcur_make(buf, sizeof(buf));
+	struct mh_writer m = mh_begin_relay(&w);
+
+	mh_put_sealed(&m, ama->cookie, (const uint8_t *)"yes", 3);
+	mh_end(&m);
+	assert_int_equal(channel_send(ama->channel, ama->peer, buf, wcur_len(&w)), 0);
+	channel_flush(ama->channel, now_us);
+	turn();
+}
+
+/* The anchor's yes to us is lost, its yes to the node is not: the node hears it when we have heard it, too. */
+static void a_node_is_not_told_before_us(void **state)
+{
+	static const char hnp[] = "2001:db8:102:5::/64";
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2);
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	ask_through(n, &anchor, hnp, "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	n->sealed_len = 0;
+	hand_to_node(ama);
+	assert_int_equal(n->sealed_len, 0);
+	say(ama, ama->asked, 0, hnp);
+	assert_int_equal(n->sealed_len, 3);
+	n->sealed_len = 0;
+	hand_to_node(ama); /* what it says later is passed on as it comes */
+	assert_int_equal(n->sealed_len, 3);
+}
+
 static void note_end(void *ctx, const struct serving_visit *v)
 {
 	*(uint64_t *)ctx = v->until_us;
@@ -2285,7 +2324,7 @@ int main(void)
 		TEST(an_ama_that_lies_about_its_address), TEST(we_move), TEST(lies_to_a_regional_ama),
 		TEST(a_node_that_lies_to_a_regional_ama), TEST(loops), TEST(a_regional_ama_that_is_not_trusted),
 		TEST(a_regional_ama_restarts), TEST(ahead_of_the_word), TEST(moves_while_its_anchor_is_asked),
-		TEST(a_node_has_left), TEST(a_node_that_names_strangers)};
+		TEST(a_node_has_left), TEST(a_node_is_not_told_before_us), TEST(a_node_that_names_strangers)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
