@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A node on a random walk: it moves, bounces, uses one or two radios, through networks with an AMA, with two links of one, with none; daemons are killed and
 started again, packets are lost, other software deletes what is ours, the way of updates changes, sessions begin and end. After each step that leaves it a
-network everything comes to rest: sessions go on, anchors and node agree. At the end nothing is left of it. Arguments: steps (40), seed (1)."""
+network everything comes to rest: sessions go on, anchors and node agree. At the end nothing is left of it. Arguments: steps (25), seed (1)."""
 import random, signal, sys, time
 from lab import Lab
 
-STEPS, SEED = int((sys.argv + ["40"])[1]), int((sys.argv + ["", "1"])[2])
+STEPS, SEED = int((sys.argv + ["25"])[1]), int((sys.argv + ["", "1"])[2])
 random.seed(SEED)
 print("# seed %d, %d steps" % (SEED, STEPS))
 lab = Lab()
