@@ -715,7 +715,8 @@ static int cmd_radvd_config(int argc, char **argv)
 				(void)printf(
 					"interface %s {\n"
 					"\tAdvSendAdvert on; AdvHomeAgentFlag on;\n"
-					"\tMinRtrAdvInterval 0.03; MaxRtrAdvInterval 0.07; MinDelayBetweenRAs 0.03;\n",
+					"\tMinRtrAdvInterval 0.03; MaxRtrAdvInterval 0.07; MinDelayBetweenRAs 0.03;\n"
+					"\tAdvIntervalOpt on; AdvDefaultLifetime 30;\n",
 					link);
 			/* the whole address: it is where the anchor is asked */
 			(void)printf("\tprefix %s/64 { AdvRouterAddr on; };\n",

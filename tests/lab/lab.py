@@ -498,7 +498,7 @@ class Roaming:
         self.radio.ip("link set p%d master lan%d" % (number, number))
         ar.address("lan1", "2001:db8:a%d::1/64" % number)
         self.core.route("2001:db8:a%d::/64 via 2001:db8:f:%d::2" % (number, i))
-        self.second[i] = ("interface lan1 { AdvSendAdvert on; %s MinDelayBetweenRAs 0.03; AdvHomeAgentFlag on;\n"
+        self.second[i] = ("interface lan1 { AdvSendAdvert on; %s MinDelayBetweenRAs 0.03; AdvIntervalOpt on; AdvDefaultLifetime 30; AdvHomeAgentFlag on;\n"
                           "prefix 2001:db8:a%d::/64 { AdvOnLink on; AdvAutonomous on; AdvValidLifetime 600; AdvPreferredLifetime 300; };\n"
                           "prefix 2001:db8:a%d::1/64 { AdvOnLink off; AdvAutonomous off; AdvRouterAddr on; }; };\n" % (self.ra, number, i))
 
@@ -537,7 +537,7 @@ class Roaming:
             # radvd advertises fast only with the Mobile IPv6 extensions on
             f.write("interface lan0 { AdvSendAdvert on; %s AdvHomeAgentFlag %s;\n"
                     "prefix 2001:db8:a%d::1/64 { AdvOnLink on; AdvAutonomous on; AdvRouterAddr %s; AdvValidLifetime 600; AdvPreferredLifetime 300; }; };\n"
-                    % (self.ra + " MinDelayBetweenRAs 0.03;" if ama else "MinRtrAdvInterval 3; MaxRtrAdvInterval 4;", "on" if ama else "off", i, "on" if ama else "off"))
+                    % (self.ra + " MinDelayBetweenRAs 0.03; AdvIntervalOpt on; AdvDefaultLifetime 30;" if ama else "MinRtrAdvInterval 3; MaxRtrAdvInterval 4;", "on" if ama else "off", i, "on" if ama else "off"))
             f.write(self.second.get(i, ""))
         self.radvd[i] = self.ar[i].spawn(["radvd", "-n", "-C", path, "-p", "/tmp/lab/radvd%d.pid" % i, "-m", "stderr", "-u", "root"])
 

@@ -9,7 +9,8 @@ STEPS, SEED = int((sys.argv + ["25"])[1]), int((sys.argv + ["", "1"])[2])
 random.seed(SEED)
 print("# seed %d, %d steps" % (SEED, STEPS))
 lab = Lab()
-net = lab.roaming(networks=4, without_ama=(4,), radios=2, start=False, mnd_config="grace = 2s", amad_config="access = lan1\nbinding-lifetime = 24s")
+WAYS = ("prefer-direct", "prefer-proxy", "direct-only")
+net = lab.roaming(networks=4, without_ama=(4,), radios=2, start=False, mnd_config="grace = 2s\nupdates = " + WAYS[SEED % 2], amad_config="access = lan1\nbinding-lifetime = 24s")
 net.second_link(2, 9)
 net.start()
 NETWORKS = (1, 2, 3, 4, 9)
@@ -127,7 +128,7 @@ def other_software():
 
 
 def other_way():
-    way = random.choice(("prefer-direct", "prefer-proxy", "direct-only"))
+    way = random.choice(WAYS)
     net.set_mnd("updates", way)
     net.mnd_config = "grace = 2s\nupdates = " + way
     return "updates " + way
