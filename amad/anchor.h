@@ -181,7 +181,9 @@ struct amad {
 	uint64_t cookie; /* of the kernel's answer: that of pending[0] is cookie + 1; never used twice */
 	bool ready, resync, tunnel_lost, syncing, draining;
 	struct revocation *told_once, *told_twice; /* in order of due_us */
-	uint16_t revocations;			   /* ever */
+	struct in6_addr asked_who;		   /* of the AMA at this address, when last */
+	uint64_t asked_who_us;
+	uint16_t revocations; /* ever */
 	uint64_t started_us;
 	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device,
 		count_proxied, count_unsealed, count_sealed_bad, count_relays_full, count_refusal[REFUSALS],

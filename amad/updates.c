@@ -553,15 +553,31 @@ static void tell_revocation(struct amad *a, const struct lease *l, uint16_t sequ
 	send_revocation(a, channel_find_peer(a->channel, l->key), &r, &l->prefix, 0);
 }
 
+/* After a restart we do not know which AMA is at the address that a binding names: it is asked, once a second. */
+static void ask_who_is_at(struct amad *a, const struct in6_addr *ama)
+{
+	struct channel_endpoint ep = {.remote = *ama, .port = (uint16_t)a->config.port};
+	uint64_t now_us = loop_now_us(a->daemon.loop);
+
+	if (IN6_ARE_ADDR_EQUAL(&a->asked_who, ama) && now_us - a->asked_who_us < SEC)
+		return;
+	a->asked_who = *ama;
+	a->asked_who_us = now_us;
+	channel_discover(a->channel, &ep, now_us);
+}
+
 static void tell_left(struct amad *a, struct revocation *x)
 {
+	struct channel_peer *peer = peers_relay_at(a, &x->left);
 	struct mh_revocation r = {.b_type = MH_REVOCATION_INDICATION,
 		.trigger = MH_REVOCATION_HANDOVER,
 		.flags = MH_REVOCATION_P,
 		.sequence = x->sequence};
 
+	if (!peer)
+		ask_who_is_at(a, &x->left);
 	/* no answer: it may have lost the session */
-	send_revocation(a, peers_relay_at(a, &x->left), &r, &x->prefix, x->tries++ ? CHANNEL_FORCE_HANDSHAKE : 0);
+	send_revocation(a, peer, &r, &x->prefix, x->tries++ ? CHANNEL_FORCE_HANDSHAKE : 0);
 }
 
 static void wake_for_revocations(struct amad *a)
@@ -578,9 +594,9 @@ static void wake_for_revocations(struct amad *a)
 void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix)
 {
 	struct amad *a = ctx;
-	struct revocation *r = peers_relay_at(a, ama) ? calloc(1, sizeof(*r)) : NULL;
+	struct revocation *r = calloc(1, sizeof(*r));
 
-	if (!r) /* it was not heard since we started, or no memory: the visit runs out */
+	if (!r) /* the visit runs out */
 		return;
 	r->prefix = *prefix;
 	r->left = *ama;
@@ -589,6 +605,25 @@ void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct p
 	DL_APPEND(a->told_once, r);
 	tell_left(a, r);
 	wake_for_revocations(a);
+}
+
+/* Who is at the address is known now: it hears what it has to hear. */
+static void meet(struct amad *a, const struct in6_addr *ama, const struct credential *cred)
+{
+	struct channel_endpoint ep = {.remote = *ama, .port = (uint16_t)a->config.port};
+	struct channel_peer *peer;
+	struct revocation *r;
+
+	if (channel_peer_add(a->channel, cred, &peer) < 0 || !peers_relay_index(a, peer, &ep))
+		return;
+	DL_FOREACH(a->told_once, r) {
+		if (IN6_ARE_ADDR_EQUAL(&r->left, ama))
+			tell_left(a, r);
+	}
+	DL_FOREACH(a->told_twice, r) {
+		if (IN6_ARE_ADDR_EQUAL(&r->left, ama))
+			tell_left(a, r);
+	}
 }
 
 /* The node has come back to it: what it was told is no longer true. */
@@ -801,6 +836,8 @@ static void channel_discovered(void *ctx, const struct in6_addr *from, const str
 	struct amad *a = ctx;
 
 	serving_discovered(a->serving, from, cred, loop_now_us(a->daemon.loop));
+	if (cred->role == CREDENTIAL_AMA && IN6_ARE_ADDR_EQUAL(&a->asked_who, from) && !peers_relay_at(a, from))
+		meet(a, from, cred);
 }
 
 static uint64_t channel_wall(void *ctx)

@@ -191,8 +191,11 @@ static void anchor_tx(void *ctx, const struct channel_endpoint *ep, const uint8_
 		anchor_send(ctx, ep, buf, len, flags);
 }
 
-static const struct channel_ops anchor_ops = {
-	.send = anchor_tx, .recv = channel_recv, .accept = channel_accept, .wall_ns = channel_wall};
+static const struct channel_ops anchor_ops = {.send = anchor_tx,
+	.recv = channel_recv,
+	.accept = channel_accept,
+	.discovered = channel_discovered,
+	.wall_ns = channel_wall};
 
 static void take_changes(void)
 {
@@ -1152,6 +1155,33 @@ static void through_an_ama(void **state)
 	hand_over(ama, n);
 	assert_int_equal(n->ba.status, 0);
 	is_at(P0, AMA2, true);
+}
+
+/* The anchor has been started again since an AMA passed a binding on: it asks who is at its address, to tell it that
+ * the node has left. */
+static void left_after_a_restart(void **state)
+{
+	struct node *n = &nodes[0], *ama = &nodes[2];
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	assert_int_equal(ASK(n, ATTACH), 0);
+	seal(n, P0, AMA2, 0);
+	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 99), 0);
+	kill_anchor();
+	start_anchor();
+	is_at(P0, AMA2, true);
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	channel_free(n->channel);
+	start_node(n, "laptop", AWAY);
+	n->sequence = 100;
+	assert_int_equal(ASK(n, .prefix = P0, .lifetime_s = 300), 0);
+	is_at(P0, AWAY, false);
+	time_goes_on(1);
+	assert_true(ama->n_revoked > 0);
+	knows(ama, ama->left, P0);
+	assert_null(a->told_once);
+	assert_null(a->told_twice);
 }
 
 /* What 'amactl peers' shows of an AMA. */
@@ -2319,12 +2349,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {TEST(life), TEST(statuses), TEST(pool_full), TEST(lost_acknowledgement),
 		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
 		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats), TEST(through_an_ama),
-		TEST(peers_of_both_sides), TEST(an_ama_that_lies), TEST(an_anchor_that_lies), TEST(policy_of_leases),
-		TEST(trusted_no_more), TEST(policy_of_updates), TEST(trust_in_one_direction), TEST(an_ama_moves),
-		TEST(an_ama_that_lies_about_its_address), TEST(we_move), TEST(lies_to_a_regional_ama),
-		TEST(a_node_that_lies_to_a_regional_ama), TEST(loops), TEST(a_regional_ama_that_is_not_trusted),
-		TEST(a_regional_ama_restarts), TEST(ahead_of_the_word), TEST(moves_while_its_anchor_is_asked),
-		TEST(a_node_has_left), TEST(a_node_is_not_told_before_us), TEST(a_node_that_names_strangers)};
+		TEST(left_after_a_restart), TEST(peers_of_both_sides), TEST(an_ama_that_lies),
+		TEST(an_anchor_that_lies), TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates),
+		TEST(trust_in_one_direction), TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address),
+		TEST(we_move), TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops),
+		TEST(a_regional_ama_that_is_not_trusted), TEST(a_regional_ama_restarts), TEST(ahead_of_the_word),
+		TEST(moves_while_its_anchor_is_asked), TEST(a_node_has_left), TEST(a_node_is_not_told_before_us),
+		TEST(a_node_that_names_strangers)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
