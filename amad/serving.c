@@ -27,7 +27,6 @@
 #define REQUEST_US  (20 * SEC)
 #define DISCOVER_US 200000u   /* not more often at one address */
 #define SILENT_US   (2 * SEC) /* an AMA that is not heard for so long may be another one now: it is asked */
-#define IDLE_US	    (5 * SEC) /* an AMA that was not heard for so long may have been started again */
 /* a credential that is older may have been renewed: before it says no, it is asked for */
 #define RENEWED_US (10 * SEC)
 #define PEERS	   4096
@@ -837,7 +836,7 @@ static void pass_on(struct serving *s, struct request *r, uint64_t now_us)
 	mh_end(&m);
 	channel_peer_set_endpoint(r->anchor->peer, &ep);
 	channel_peer_info(r->anchor->peer, &info);
-	if (info.heard_us + IDLE_US < now_us) /* with the update inside a handshake costs no time */
+	if (info.heard_us + SERVING_IDLE_US < now_us) /* with the update inside a handshake costs no time */
 		flags = CHANNEL_FORCE_HANDSHAKE;
 	if (!wcur_ok(&w) || channel_send_flags(s->env.channel, r->anchor->peer, buf, wcur_len(&w), flags) < 0) {
 		fault(r->anchor, "an update could not be sent");
@@ -1166,7 +1165,7 @@ static void tell_relocation(struct serving *s, struct ama *a, uint64_t now_us)
 	a->moving_tries++;
 	if (wcur_ok(&w))
 		(void)channel_send_flags(s->env.channel, a->peer, buf, wcur_len(&w),
-			a->moving_tries > 1 || info.heard_us + IDLE_US < now_us ? CHANNEL_FORCE_HANDSHAKE : 0);
+			a->moving_tries > 1 || info.heard_us + SERVING_IDLE_US < now_us ? CHANNEL_FORCE_HANDSHAKE : 0);
 }
 
 int serving_relocate(struct serving *s, const struct in6_addr *from, const struct in6_addr *to, uint64_t now_us,

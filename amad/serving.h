@@ -134,6 +134,8 @@ void serving_attached(struct serving *s, const uint8_t key[32], uint16_t sequenc
 bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix,
 	const struct in6_addr *care_of, const struct in6_addr *self, uint64_t now_us);
 #define SERVING_FORWARD_S 4
+/* An AMA that was not heard for so long may have been started again. */
+#define SERVING_IDLE_US (5 * 1000000ULL)
 /* The anchor says that the prefix is elsewhere (RFC 5846): what is on its way is still delivered, then the
  * visit ends. Returns 0; -ENOENT, it is not here by that anchor's word; or
  * -EAGAIN, we do not know yet who its anchor is. */

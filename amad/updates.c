@@ -573,11 +573,16 @@ static void tell_left(struct amad *a, struct revocation *x)
 		.trigger = MH_REVOCATION_HANDOVER,
 		.flags = MH_REVOCATION_P,
 		.sequence = x->sequence};
+	struct channel_peer_info info = {0};
+	bool lost;
 
-	if (!peer)
+	if (peer)
+		channel_peer_info(peer, &info);
+	else
 		ask_who_is_at(a, &x->left);
-	/* no answer: it may have lost the session */
-	send_revocation(a, peer, &r, &x->prefix, x->tries++ ? CHANNEL_FORCE_HANDSHAKE : 0);
+	/* it may have lost the session; but whatever else goes to it would wait for a handshake's answer */
+	lost = x->tries++ > 0 && info.heard_us + SERVING_IDLE_US < loop_now_us(a->daemon.loop);
+	send_revocation(a, peer, &r, &x->prefix, lost ? CHANNEL_FORCE_HANDSHAKE : 0);
 }
 
 static void wake_for_revocations(struct amad *a)
