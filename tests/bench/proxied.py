@@ -88,7 +88,7 @@ n = 10
 for k in range(n):
     go((3, 2)[k % 2], "proxied")
 time.sleep(0.5)
-out("anchor's messages a move between two AMAs, through them", len(core.packets()) / n, "messages", 4, "<= 1 (PBU, PBA with the sealed answer, the word to the AMA before; one to spare)")
+out("anchor's messages a move between two AMAs, through them", len(core.packets()) / n, "messages", 5, "<= 1 (PBU, PBA with the sealed answer, the word to the AMA before, its answer; one to spare)")
 out("anchor's kernel changes a move between two AMAs", (net.amactl(1, "status")["counters"]["kernel-requests"] - requests) / n, "changes", 1, "1 (one nexthop)")
 lab.check(True, "measured")
 lab.finish()
