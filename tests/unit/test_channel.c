@@ -1365,6 +1365,28 @@ static void not_waited_for_after_a_move(void **state)
 	}
 }
 
+/* What is said to a peer for one way does not leave by another that is set in the same turn. */
+static void leaves_by_its_way(void **state)
+{
+	struct channel_peer *peer = connect_mn();
+	struct channel_endpoint other = ama->self;
+
+	(void)state;
+	other.relay = 3;
+	mn->n_out = 0;
+	channel_peer_set_endpoint(peer, &ama->self);
+	send_tag(mn, peer, 1);
+	channel_flush_peer(mn->ch, peer, &ama->self, now_us);
+	assert_int_equal(mn->n_out, 0); /* it is the same way: what follows may share the datagram */
+	channel_flush_peer(mn->ch, peer, &other, now_us);
+	channel_peer_set_endpoint(peer, &other);
+	send_tag(mn, peer, 2);
+	channel_flush(mn->ch, now_us);
+	assert_int_equal(mn->n_out, 2);
+	assert_int_equal(mn->out[0].ep.relay, 0);
+	assert_int_equal(mn->out[1].ep.relay, 3);
+}
+
 /* A forced message that joins the initiation of a rekeying must not go into the session that may be gone. */
 static void force_joins_a_rekeying(void **state)
 {
@@ -1772,6 +1794,7 @@ int main(void)
 		TEST(not_waited_for_after_a_move),
 		TEST(force_joins_a_rekeying),
 		TEST(message_2_lost),
+		TEST(leaves_by_its_way),
 		TEST(second_message_2_lost),
 		TEST(two_handshakes_without_a_word),
 		TEST(crossing),
