@@ -15,9 +15,9 @@ def field(pid, name):
 
 
 lab = Lab()
-net = lab.roaming(networks=1)
+net = lab.roaming(networks=1, fastra=True)  # no interval in its advertisements: a silent router is not missed
 net.attach(1)
-net.radvd[1].kill(9)  # what wakes mnd is to be its own; the router's lifetime goes on
+net.radvd[1].kill(9)  # what wakes mnd is to be its own; the lifetime goes on
 time.sleep(5)  # what an attachment begins is over
 pid = net.mnd.popen.pid
 before = field(pid, "voluntary_ctxt_switches")
