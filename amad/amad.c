@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <net/if.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -711,6 +711,10 @@ void updates_revoke_due(void *ctx)
 				"%s did not answer: %s is revoked without it", l->node, prefix6_text(&l->prefix));
 			amad_end_lease(a, l, 0);
 		}
+		if (r->tries >= TELL_LEFT_TRIES && !is_there_again(a, r))
+			log_about(LOG_LEVEL_INFO, "lu", NULL, prefix6_text(&r->prefix), NULL,
+				"the AMA at %s did not answer that %s has left it: its visit there runs out",
+				in6_text(&r->left), prefix6_text(&r->prefix));
 		free(r);
 	}
 	while ((r = a->told_once) && r->due_us <= now_us) {
