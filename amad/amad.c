@@ -21,7 +21,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <utlist.h>
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -974,6 +973,7 @@ static int open_all(struct amad *a, char *reterr)
 	if (r < 0)
 		return r;
 	now_us = loop_now_us(a->daemon.loop);
+	updates_start(a);
 	a->anchoring = anchoring_new(now_us);
 	a->lm = lm_new(now_us);
 	a->mr = mr_new();
@@ -1123,8 +1123,6 @@ void amad_run(struct amad *a)
 
 void amad_free(struct amad *a)
 {
-	struct revocation *r, *tmp;
-
 	if (!a)
 		return;
 	daemon_unwatch(&a->daemon);
@@ -1145,12 +1143,7 @@ void amad_free(struct amad *a)
 	anchoring_free(a->anchoring);
 	daemon_close(&a->daemon);
 	identity_done(&a->identity);
-	DL_FOREACH_SAFE(a->told_once, r, tmp) {
-		free(r);
-	}
-	DL_FOREACH_SAFE(a->told_twice, r, tmp) {
-		free(r);
-	}
+	updates_stop(a);
 	free(a->over);
 	free(a);
 }

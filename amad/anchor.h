@@ -26,6 +26,7 @@
 #include "serving.h"
 #include "srccheck.h"
 #include "store.h"
+#include "table.h"
 #include "transport.h"
 #include "trust.h"
 
@@ -130,6 +131,8 @@ struct pending {
  * what it says counts), or an AMA that was told that a node has left it. */
 struct revocation {
 	struct revocation *prev, *next;
+	struct revocation **list; /* that it is in: one of the two */
+	struct table_entry by_question;
 	struct prefix6 prefix;
 	struct in6_addr left; /* the AMA's address; :: = to the node, of its lease */
 	uint16_t sequence;
@@ -181,6 +184,7 @@ struct amad {
 	uint64_t cookie; /* of the kernel's answer: that of pending[0] is cookie + 1; never used twice */
 	bool ready, resync, tunnel_lost, syncing, draining;
 	struct revocation *told_once, *told_twice; /* in order of due_us */
+	struct table told;			   /* the same, by what an answer names: sequence number and prefix */
 	struct in6_addr asked_who;		   /* of the AMA at this address, when last */
 	uint64_t asked_who_us;
 	uint16_t revocations; /* ever */
@@ -255,6 +259,9 @@ bool updates_attached_since(void *ctx, const uint8_t key[32], uint16_t sequence,
 void updates_revoke(struct amad *a, struct lease *l);
 /* The timer of that, ctx is the amad. */
 void updates_revoke_due(void *ctx);
+/* Before anything is told to anybody; and at the end: nobody is waited for any more. */
+void updates_start(struct amad *a);
+void updates_stop(struct amad *a);
 /* A datagram of the secure channel (transport_recv_cb); ctx is the amad. What was sealed inside one is read
  * after it. */
 void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len);

@@ -596,18 +596,74 @@ static void wake_for_revocations(struct amad *a)
 	loop_timer_at(&a->revoke, due_us);
 }
 
+#define REVOCATION(e) TABLE_OBJECT(e, struct revocation, by_question)
+
+static uint64_t question_hash(uint16_t sequence, const struct prefix6 *prefix)
+{
+	return table_hash_bytes(&prefix->addr, 8) + sequence;
+}
+
+static uint64_t revocation_hash(const void *ctx, const struct table_entry *e)
+{
+	(void)ctx;
+	return question_hash(REVOCATION(e)->sequence, &REVOCATION(e)->prefix);
+}
+
+void updates_start(struct amad *a)
+{
+	table_init(&a->told, revocation_hash, NULL);
+}
+
+static void revocation_put(struct revocation *r, struct revocation **list, uint64_t due_us)
+{
+	if (r->list)
+		DL_DELETE(*r->list, r);
+	r->list = list;
+	r->due_us = due_us;
+	DL_APPEND(*list, r);
+}
+
+static void revocation_free(struct amad *a, struct revocation *r)
+{
+	DL_DELETE(*r->list, r);
+	table_remove(&a->told, &r->by_question);
+	free(r);
+}
+
+/* What has to be answered from now on. left is the AMA that hears it; :: = the node, of its lease. NULL: no memory. */
+static struct revocation *revocation_new(struct amad *a, const struct prefix6 *prefix, const struct in6_addr *left)
+{
+	struct revocation *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->prefix = *prefix;
+	r->left = *left;
+	r->sequence = a->revocations++;
+	if (table_add(&a->told, &r->by_question) < 0) {
+		free(r);
+		return NULL;
+	}
+	revocation_put(r, &a->told_once, loop_now_us(a->daemon.loop) + REVOKE_FIRST_US);
+	return r;
+}
+
+void updates_stop(struct amad *a)
+{
+	while (a->told_once)
+		revocation_free(a, a->told_once);
+	while (a->told_twice)
+		revocation_free(a, a->told_twice);
+	table_done(&a->told);
+}
+
 void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct prefix6 *prefix)
 {
 	struct amad *a = ctx;
-	struct revocation *r = calloc(1, sizeof(*r));
+	struct revocation *r = revocation_new(a, prefix, ama);
 
 	if (!r) /* the visit runs out */
 		return;
-	r->prefix = *prefix;
-	r->left = *ama;
-	r->sequence = a->revocations++;
-	r->due_us = loop_now_us(a->daemon.loop) + REVOKE_FIRST_US;
-	DL_APPEND(a->told_once, r);
 	tell_left(a, r);
 	wake_for_revocations(a);
 }
@@ -641,17 +697,15 @@ static bool is_there_again(const struct amad *a, const struct revocation *r)
 }
 
 /* An AMA has answered that it knows. */
-static bool is_told(struct amad *a, struct revocation **list, const struct channel_peer *peer, uint16_t sequence,
-	const struct prefix6 *prefix)
+static bool is_told(struct amad *a, const struct channel_peer *peer, uint16_t sequence, const struct prefix6 *prefix)
 {
-	struct revocation *r, *tmp;
+	for (struct table_entry *e = table_first(&a->told, question_hash(sequence, prefix)); e; e = e->next) {
+		struct revocation *r = REVOCATION(e);
 
-	DL_FOREACH_SAFE(*list, r, tmp) { /* answers come in the order of the questions, more or less */
 		if (r->sequence != sequence || !prefix6_equal(&r->prefix, prefix) ||
 			IN6_IS_ADDR_UNSPECIFIED(&r->left) || peers_relay_at(a, &r->left) != peer)
 			continue;
-		DL_DELETE(*list, r);
-		free(r);
+		revocation_free(a, r);
 		return true;
 	}
 	return false;
@@ -670,27 +724,22 @@ void updates_revoke(struct amad *a, struct lease *l)
 	log_about(LOG_LEVEL_NOTICE, "anchoring", l->node, prefix6_text(&l->prefix), NULL,
 		"revoking the lease of %s to %s", prefix6_text(&l->prefix), l->node);
 	amad_emit(a, "lease_revoked", l, NULL);
-	r = channel_find_peer(a->channel, l->key) ? calloc(1, sizeof(*r)) : NULL;
+	r = channel_find_peer(a->channel, l->key) ? revocation_new(a, &l->prefix, &in6addr_any) : NULL;
 	if (!r) { /* it was not heard since we started, or no memory: it hears when it speaks */
 		amad_end_lease(a, l, 0);
 		return;
 	}
-	r->prefix = l->prefix;
-	r->sequence = a->revocations++;
-	r->due_us = loop_now_us(a->daemon.loop) + REVOKE_FIRST_US;
-	DL_APPEND(a->told_once, r);
 	tell_revocation(a, l, r->sequence);
 	wake_for_revocations(a);
 }
 
-/* It is no longer in a list; true when it is in one again. */
+/* False when it is not to be told again. */
 static bool tell_left_again(struct amad *a, struct revocation *r, uint64_t now_us)
 {
 	if (IN6_IS_ADDR_UNSPECIFIED(&r->left) || r->tries >= TELL_LEFT_TRIES || is_there_again(a, r))
 		return false;
 	tell_left(a, r);
-	r->due_us = now_us + REVOKE_SECOND_US;
-	DL_APPEND(a->told_twice, r);
+	revocation_put(r, &a->told_twice, now_us + REVOKE_SECOND_US);
 	return true;
 }
 
@@ -703,7 +752,6 @@ void updates_revoke_due(void *ctx)
 	while ((r = a->told_twice) && r->due_us <= now_us) {
 		struct lease *l = anchoring_find(a->anchoring, &r->prefix);
 
-		DL_DELETE(a->told_twice, r);
 		if (tell_left_again(a, r, now_us))
 			continue;
 		if (IN6_IS_ADDR_UNSPECIFIED(&r->left) && l && l->revoked) {
@@ -715,21 +763,19 @@ void updates_revoke_due(void *ctx)
 			log_about(LOG_LEVEL_INFO, "lu", NULL, prefix6_text(&r->prefix), NULL,
 				"the AMA at %s did not answer that %s has left it: its visit there runs out",
 				in6_text(&r->left), prefix6_text(&r->prefix));
-		free(r);
+		revocation_free(a, r);
 	}
 	while ((r = a->told_once) && r->due_us <= now_us) {
 		struct lease *l = anchoring_find(a->anchoring, &r->prefix);
 
-		DL_DELETE(a->told_once, r);
 		if (tell_left_again(a, r, now_us))
 			continue;
 		if (!IN6_IS_ADDR_UNSPECIFIED(&r->left) || !l || !l->revoked) { /* it has answered */
-			free(r);
+			revocation_free(a, r);
 			continue;
 		}
 		tell_revocation(a, l, r->sequence);
-		r->due_us = now_us + REVOKE_SECOND_US;
-		DL_APPEND(a->told_twice, r);
+		revocation_put(r, &a->told_twice, now_us + REVOKE_SECOND_US);
 	}
 	wake_for_revocations(a);
 }
@@ -756,8 +802,7 @@ static void on_revocation(struct amad *a, struct channel_peer *peer, const struc
 		a->count_unexpected++;
 		return;
 	}
-	if (is_told(a, &a->told_once, peer, msg->revocation.sequence, &prefix) ||
-		is_told(a, &a->told_twice, peer, msg->revocation.sequence, &prefix))
+	if (is_told(a, peer, msg->revocation.sequence, &prefix))
 		return;
 	l = anchoring_find(a->anchoring, &prefix);
 	if (!l || !l->revoked || memcmp(l->key, channel_peer_key(peer), sizeof(l->key)) != 0)

@@ -263,6 +263,7 @@ static void start_anchor(void)
 	(void)fclose(f);
 	assert_int_equal(amad_config_read(path, true, &a->config, fault, NULL), 0);
 	assert_int_equal(loop_new(&a->daemon.loop), 0);
+	updates_start(a);
 	a->anchoring = anchoring_new(now_us);
 	a->lm = lm_new(now_us);
 	a->mr = mr_new();
