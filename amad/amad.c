@@ -21,7 +21,6 @@
 #include <string.h>
 #include <unistd.h>
 
-
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
 #endif
@@ -463,6 +462,10 @@ void amad_answer(void *ctx)
 	a->cookie += a->n_pending;
 	a->n_pending = 0;
 	channel_flush(a->channel, loop_now_us(a->daemon.loop));
+	if (a->timestamps_due) { /* a handshake begins that needs more of them */
+		a->timestamps_due = false;
+		commit(a);
+	}
 	transport_flush(a->transport);
 	if (!a->ready && !a->resync && !a->tunnel_lost)
 		say_ready(a);
@@ -842,6 +845,7 @@ static void start_meta(struct amad *a)
 	else if (a->meta.boot_id[0] && strcmp(a->meta.boot_id, boot_id) != 0)
 		a->meta.restart_counter++;
 	memcpy(a->meta.boot_id, boot_id, sizeof(boot_id));
+	channel_go_on_after(a->channel, a->meta.timestamps_until);
 	amad_stored(a, store_put_meta(a->store, &a->meta));
 }
 

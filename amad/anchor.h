@@ -161,6 +161,7 @@ struct amad {
 	struct store *store;
 	uint32_t tunnel;
 	struct store_meta meta;
+	bool timestamps_due;		/* in meta, to be on disk before this turn's datagrams leave */
 	uint64_t wall_us, wall_turn_us; /* see to_wall_s */
 
 	struct loop_io nl_io;

@@ -50,8 +50,9 @@ struct store_visit {
 	uint16_t sequence;
 };
 struct store_meta {
-	uint32_t restart_counter; /* RFC 5847: another one than before means that bindings may have been lost */
-	char boot_id[40];	  /* of the machine while the daemon runs; "" = it stopped by itself */
+	uint32_t restart_counter;  /* RFC 5847: another one than before means that bindings may have been lost */
+	char boot_id[40];	   /* of the machine while the daemon runs; "" = it stopped by itself */
+	uint64_t timestamps_until; /* of handshakes (channel_go_on_after()) */
 };
 
 #define STORE_NONE "none" /* in place of a directory: keep nothing, to measure what keeping costs */

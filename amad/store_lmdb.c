@@ -186,6 +186,7 @@ int store_put_meta(struct store *s, const struct store_meta *m)
 	wcur_u8(&w, VERSION);
 	wcur_u32(&w, m->restart_counter);
 	wcur_bytes(&w, m->boot_id, sizeof(m->boot_id));
+	wcur_u64(&w, m->timestamps_until);
 	s->now = true;
 	return add_record(s, META, key_restart, buf, wcur_len(&w));
 }
@@ -619,6 +620,7 @@ static void load_meta(struct store *s, MDB_txn *txn, struct store_meta *ret)
 	ret->restart_counter = rcur_u32(&c);
 	rcur_bytes(&c, ret->boot_id, sizeof(ret->boot_id));
 	ret->boot_id[sizeof(ret->boot_id) - 1] = '\0';
+	ret->timestamps_until = rcur_u64(&c); /* 0 in a record that has none */
 }
 
 int store_load(struct store *s, void (*lease)(void *ctx, const struct store_lease *l),

@@ -894,6 +894,15 @@ static void channel_discovered(void *ctx, const struct in6_addr *from, const str
 		meet(a, from, cred);
 }
 
+static void channel_timestamps(void *ctx, uint64_t until_ns)
+{
+	struct amad *a = ctx;
+
+	a->meta.timestamps_until = until_ns;
+	a->timestamps_due = true;
+	amad_stored(a, store_put_meta(a->store, &a->meta));
+}
+
 static uint64_t channel_wall(void *ctx)
 {
 	(void)ctx;
@@ -913,7 +922,8 @@ const struct channel_ops updates_channel_ops = {.send = channel_tx,
 	.accept = channel_accept,
 	.discovered = channel_discovered,
 	.key_log = channel_key_log,
-	.wall_ns = channel_wall};
+	.wall_ns = channel_wall,
+	.timestamps = channel_timestamps};
 
 void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)
 {

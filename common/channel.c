@@ -29,9 +29,11 @@
  * the responder waits twice as long, to keep handshakes from crossing.
  *
  * Timestamps. An initiation's is max(last + 1, wall clock), so that it grows although the clock steps back while we
- * run. They are not kept over a restart of either side: an initiator that starts with its clock behind is refused until
- * its clock has caught up or the responder forgot it (reject_after); towards a restarted responder a recorded
- * initiation can be replayed once, which the sequence numbers of its mobility headers (which amad stores) then stop.
+ * run, and over a restart, too: the owner keeps a time that is up to an hour ahead (ops.timestamps), and that is where
+ * the next run goes on if its clock is behind, as that of a machine without a battery is. An initiator that has lost
+ * both its clock and this is refused until the responder has forgotten it (reject_after). A responder keeps none: when
+ * it was restarted a recorded initiation can be replayed once, which the sequence numbers of its mobility headers
+ * (which amad stores) then stop.
  *
  * Owners: the channel owns peers, a peer its sessions, handshakes and queue. After calling ops.recv nothing of the
  * peer is touched, as it may be gone. */
@@ -55,6 +57,7 @@
 #define HANDSHAKE_VERSION   1
 #define SPI_MAX		    0x0fffffff
 #define FLAG_FRESH	    1
+#define TIMESTAMPS_AHEAD_NS 3600000000000ULL
 #define PROLOGUE	    "DMM secure channel 1"
 #define LABEL_MAC1	    "dmm-mac1"
 #define LABEL_COOKIE	    "dmm-cookie"
@@ -191,6 +194,7 @@ struct channel {
 	unsigned int n_pool;
 
 	uint64_t timestamp;			/* of our last initiation */
+	uint64_t timestamps_until;		/* what ops.timestamps was told */
 	uint64_t load_window_us, load_until_us; /* handshake rate meter */
 	uint32_t load_count;
 	struct secret cookie_secret;
@@ -789,6 +793,10 @@ static void initiate(struct channel *ch, struct channel_peer *peer, bool forced,
 	wcur_u32(&w, p->slot.spi);
 
 	ch->timestamp = wall_ns > ch->timestamp ? wall_ns : ch->timestamp + 1;
+	if (ch->ops->timestamps && ch->timestamp > ch->timestamps_until) {
+		ch->timestamps_until = ch->timestamp + TIMESTAMPS_AHEAD_NS;
+		ch->ops->timestamps(ch->ctx, ch->timestamps_until);
+	}
 	wcur_u64(&payload, ch->timestamp);
 	wcur_u8(&payload, usable(ch, peer, now_us) ? 0 : FLAG_FRESH);
 	wcur_u16(&payload, (uint16_t)ch->cred_len);
@@ -1654,6 +1662,11 @@ int channel_set_credential(struct channel *ch, const struct credential *cred)
 	ch->cred_len = (size_t)len;
 	ch->role = cred->role;
 	return 0;
+}
+
+void channel_go_on_after(struct channel *ch, uint64_t until_ns)
+{
+	ch->timestamp = ch->timestamps_until = until_ns;
 }
 
 const struct channel_counters *channel_counters(const struct channel *ch)

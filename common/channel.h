@@ -63,6 +63,9 @@ struct channel_ops {
 	void (*key_log)(void *ctx, const char *what, uint32_t spi, const uint8_t key[static 32]);
 	/* The wall clock, nanoseconds since 1970: handshake timestamps and credential validity. */
 	uint64_t (*wall_ns)(void *ctx);
+	/* Timestamps up to this one (ns) are going to be used, an hour ahead: to be on disk before what is sent now
+	 * leaves, for channel_go_on_after() of the next run. NULL: not kept over a restart. */
+	void (*timestamps)(void *ctx, uint64_t until_ns);
 };
 
 struct channel_config {
@@ -134,6 +137,9 @@ void channel_free(struct channel *ch);
 /* Renew what a reload may change. Sessions stay; a peer's credential is checked again at its next handshake. */
 int channel_set_trusted(struct channel *ch, const struct domain *trusted, size_t n);
 int channel_set_credential(struct channel *ch, const struct credential *cred); /* -EINVAL if not for our key */
+/* What ops.timestamps said last in an earlier run (ns; 0 = nothing): our initiations get later ones, although the wall
+ * clock may stand before it. Before the first is sent. */
+void channel_go_on_after(struct channel *ch, uint64_t until_ns);
 
 const struct channel_counters *channel_counters(const struct channel *ch);
 

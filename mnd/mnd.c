@@ -197,6 +197,7 @@ void mnd_save(struct mnd *m)
 	for (unsigned i = 0; i < PINS; i++)
 		if (m->pins[i].cgroup[0])
 			state.pins[state.n_pins++] = m->pins[i];
+	state.timestamps_until = m->timestamps_until;
 	r = state_store(m->config.state, &state);
 	if (r < 0)
 		log_warning("main", "cannot write %s: %s; home addresses would be lost by a restart", m->config.state,
@@ -212,6 +213,8 @@ static void load(struct mnd *m)
 
 	if (state_load(m->config.state, &state, err) < 0)
 		log_warning("main", "%s", err);
+	m->timestamps_until = state.timestamps_until;
+	channel_go_on_after(m->channel, m->timestamps_until);
 	(void)session_remember(m->session, state.sessions, state.n_sessions);
 	for (unsigned i = 0; i < state.n_homes; i++) {
 		enum credential_why why;

@@ -172,6 +172,7 @@ struct mnd {
 	int watch_fd;		 /* session_watch on the device watch_tunnel for the slots in watched, -1 = not open */
 	uint32_t watch_tunnel;
 	uint64_t watched, watch_hold_us;
+	uint64_t timestamps_until; /* of our handshakes, in the state file; ns */
 	struct pin pins[PINS];
 	struct exe *exe;      /* NULL = no rule names a program by its path, or it cannot be seen */
 	uint32_t exe_waits;   /* a bit a rule: its program runs, and there is no home address for it */

@@ -687,12 +687,21 @@ static void channel_key_log(void *ctx, const char *what, uint32_t spi, const uin
 		keylog_write(m->daemon.key_log, what, spi, key);
 }
 
+static void channel_timestamps(void *ctx, uint64_t until_ns)
+{
+	struct mnd *m = ctx;
+
+	m->timestamps_until = until_ns;
+	mnd_save(m);
+}
+
 const struct channel_ops signalling_channel_ops = {.send = channel_tx,
 	.recv = channel_recv,
 	.accept = channel_accept,
 	.discovered = channel_discovered,
 	.key_log = channel_key_log,
-	.wall_ns = channel_wall};
+	.wall_ns = channel_wall,
+	.timestamps = channel_timestamps};
 
 void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, size_t len)
 {

@@ -126,6 +126,7 @@ int state_load(const char *path, struct state *ret, char *reterr)
 	size_t i;
 
 	ret->n_homes = ret->n_sessions = ret->n_pins = 0;
+	ret->timestamps_until = 0;
 	if (access(path, F_OK) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	root = json_load_file(path, 0, &e);
@@ -139,6 +140,7 @@ int state_load(const char *path, struct state *ret, char *reterr)
 		if (i == json_array_size(json_object_get(root, "home_addresses"))) {
 			sessions_from_json(root, ret);
 			pins_from_json(root, ret);
+			ret->timestamps_until = (uint64_t)json_integer_value(json_object_get(root, "handshakes_until"));
 			json_decref(root);
 			return 0;
 		}
@@ -162,6 +164,7 @@ int state_store(const char *path, const struct state *state)
 
 	(void)json_object_set_new(root, "version", json_integer(1));
 	(void)json_object_set_new(root, "home_addresses", list);
+	(void)json_object_set_new(root, "handshakes_until", json_integer((json_int_t)state->timestamps_until));
 	boot_id(id);
 	(void)json_object_set_new(root, "boot_id", json_string(id));
 	(void)json_object_set_new(root, "sessions", sessions);

@@ -35,6 +35,7 @@ struct state {
 	unsigned n_sessions;
 	struct pin pins[PINS];
 	unsigned n_pins;
+	uint64_t timestamps_until; /* of handshakes (channel_go_on_after()) */
 };
 
 /* Read path. Returns 0, also when there is no file, or -errno with a sentence in reterr (CREDENTIAL_ERR bytes); a

@@ -676,6 +676,13 @@ class Session:
             self.read[side] += len(data)
         self.sums[2 + side] = digest.digest()
 
+    def abort(self):
+        """It has lost its address: end it, whatever arrived."""
+        self.over.set()
+        for s in self.ends:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.close()
+
     def progress(self):
         """Bytes that arrived so far, at the slower end: wait for more of them."""
         return min(self.read)

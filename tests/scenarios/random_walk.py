@@ -1,9 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A node on a random walk: it moves, bounces, uses one or two radios, through networks with an AMA, with two links of one, with none; daemons are killed and
-started again, packets are lost, other software deletes what is ours, the way of updates changes, sessions begin and end. After each step that leaves it a
-network everything comes to rest: sessions go on, anchors and node agree. At the end nothing is left of it. Arguments: steps (25), seed (1)."""
+started again, packets are lost, other software deletes what is ours, the way of updates changes, the clock jumps, leases are taken back, anchors are drained;
+sessions and pinned and isolated programs begin and end. After each step that leaves it a network everything comes to rest: sessions and programs go on, anchors
+and node agree. At the end nothing is left of it. Arguments: steps (25), seed (1)."""
 import random, signal, sys, time
-from lab import Lab
+from lab import KERNEL, Lab, sh
+
+# a program with a connection, a line an answer
+CLIENT = """
+import socket, sys, time
+s = socket.create_connection(("2001:db8:c::2", 7793))
+while True:
+    s.sendall(b"hello")
+    got = b""
+    while len(got) < 5:
+        data = s.recv(5 - len(got))
+        if not data:
+            sys.exit("the connection has ended")
+        got += data
+    print(got.decode(), flush=True)
+    time.sleep(0.05)
+"""
+ECHO = """
+import socketserver
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        while data := self.request.recv(100):
+            self.request.sendall(data)
+class Server(socketserver.ThreadingTCPServer):
+    address_family = socketserver.socket.AF_INET6
+Server(("::", 7793), Echo).serve_forever()
+"""
 
 STEPS, SEED = int((sys.argv + ["25"])[1]), int((sys.argv + ["", "1"])[2])
 random.seed(SEED)
@@ -15,9 +42,10 @@ net.second_link(2, 9)
 net.start()
 NETWORKS = (1, 2, 3, 4, 9)
 AMA_OF = {1: 1, 2: 2, 3: 3, 9: 2}
-sessions, where, ports, log = {}, [None, None], iter(range(7100, 9000)), []
-
-
+sessions, programs, drained, where, ports, log = {}, {}, set(), [None, None], iter(range(7100, 7700)), []
+wrong = 0  # the clock, seconds
+net.cn.spawn([sys.executable, "-c", ECHO], name="echo")
+lab.wait(lambda: ":7793" in net.cn.run("ss -6tlnH"), "the other end")
 
 def selected():
     return [a for a in net.mnctl("status")["attachments"] if a["selected"]]
@@ -26,7 +54,7 @@ def selected():
 def open_session():
     """On the home address of the network that the node is in, if it has none yet."""
     for name, h in net.homes().items():
-        if h["state"] == "native" and name not in sessions:
+        if h["state"] == "native" and not h["deprecated"] and name not in sessions:
             sessions[name] = net.session(h["address"], port=next(ports), rate=40000)
             return "a session on %s" % name
     return "no session to begin"
@@ -44,6 +72,60 @@ def end(name):
     r = sessions.pop(name).end()
     if not r["ok"]:
         lab.fail_now("the session on %s: %s" % (name, r))
+
+
+def program():
+    """One that is pinned, or isolated: begins, or ends."""
+    how = random.choice(("pinned", "isolated"))
+    if how in programs:
+        if not programs[how].alive():
+            lab.fail_now("the %s program: %s" % (how, programs[how].output()[-200:]))
+        programs.pop(how).kill()
+        return "the %s program ends" % how
+    if not [h for h in net.homes().values() if h["state"] == "native" and not h["deprecated"]]:
+        return "no home address for a program"
+    programs[how] = net.mn.spawn(["hoa-exec", "--socket", net.mn_dir + "/sock"] + ["--isolate"] * (how == "isolated") + [sys.executable, "-c", CLIENT], name=how)
+    lab.wait(lambda: "hello" in programs[how].output(), "the %s program" % how, 10)
+    return "a program, %s on %s" % (how, [p["anchor"] for p in net.mnctl("pins")["pins"] if p["isolated"] == (how == "isolated")])
+
+
+def end_programs(anchor):
+    """Those whose home address is of this anchor."""
+    for p in net.mnctl("pins")["pins"]:
+        how = ("pinned", "isolated")[p["isolated"]]
+        if p["anchor"] == anchor and how in programs:
+            programs.pop(how).kill()
+
+
+def revoke():
+    """With it all ends that is on the address."""
+    homes = net.homes()
+    if not homes:
+        return "no lease to take back"
+    name = random.choice(sorted(homes))
+    end_programs(name)
+    if name in sessions:
+        sessions.pop(name).abort()
+    sh(["amactl", "--socket", "/tmp/lab/%s/sock" % name, "revoke", "--yes", homes[name]["prefix"]])
+    lab.wait(lambda: homes[name]["prefix"] not in [h["prefix"] for h in net.homes().values()], "the node to drop %s" % homes[name]["prefix"], 30)
+    return "%s takes %s back" % (name, homes[name]["prefix"])
+
+
+def drain():
+    i = random.choice((1, 2, 3))
+    sh(["amactl", "--socket", "/tmp/lab/ama%d/sock" % i, "drain", "--yes"] + ["off"] * (i in drained))
+    drained.symmetric_difference_update([i])
+    return "AMA %d is %s" % (i, "drained" if i in drained else "no longer drained")
+
+
+def clock():
+    """Of all machines at once: they are on one kernel. Only on one of our own. Before credentials are valid nobody is believed: not that far back."""
+    global wrong
+    by, wrong = -wrong, random.choice((-3000, -300, -5, 5, 300, 7200))
+    by += wrong
+    if KERNEL != "native":
+        time.clock_settime(time.CLOCK_REALTIME, time.time() + by)
+    return "the clock jumps by %d s" % by
 
 
 def plug(radio, network):
@@ -134,7 +216,7 @@ def other_way():
     return "updates " + way
 
 
-ACTIONS = ((move, 8), (bounce, 4), (other_radio, 3), (make_before_break, 2), (kill_mnd, 2), (kill_amad, 3), (losses, 2), (other_software, 2), (other_way, 2), (open_session, 4), (end_session, 1))
+ACTIONS = ((move, 8), (bounce, 4), (other_radio, 3), (make_before_break, 2), (kill_mnd, 2), (kill_amad, 3), (losses, 2), (other_software, 2), (other_way, 2), (open_session, 4), (end_session, 1), (program, 4), (revoke, 1), (drain, 1), (clock, 2))
 
 
 def care_of_known(name):
@@ -168,7 +250,9 @@ def ours(host):
 def settle(what):
     lab.wait(at_rest, "rest after step %s; where %s, sessions %s, homes %s" % (what, where, sorted(sessions), "see mnd's log"), 30)
     before = {name: s.progress() for name, s in sessions.items()}
+    lines = {how: p.output().count("hello") for how, p in programs.items()}
     lab.wait(lambda: all(s.progress() > before[name] + 20000 for name, s in sessions.items()), "the sessions %s to go on after step %s" % (sorted(sessions), what), 30)
+    lab.wait(lambda: all(p.output().count("hello") > lines[how] + 3 for how, p in programs.items()), "the programs %s to go on after step %s" % (sorted(programs), what), 30)
 
 
 plug(0, 1)
@@ -179,7 +263,7 @@ for step in range(STEPS):
     action = random.choices([a for a, weight in ACTIONS], [weight for a, weight in ACTIONS])[0]
     what = action()
     log.append("%d: %s" % (step, what))
-    print("# step %s; radios %s, sessions %s" % (log[-1], where, sorted(sessions)), flush=True)
+    print("# step %s; radios %s, sessions %s, programs %s" % (log[-1], where, sorted(sessions), sorted(programs)), flush=True)
     if random.random() < 0.7:
         t = time.monotonic()
         settle(log[-1])
@@ -191,6 +275,10 @@ settle("the last")
 lab.check(True, "%d steps: after each everything came to rest, after %.1f s at most, and every session went on" % (STEPS, worst))
 for name in sorted(sessions):
     end(name)
+for p in programs.values():
+    p.kill()
+for i in drained:
+    sh(["amactl", "--socket", "/tmp/lab/ama%d/sock" % i, "drain", "--yes", "off"])
 lab.check(True, "the sessions that were left had every byte right")
 if where[1] is not None:
     unplug(1)

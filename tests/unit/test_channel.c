@@ -128,6 +128,14 @@ static void on_gone(void *ctx, struct channel_peer *peer)
 	((struct node *)ctx)->n_gone++;
 }
 
+static uint64_t kept_ns; /* of anybody */
+
+static void on_timestamps(void *ctx, uint64_t until_ns)
+{
+	(void)ctx;
+	kept_ns = until_ns;
+}
+
 static uint64_t on_wall(void *ctx)
 {
 	(void)ctx;
@@ -141,6 +149,7 @@ static const struct channel_ops ops = {
 	.discovered = on_discovered,
 	.peer_gone = on_gone,
 	.wall_ns = on_wall,
+	.timestamps = on_timestamps,
 };
 
 static struct channel_config config(struct node *n)
@@ -944,6 +953,32 @@ static void validity_is_checked(void **state)
 	assert_int_equal(try_handshake(), CHANNEL_OK);
 	assert_int_equal(peer_of(ama, mn)->until_s, NOW_S + 5000);
 	assert_int_equal(channel_set_credential(mn->ch, &ama->id.credential), -EINVAL);
+}
+
+/* A machine without a battery: after a restart its clock is behind. */
+static void restarted_with_its_clock_behind(void **state)
+{
+	uint64_t kept;
+
+	(void)state;
+	kept_ns = 0;
+	assert_int_equal(try_handshake(), CHANNEL_OK);
+	kept = kept_ns;
+	assert_true(kept > wall_ns);
+	assert_int_equal(try_handshake(), CHANNEL_OK);
+	assert_int_equal(kept_ns, kept); /* it is not written each time */
+	wall_ns -= 500 * 1000000000ULL;
+	node_restart(mn);
+	assert_int_equal(try_handshake(), CHANNEL_TIMESTAMP);
+	node_restart(mn);
+	channel_go_on_after(mn->ch, kept);
+	assert_int_equal(try_handshake(), CHANNEL_OK);
+	assert_true(kept_ns > kept);
+	assert_int_equal(try_handshake(), CHANNEL_OK);
+	kept = kept_ns;
+	wall_ns = kept + 1; /* the clock is right again, and goes on */
+	assert_int_equal(try_handshake(), CHANNEL_OK);
+	assert_true(kept_ns > kept);
 }
 
 static void nobody_is_called_with_an_expired_credential(void **state)
@@ -1776,6 +1811,7 @@ int main(void)
 		TEST(clock_steps_back),
 		TEST(strangers_are_refused),
 		TEST(validity_is_checked),
+		TEST(restarted_with_its_clock_behind),
 		TEST(nobody_is_called_with_an_expired_credential),
 		TEST(forged_credentials_are_refused),
 		TEST(owner_may_refuse),
