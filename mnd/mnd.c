@@ -998,6 +998,8 @@ void mnd_apply(void *ctx)
 	if (nl_apply(m->nl, m->set) < 0) {
 		m->resync = true;
 		mnd_touch(m);
+	} else {
+		learn_source(m);
 	}
 	if (m->srccheck) {
 		int r = srccheck_flush(m->srccheck);
@@ -1006,7 +1008,6 @@ void mnd_apply(void *ctx)
 			log_error("nl", "cannot change the source check: %s", strerror(-r));
 	}
 	pinning_answer(m);
-	learn_source(m);
 }
 
 /* Ready is who has looked at the kernel once and has everything there: at the end of a turn that failed in nothing. */

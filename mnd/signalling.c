@@ -477,6 +477,9 @@ static void on_ba(struct mnd *m, struct anchor *a, const struct mh_msg *msg)
 			json_pack("{s:s, s:s, s:i, s:s}", "kind", lu_kind_name(x->bu.kind), "anchor",
 				a->credential.node, "status", msg->ba.status, "reason",
 				mh_status_name(msg->ba.status)));
+		/* that would have told it that we are on this link: the updates that go through it do */
+		if (x->bu.kind == LU_ATTACH && IN6_ARE_ADDR_EQUAL(&a->address, &m->ama))
+			m->ama_generation = m->attach.generation;
 		x->bu.kind = LU_NONE;
 		homeaddr_refused(&x->h, msg->ba.status, now_us);
 		return;

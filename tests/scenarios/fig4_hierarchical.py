@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """fig4, hierarchical: the anchor's LM maps the prefix to the AMA that the node visits, that AMA's LM maps it to the node's link. The node moves between links
 of the same AMA: the anchor hears nothing and changes nothing, no packet of the core changes its way, and the session goes on."""
-from lab import Lab
+from lab import Lab, sh
 
 lab = Lab()
 net = lab.roaming(networks=2, start=False, mnd_config="updates = prefer-proxy", amad_config="access = lan1")
@@ -44,6 +44,16 @@ lab.check(all(p.between("2001:db8:a1::1", "2001:db8:a2::1") for p in packets if 
 air = [p for c in radio for p in c.packets()]
 lab.check(len([p for p in air if p.between("2001:db8:101:", "2001:db8:c::2")]) > 200 and not [p for p in air if p.inner], "on both radio links the packets are native")
 lab.check(len(net.bindings(1)) == 1 and net.bindings(1)[0]["care_of"] == "2001:db8:a2::1", "one binding, at AMA2")
+# an AMA that has no prefix for the node serves it all the same
+sh(["amactl", "--socket", "/tmp/lab/ama2/sock", "drain", "--yes"])
+sh(["amactl", "--socket", "/tmp/lab/ama2/sock", "revoke", "--yes", net.home(2)["prefix"]])
+lab.wait(lambda: net.leases(2) == [] and [h for h in net.homes().values() if h["state"] == "allocating"], "the node to have nothing of AMA2, and ask for it")
+for network, interface in ((9, "lan1"), (2, "lan0")):
+    got, bytes_got = len(back.packets()), tcp.progress()
+    net.radios[0].move(network)
+    lab.wait(lambda: visit()["interface"] == interface, "the visit to follow to " + interface)
+    lab.wait(lambda: len(back.packets()) > got + 20 and tcp.progress() > bytes_got + 20000, "the stream and the TCP session there")
+lab.check(net.leases(2) == [], "two moves between its links while it is drained and refuses a prefix: the visit followed, too")
 t = tcp.end()
 lab.check(t["ok"], "one TCP session through all of it, checksums right: %(up)d bytes up, %(down)d down %(errors)s" % t)
 r, rb = stream.end(), back.end()
