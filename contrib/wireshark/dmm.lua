@@ -5,7 +5,7 @@
 --   or copy it to ~/.local/lib/wireshark/plugins; the key log is in Preferences, Protocols, DMM.
 --
 -- Without keys it shows the framing: PType, SPI, sequence number, handshake, cookie and discovery. With a key log (key-log in mnd.conf or
--- amad.conf; of either side) the payload is decrypted and given to Wireshark's own dissector of mobility headers. Wireshark's Lua has no
+-- amad.conf; of either side) the payload is decrypted and given to Wireshark's own dissector of mobility headers; our vendor options are shown here. Wireshark's Lua has no
 -- ciphers, so ChaCha20 is written out here. Tags are not verified: a key is taken if what it gives has the form of a payload.
 
 local dmm = Proto("dmm", "DMM secure channel")
@@ -15,6 +15,7 @@ dmm.prefs.key_log = Pref.string("Key log", "", "File that mnd or amad writes wit
 
 local ptypes = {[8] = "signalling", [15] = "handshake"}
 local types = {"initiation", "response", "cookie", "discovery request", "discovery reply"}
+local options = {"lease", "tunnel MTU", "probe", "sealed", "anchor", "regional", "former"} -- of the vendor option 19, vendor 32473
 local F = {
 	ptype = ProtoField.uint8("dmm.ptype", "PType", base.DEC, ptypes, 0xf0),
 	spi = ProtoField.uint32("dmm.spi", "SPI of the receiver", base.HEX, nil, 0x0fffffff),
@@ -39,6 +40,18 @@ local F = {
 	pad_length = ProtoField.uint8("dmm.pad_length", "Padding length"),
 	next = ProtoField.uint8("dmm.next_header", "Next header"),
 	decrypted = ProtoField.bool("dmm.decrypted", "Decrypted"),
+	option = ProtoField.uint8("dmm.option", "Option", base.DEC, options),
+	lease = ProtoField.uint32("dmm.lease.lifetime", "Lease (s)"),
+	attach = ProtoField.bool("dmm.lease.attach", "On this link", 32, nil, 1),
+	new = ProtoField.bool("dmm.lease.new", "Another prefix", 32, nil, 2),
+	drain = ProtoField.bool("dmm.lease.drain", "Begin nothing new on it", 32, nil, 4),
+	wish = ProtoField.uint32("dmm.lease.wish", "Number of the wish", base.DEC, nil, 0xffff0000),
+	mtu = ProtoField.uint16("dmm.tunnel_mtu", "Largest inner packet"),
+	probe = ProtoField.uint32("dmm.probe.id", "Probe"),
+	probe_size = ProtoField.uint16("dmm.probe.size", "Size of the packet"),
+	cookie = ProtoField.uint32("dmm.cookie", "Cookie", base.HEX),
+	inner = ProtoField.bytes("dmm.inner", "Part of a datagram for somebody else"),
+	address = ProtoField.ipv6("dmm.address", "AMA"),
 }
 dmm.fields = F
 local malformed = ProtoExpert.new("dmm.malformed", "Not as the secure channel's framing is", expert.group.MALFORMED, expert.severity.WARN)
@@ -147,11 +160,42 @@ end
 
 -- showing -------------------------------------------------------------------------------------------------------
 
-local function messages(tvb, first, last, pinfo, root)
+-- What the data of our vendor option say, by its subtype; t: the data.
+local show_option = {
+	[1] = function(t, tree)
+		tree:add(F.lease, t(0, 4))
+		for _, f in ipairs({"attach", "new", "drain", "wish"}) do tree:add(F[f], t(4, 4)) end
+	end,
+	[2] = function(t, tree) tree:add(F.mtu, t(2, 2)) end,
+	[3] = function(t, tree) tree:add(F.probe, t(0, 4)) tree:add(F.probe_size, t(4, 2)) end,
+	[4] = function(t, tree) tree:add(F.cookie, t(0, 4)) tree:add(F.inner, t(4)) end,
+	[5] = function(t, tree) tree:add(F.address, t(0, 16)) end,
+}
+show_option[6], show_option[7] = show_option[5], show_option[5]
+local least = {8, 4, 8, 5, 16, 16, 16}
+
+-- Wireshark knows the other options of a mobility header. They begin after 8 bytes in a Binding Refresh Request and in what is passed on, else after 12.
+local function vendor_options(t, tree)
+	local kind, at = t(2, 1):uint(), 12
+	if kind == 0 or kind == 11 then at = 8 end
+	while at + 2 <= t:len() do
+		local len = t(at, 1):uint() == 0 and -1 or t(at + 1, 1):uint() -- Pad1 is one byte
+		if at + 2 + len > t:len() then return end
+		if t(at, 1):uint() == 19 and len >= 5 and t(at + 2, 4):uint() == 32473 then
+			local subtype = t(at + 6, 1):uint()
+			local item = tree:add(F.option, t(at + 6, 1))
+			if show_option[subtype] and len - 5 >= least[subtype] then show_option[subtype](t(at + 7, len - 5), item) end
+		end
+		at = at + 2 + len
+	end
+end
+
+local function messages(tvb, first, last, pinfo, root, tree)
 	local mobility = DissectorTable.get("ip.proto"):get_dissector(135)
 	while first < last do
 		local n = 8 + 8 * tvb(first + 1, 1):uint()
 		mobility:call(tvb(first, n):tvb(), pinfo, root)
+		vendor_options(tvb(first, n), tree)
 		first = first + n
 	end
 end
@@ -183,7 +227,7 @@ local function transport(tvb, pinfo, tree, root)
 	if pad > 0 then tree:add(F.padding, t(len - 2 - pad, pad)) end
 	tree:add(F.pad_length, t(len - 2, 1))
 	tree:add(F.next, t(len - 1, 1))
-	messages(t, 0, len - 2 - pad, pinfo, root)
+	messages(t, 0, len - 2 - pad, pinfo, root, tree)
 end
 
 local handshake = {}
@@ -212,7 +256,7 @@ handshake[1] = function(tvb, pinfo, tree, root)
 	tree:add(F.flags, t(8, 1)):add(F.fresh, t(8, 1))
 	local len = t(9, 2):uint()
 	tree:add(F.credential, t(11, len))
-	messages(t, 11 + len, t:len(), pinfo, root)
+	messages(t, 11 + len, t:len(), pinfo, root, tree)
 end
 
 handshake[2] = function(tvb, pinfo, tree, root)
@@ -231,7 +275,7 @@ handshake[2] = function(tvb, pinfo, tree, root)
 	if not plain then return end
 	local t = plain_tvb(plain)
 	tree:add(F.responder, t(0, 4))
-	messages(t, 4, t:len(), pinfo, root)
+	messages(t, 4, t:len(), pinfo, root, tree)
 end
 
 handshake[3] = function(tvb, pinfo, tree)

@@ -55,6 +55,10 @@ for whose, keys in ("the node's", "/tmp/lab/mn/keys"), ("the AMAs'", "/tmp/lab/a
     types = [t for f in frames for t in f[0]]
     lab.check(types.count("5") >= 3 and types.count("6") >= 3 and types.count("13") >= 4, "updates, acknowledgements and heartbeats: %d, %d and %d" % tuple(types.count(t) for t in ("5", "6", "13")))
     lab.check(any(f[2] == ["1"] and "5" in f[0] for f in frames) and any(f[2] == ["2"] and "6" in f[0] for f in frames), "also those in handshakes")
+    ours = tshark(keys, "dmm.option", "dmm.lease.lifetime", "dmm.lease.attach", "dmm.probe.size", "mip6.mhtype")
+    probes = sorted({int(p) for o in ours for p in o[3]})
+    lab.check({l for o in ours for l in o[1]} == {"86400"} and any(a in ("1", "True") for o in ours for a in o[2]) and probes and all(1280 < p <= 1500 for p in probes)
+              and all(o[4] for o in ours if o[0]), "our own options, too: leases of a day, probes of %s bytes" % probes)
     lab.check([f[4] for f in frames if f[4]] and all(s == "0" for f in frames for s in f[4]), "each acknowledgement says yes")
 sent = sum(net.amactl(i, "status")["counters"]["message-rx-binding_update"] for i in (1, 2))
 lab.check(types.count("5") == sent, "as many updates as the AMAs counted: %d" % sent)
