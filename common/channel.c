@@ -1060,7 +1060,11 @@ void channel_peer_remove(struct channel *ch, struct channel_peer *peer)
 
 void channel_peer_set_endpoint(struct channel_peer *peer, const struct channel_endpoint *ep)
 {
-	peer->ep = *ep;
+	struct channel_endpoint to = *ep;
+
+	if (IN6_IS_ADDR_UNSPECIFIED(&ep->local))
+		to.local = peer->ep.local;
+	peer->ep = peer->has_ep && is_same_way(&to, &peer->ep) ? to : *ep;
 	peer->has_ep = peer->pinned = true;
 }
 

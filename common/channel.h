@@ -174,7 +174,8 @@ void channel_peer_remove(struct channel *ch, struct channel_peer *peer); /* no p
 
 /* Where to send from now on (initiator side). Without it a peer's endpoint follows its last authentic datagram, that is
  * the newest by sequence number. After it, it stays where it was set. Message 2 of a handshake always goes where
- * message 1 came from. */
+ * message 1 came from. With local :: the same remote goes on to hear us from the address that it hears us from: what is
+ * queued may be good from there only. */
 void channel_peer_set_endpoint(struct channel_peer *peer, const struct channel_endpoint *ep);
 
 const uint8_t *channel_peer_key(const struct channel_peer *peer); /* 32 bytes, its X25519 static public key */

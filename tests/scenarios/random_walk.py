@@ -56,6 +56,7 @@ def open_session():
     for name, h in net.homes().items():
         if h["state"] == "native" and not h["deprecated"] and name not in sessions:
             sessions[name] = net.session(h["address"], port=next(ports), rate=40000)
+            lab.wait(lambda: sessions[name].progress() > 0, "the first bytes of it")
             return "a session on %s" % name
     return "no session to begin"
 

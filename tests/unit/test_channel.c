@@ -1422,6 +1422,31 @@ static void leaves_by_its_way(void **state)
 	assert_int_equal(mn->out[1].ep.relay, 3);
 }
 
+/* What may come from any of our addresses does not take the one that something else of the turn must come from. */
+static void any_address_keeps_the_one(void **state)
+{
+	struct channel_peer *peer = connect_mn();
+	struct channel_endpoint ep = ama->self, any;
+
+	(void)state;
+	any = ep;
+	ep.local.s6_addr[15] = 77;
+	any.local = in6addr_any;
+	mn->n_out = 0;
+	channel_peer_set_endpoint(peer, &ep);
+	send_tag(mn, peer, 1);
+	channel_peer_set_endpoint(peer, &any);
+	send_tag(mn, peer, 2);
+	channel_flush(mn->ch, now_us);
+	assert_int_equal(mn->n_out, 1);
+	assert_memory_equal(&mn->out[0].ep.local, &ep.local, 16);
+	any.remote.s6_addr[15]++; /* another place: from there it may be another address */
+	channel_peer_set_endpoint(peer, &any);
+	send_tag(mn, peer, 3);
+	channel_flush(mn->ch, now_us);
+	assert_true(IN6_IS_ADDR_UNSPECIFIED(&mn->out[1].ep.local));
+}
+
 /* A forced message that joins the initiation of a rekeying must not go into the session that may be gone. */
 static void force_joins_a_rekeying(void **state)
 {
@@ -1831,6 +1856,7 @@ int main(void)
 		TEST(force_joins_a_rekeying),
 		TEST(message_2_lost),
 		TEST(leaves_by_its_way),
+		TEST(any_address_keeps_the_one),
 		TEST(second_message_2_lost),
 		TEST(two_handshakes_without_a_word),
 		TEST(crossing),
