@@ -57,10 +57,11 @@ struct ama {
 	struct table_entry by_address;
 	struct in6_addr address;
 	bool known, restored; /* restored: it has bindings of ours from before we were restarted */
+	struct ama *same; /* which this is another address of, and at which it answers; counted there as a request */
 	struct credential credential;
 	struct channel_peer *peer;
 	struct in6_addr self;	 /* with restored */
-	unsigned refs;		 /* requests */
+	unsigned refs;		 /* requests, and others that are the same */
 	struct request *waiting; /* for discovery */
 	uint64_t asked_us, known_us, rtt_us;
 	uint64_t unheard_us; /* since when it owes us an answer, 0 = it does not */
@@ -547,6 +548,19 @@ static void visit_end(struct serving *s, struct visit *v)
 	free(v);
 }
 
+static void doubt(struct serving *s, const struct channel_peer *ama, const struct prefix6 *prefix, const char *why)
+{
+	if (s->env.doubt)
+		s->env.doubt(s->env.ctx, ama, prefix, why);
+}
+
+static void count_unmatched(
+	struct serving *s, const struct channel_peer *ama, const struct prefix6 *prefix, const char *why)
+{
+	s->counters.unmatched++;
+	doubt(s, ama, prefix, why);
+}
+
 /* The anchor said yes: packets of this prefix go to the node's link, and from there to the anchor. */
 static void visit_begin(
 	struct serving *s, struct request *r, const struct prefix6 *prefix, uint32_t lifetime_s, uint64_t now_us)
@@ -555,6 +569,12 @@ static void visit_begin(
 	bool is_new = !v, moved_since = v && is_of(v, r->key) && v->moved_us > r->sent_us;
 	struct place at = r->at;
 
+	/* an anchor leases its prefix to another node, but not another anchor's */
+	if (v && !is_of(v, r->key) && v->request->anchor != r->anchor && v->request->anchor->peer != r->anchor->peer) {
+		count_unmatched(
+			s, r->anchor->peer, prefix, "said yes for a prefix that another anchor's node is here with");
+		return;
+	}
 	if (!v) {
 		v = s->by_prefix.n < s->env.max_visits ? calloc(1, sizeof(*v)) : NULL;
 		if (!v) {
@@ -692,7 +712,7 @@ uint8_t serving_moved(struct serving *s, const uint8_t key[32], const struct pre
 	return MH_STATUS_OK;
 }
 
-bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix,
+bool serving_forward(struct serving *s, const uint8_t key[32], uint16_t sequence, const struct prefix6 *prefix,
 	const struct in6_addr *care_of, const struct in6_addr *self, uint64_t now_us)
 {
 	struct visit *v = visit_find(s, prefix);
@@ -700,6 +720,11 @@ bool serving_forward(struct serving *s, const uint8_t key[32], const struct pref
 
 	if (!v || !is_of(v, key) || is_through(&v->at))
 		return false;
+	if (!lm_sequence_ok(v->sequence, sequence)) { /* it has come back since it said so */
+		s->counters.old++;
+		return false;
+	}
+	v->sequence = sequence;
 	expect_end(s, expectation_find(s, prefix));
 	if (rc_forward(s->env.set, s->env.mr, prefix, care_of, self, s->tunnel, &v->forward) < 0)
 		return false;
@@ -920,18 +945,18 @@ static bool discover(struct serving *s, struct ama *a, const struct in6_addr *se
 	return true;
 }
 
+/* It may have a newer one. */
+static bool is_valid(const struct serving *s, const struct ama *a)
+{
+	return a->credential.until_s >= channel_wall_s(s->env.channel);
+}
+
 static bool is_covered(const struct serving *s, const struct request *r)
 {
 	for (unsigned i = 0; i < r->n_prefixes; i++)
 		if (!is_believed(s, r->anchor, &r->prefix[i]))
 			return false;
 	return true;
-}
-
-static void doubt(struct serving *s, const struct channel_peer *ama, const struct prefix6 *prefix, const char *why)
-{
-	if (s->env.doubt)
-		s->env.doubt(s->env.ctx, ama, prefix, why);
 }
 
 /* Does its domain want to hear from us? */
@@ -947,11 +972,18 @@ static void count_not_covered(struct serving *s, const struct request *r)
 	doubt(s, r->anchor->peer, &r->prefix[0], r->anchor->last_error);
 }
 
-static void count_unmatched(
-	struct serving *s, const struct channel_peer *ama, const struct prefix6 *prefix, const char *why)
+static bool is_silent(const struct ama *a, uint64_t now_us)
 {
-	s->counters.unmatched++;
-	doubt(s, ama, prefix, why);
+	return a->unheard_us && now_us - a->unheard_us >= SILENT_US;
+}
+
+static void is_same_as(struct ama *a, struct ama *same)
+{
+	if (a->same)
+		a->same->refs--;
+	a->same = same;
+	if (same)
+		same->refs++;
 }
 
 /* Nodes name whom they like: who never answered does not stay. */
@@ -959,6 +991,7 @@ static void forget(struct serving *s, struct ama *a, uint64_t now_us)
 {
 	if (a->refs > 0 || a->known || (a->asked_us && now_us - a->asked_us < FORGET_US))
 		return;
+	is_same_as(a, NULL);
 	table_remove(&s->amas, &a->by_address);
 	free(a);
 }
@@ -1032,6 +1065,10 @@ uint8_t serving_request(struct serving *s, struct channel_peer *node, const stru
 	(void)snprintf(r->node, sizeof(r->node), "%s", channel_peer_name(node));
 	r->via = *via;
 	r->anchor = r->sealed && has_room(s, r) ? ama_get(s, &anchor) : NULL;
+	if (r->anchor && r->anchor->same && is_silent(r->anchor->same, now_us))
+		is_same_as(r->anchor, NULL);
+	if (r->anchor && r->anchor->same)
+		r->anchor = r->anchor->same;
 	r->refs = 1;
 	r->cookie = ++s->cookie;
 	r->sequence = ++s->sequence;
@@ -1056,14 +1093,14 @@ uint8_t serving_request(struct serving *s, struct channel_peer *node, const stru
 		return MH_STATUS_RESOURCES;
 	}
 	wheel_set(&s->requests, &r->expiry, now_us + REQUEST_US);
-	covered = r->anchor->known && is_covered(s, r);
+	covered = r->anchor->known && is_valid(s, r->anchor) && is_covered(s, r);
 	if (covered && !may_ask(s, r)) {
 		give_up(s, r);
 		s->counters.refused++;
 		return MH_STATUS_PROHIBITED;
 	}
 	if (covered) {
-		if (r->anchor->unheard_us && now_us - r->anchor->unheard_us >= SILENT_US)
+		if (is_silent(r->anchor, now_us))
 			(void)discover(s, r->anchor, &r->self, rate, now_us); /* it may have another key now */
 		pass_on(s, r, now_us);
 		return 0;
@@ -1101,23 +1138,49 @@ static void greet(struct serving *s, const struct ama *a)
 	(void)channel_send(s->env.channel, a->peer, buf, wcur_len(&w));
 }
 
+/* Another address where an AMA with this key is. */
+static struct ama *with_key(const struct serving *s, const struct ama *except, const struct credential *cred)
+{
+	struct table_entry *e, *tmp;
+
+	TABLE_EACH(&s->amas, e, tmp) {
+		if (AMA(e) != except && AMA(e)->known && !memcmp(AMA(e)->credential.key, cred->key, sizeof(cred->key)))
+			return AMA(e);
+	}
+	return NULL;
+}
+
+/* A credential can be shown by anybody who has seen it. So an AMA has one address at a time at which we speak to it,
+ * and another one only when it is silent there: what is asked of it by its other addresses goes there, too. */
 void serving_discovered(struct serving *s, const struct in6_addr *from, const struct credential *cred, uint64_t now_us)
 {
-	struct ama *a = ama_find(s, from);
+	struct ama *a = ama_find(s, from), *to;
 	struct channel_peer *peer;
 	struct request *r;
 	int error;
 
 	if (!a || cred->role != CREDENTIAL_AMA)
 		return;
-	if (a->known && memcmp(a->credential.key, cred->key, sizeof(cred->key)) != 0) {
-		if (!a->unheard_us || now_us - a->unheard_us < SILENT_US)
-			return; /* the address is another's now, or somebody's trick: who we know and answers stays */
-		log_notice(
-			"lu", "%s at %s has another key: it is %s now", a->credential.node, in6_text(from), cred->node);
+	if (a->known && !memcmp(a->credential.key, cred->key, sizeof(cred->key)))
+		to = a;
+	else
+		to = with_key(s, a, cred);
+	if (!to || is_silent(to, now_us))
+		to = a;
+	/* the address is another's now, or somebody's trick: who we know and answers stays */
+	if (a->known && memcmp(a->credential.key, cred->key, sizeof(cred->key)) != 0 &&
+		(to != a || !is_silent(a, now_us)))
+		return;
+	if (to != a) {
+		is_same_as(a, to);
+		error = 0;
+	} else {
+		if (a->known && memcmp(a->credential.key, cred->key, sizeof(cred->key)) != 0)
+			log_notice("lu", "%s at %s has another key: it is %s now", a->credential.node, in6_text(from),
+				cred->node);
+		error = channel_peer_add(s->env.channel, cred, &peer);
 	}
-	error = channel_peer_add(s->env.channel, cred, &peer);
-	if (error == 0) {
+	if (error == 0 && to == a) {
 		a->peer = peer;
 		a->credential = *cred;
 		a->known_us = now_us;
@@ -1127,10 +1190,14 @@ void serving_discovered(struct serving *s, const struct in6_addr *from, const st
 		a->unheard_us = 0;
 	}
 	while ((r = a->waiting)) {
-		bool covered = error == 0 && is_covered(s, r);
+		bool covered;
 
 		DL_DELETE(a->waiting, r);
 		r->waiting = false;
+		a->refs--;
+		r->anchor = to;
+		to->refs++;
+		covered = error == 0 && is_covered(s, r);
 		if (covered && may_ask(s, r)) {
 			pass_on(s, r, now_us);
 			continue;
@@ -1138,10 +1205,11 @@ void serving_discovered(struct serving *s, const struct in6_addr *from, const st
 		if (error == 0 && !covered)
 			count_not_covered(s, r);
 		answer_node(s, r,
-			covered			   ? MH_STATUS_PROHIBITED
-				: error == 0	   ? MH_STATUS_NOT_AUTHORISED_HNP
-				: error == -EINVAL ? MH_STATUS_PROHIBITED /* it is us: a loop */
-						   : MH_STATUS_RESOURCES);
+			covered		     ? MH_STATUS_PROHIBITED
+				: error == 0 ? MH_STATUS_NOT_AUTHORISED_HNP
+				: error == -EINVAL || error == -EEXIST
+				? MH_STATUS_PROHIBITED /* it is us: a loop; or a trick */
+				: MH_STATUS_RESOURCES);
 		give_up(s, r);
 	}
 }

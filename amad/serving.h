@@ -131,7 +131,7 @@ void serving_attached(struct serving *s, const uint8_t key[32], uint16_t sequenc
 	const struct in6_addr *link_local, const uint8_t link_layer[6], uint64_t now_us);
 /* The node, on another network now, asks to have what still arrives here forwarded for a moment. False: no
  * such visit. */
-bool serving_forward(struct serving *s, const uint8_t key[32], const struct prefix6 *prefix,
+bool serving_forward(struct serving *s, const uint8_t key[32], uint16_t sequence, const struct prefix6 *prefix,
 	const struct in6_addr *care_of, const struct in6_addr *self, uint64_t now_us);
 #define SERVING_FORWARD_S 4
 /* An AMA that was not heard for so long may have been started again. */

@@ -191,8 +191,8 @@ static bool forwards(struct amad *a, const struct update *u)
 {
 	return u->msg->bu.lifetime_s > 0 && u->with_care_of && in6_is_global(&u->care_of) && !u->rx->ep.relay &&
 		IN6_ARE_ADDR_EQUAL(&u->care_of, &u->rx->ep.remote) && !anchoring_covers(a->anchoring, &u->care_of) &&
-		serving_forward(
-			a->serving, u->key, &u->prefix, &u->care_of, &u->rx->ep.local, loop_now_us(a->daemon.loop));
+		serving_forward(a->serving, u->key, u->msg->bu.sequence, &u->prefix, &u->care_of, &u->rx->ep.local,
+			loop_now_us(a->daemon.loop));
 }
 
 /* The prefix that the node got when it asked before with the same number. */

@@ -1032,10 +1032,14 @@ int channel_peer_add(struct channel *ch, const struct credential *remote, struct
 	if (len < 0 || !memcmp(remote->key, ch->public_key, 32))
 		return -EINVAL;
 	peer = channel_find_peer(ch, remote->key);
+	/* a domain can sign for anybody's key: who has shown another credential with a proof is not what it says */
+	if (peer && peer->trust && (peer->cur || peer->next) &&
+		(peer->is_ama != (remote->role == CREDENTIAL_AMA) ||
+			memcmp(channel_peer_domain(ch, peer)->key, remote->domain_key, sizeof(remote->domain_key))))
+		return -EEXIST;
 	r = peer ? set_cred(ch, peer, raw, (size_t)len, remote) : peer_new(ch, raw, (size_t)len, remote, &peer);
 	if (r)
 		return r;
-	peer->trust = 0;
 	peer->added = true;
 	*ret = peer;
 	return 0;
@@ -1671,6 +1675,11 @@ int channel_set_credential(struct channel *ch, const struct credential *cred)
 void channel_go_on_after(struct channel *ch, uint64_t until_ns)
 {
 	ch->timestamp = ch->timestamps_until = until_ns;
+}
+
+uint64_t channel_wall_s(const struct channel *ch)
+{
+	return ch->ops->wall_ns(ch->ctx) / 1000000000;
 }
 
 const struct channel_counters *channel_counters(const struct channel *ch)

@@ -141,6 +141,9 @@ int channel_set_credential(struct channel *ch, const struct credential *cred); /
  * clock may stand before it. Before the first is sent. */
 void channel_go_on_after(struct channel *ch, uint64_t until_ns);
 
+/* The wall clock as the channel has it, seconds since 1970: what the validity of credentials is measured by. */
+uint64_t channel_wall_s(const struct channel *ch);
+
 const struct channel_counters *channel_counters(const struct channel *ch);
 
 /* One received datagram. now_us is monotonic. Calls recv, accept and discovered before it returns; never sends a
@@ -166,8 +169,10 @@ void channel_flush_peer(
 void channel_expire(struct channel *ch, uint64_t now_us);
 
 /* Peers. A peer that called us appears by itself (after ops.accept); one that we want to call is added by its
- * credential, which the caller has verified. Adding a peer that is there already returns it. An added peer stays until
- * removed. Returns 0, -ENOSPC (max_peers) or -ENOMEM. */
+ * credential, which the caller has verified. Adding a peer that is there already returns it, with what the credential
+ * says now; but as it does not prove that whoever showed it has the key, a peer that has itself shown one of another
+ * domain or role stays what it is (-EEXIST). An added peer stays until removed. Returns 0, -EEXIST, -EINVAL (ourselves),
+ * -ENOSPC (max_peers) or -ENOMEM. */
 int channel_peer_add(struct channel *ch, const struct credential *remote, struct channel_peer **ret);
 struct channel_peer *channel_find_peer(struct channel *ch, const uint8_t key[static 32]); /* or NULL */
 void channel_peer_remove(struct channel *ch, struct channel_peer *peer); /* no peer_gone; queued messages are dropped */

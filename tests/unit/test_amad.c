@@ -1614,6 +1614,148 @@ static void a_node_has_left(void **state)
 	assert_true(end_of_visit() > now_us && end_of_visit() <= now_us + (SERVING_FORWARD_S + 4) * SEC);
 }
 
+/* Who came back here, and whose word to send on, from before, arrives only now. */
+static void sending_on_is_over(void **state)
+{
+	static const char hnp[] = "2001:db8:102:5::/64";
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2);
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	ask_through(n, &anchor, hnp, "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(ama, ama->asked, 0, hnp);
+	n->at = address(AWAY);
+	assert_int_equal(ASK(n, .prefix = hnp, .lifetime_s = 4, .sequence = 65535), MH_STATUS_NOT_HOME_AGENT);
+	assert_true(end_of_visit() > now_us + 100 * SEC);
+	assert_int_equal(serving_counters(a->serving)->old, 1);
+	assert_int_equal(ASK(n, .prefix = hnp, .lifetime_s = 4, .sequence = 100), 0);
+	assert_true(end_of_visit() <= now_us + (SERVING_FORWARD_S + 1) * SEC);
+}
+
+static struct domain_key evil; /* a domain that is trusted, and should not be */
+
+static void trust_evil(const struct trust_policy *its)
+{
+	struct domain both[2] = {domain.domain};
+	struct trust_policy policy[2] = {trust_default, *its};
+	char err[CREDENTIAL_ERR];
+
+	assert_int_equal(domain_key_generate("evil", &evil, err), 0);
+	both[1] = evil.domain;
+	assert_int_equal(peers_set_trusted(a, both, policy, 2, err), 0);
+}
+
+/* A domain signs a credential with somebody else's public key: it proves nothing, and changes nothing. */
+static void a_key_of_somebody_else(void **state)
+{
+	struct node *n = &nodes[0], *thief = &nodes[1];
+	struct in6_addr anchor = address(AMA2);
+	struct credential c = {.role = CREDENTIAL_AMA, .until_s = UINT64_C(5000000000), .node = "nobody"};
+	const struct channel_peer *peer;
+
+	(void)state;
+	trust_evil(&(struct trust_policy){0});
+	assert_int_equal(ASK(n, ATTACH), 0);
+	memcpy(c.key, n->id.public_key, sizeof(c.key));
+	assert_int_equal(credential_sign(&c, &evil), 0);
+	ask_through(thief, &anchor, "2001:db8:102:5::/64", "fe80::66");
+	thief->n_ba = 0;
+	serving_discovered(a->serving, &anchor, &c, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	assert_int_equal(thief->n_ba, 1);
+	assert_int_equal(thief->ba.status, MH_STATUS_PROHIBITED);
+	peer = channel_find_peer(a->channel, n->id.public_key);
+	assert_string_equal(channel_peer_name(peer), "laptop");
+	assert_int_equal(channel_peer_role(peer), CREDENTIAL_MN);
+	assert_memory_equal(channel_peer_domain(a->channel, peer)->key, domain.domain.key, 32);
+	assert_int_equal(ASK(n, .prefix = P0, ATTACH), 0);
+}
+
+/* An anchor whose credential covers everything says yes to its node about a prefix that a node of another anchor is
+ * here with. */
+static void a_yes_for_who_is_here(void **state)
+{
+	static const char hnp[] = "2001:db8:102:5::/64";
+	struct domain_key ours = domain;
+	struct node *n = &nodes[0], *liar = &nodes[1], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2), other = address(AMA3);
+	struct domain both[2];
+
+	(void)state;
+	trust_evil(&trust_default);
+	both[0] = ours.domain;
+	both[1] = evil.domain;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	ask_through(n, &anchor, hnp, "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(ama, ama->asked, 0, hnp);
+	assert_string_equal(told(hnp), "254:11 -7791 ");
+	channel_free(ama->channel); /* it is the liar's node from now on */
+	identity_done(&ama->id);
+	memset(ama, 0, sizeof(*ama));
+	domain = evil;
+	become_ama(liar, "liar", "2000::/3", AMA3);
+	identify(&ama->id, CREDENTIAL_MN, "mole", NULL);
+	domain = ours;
+	start_node(ama, "mole", "2001:db8:a::66");
+	assert_int_equal(channel_set_trusted(liar->channel, both, 2), 0);
+	assert_int_equal(channel_set_trusted(ama->channel, both, 2), 0);
+	ask_through(ama, &other, hnp, "fe80::66");
+	serving_discovered(a->serving, &other, &liar->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(liar, liar->asked, 0, hnp);
+	assert_string_equal(told(hnp), "");
+	assert_int_equal(serving_count(a->serving), 1);
+	COUNTED(serving_counters(a->serving)->unmatched, 1, "another anchor's node is here with");
+}
+
+/* Somebody at another address shows the credential of an AMA that we speak to: we go on speaking to it where it
+ * answers, also about what it is asked for by that address. */
+static void an_ama_has_two_addresses(void **state)
+{
+	static const char hnp[] = "2001:db8:102:5::/64", more[] = "2001:db8:102:6::/64";
+	struct node *n = &nodes[0], *phone = &nodes[1], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2), x = address("2001:db8:66::66");
+	struct channel_peer_info info;
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	ask_through(n, &anchor, hnp, "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(ama, ama->asked, 0, hnp);
+	ask_through(phone, &x, more, "fe80::66");
+	serving_discovered(a->serving, &x, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	channel_peer_info(channel_find_peer(a->channel, ama->id.public_key), &info);
+	assert_memory_equal(&info.ep.remote, &anchor, 16);
+	say(ama, ama->asked, 0, more);
+	assert_int_equal(serving_count(a->serving), 2);
+	/* it is known by then */
+	ask_through(phone, &x, "2001:db8:102:7::/64", "fe80::66");
+	channel_flush(a->channel, now_us);
+	turn();
+	say(ama, ama->asked, 0, "2001:db8:102:7::/64");
+	assert_int_equal(serving_count(a->serving), 3);
+	/* it is silent there: whoever is at the other address is asked again, and spoken to */
+	ask_through(n, &anchor, hnp, "fe80::12");
+	now_us += 3 * SEC;
+	ask_through(phone, &x, more, "fe80::67");
+	serving_discovered(a->serving, &x, &ama->id.credential, now_us);
+	channel_peer_info(channel_find_peer(a->channel, ama->id.public_key), &info);
+	assert_memory_equal(&info.ep.remote, &x, 16);
+}
+
 /* --- what a domain may do here
  * (trusted-domains) ------------------------------------------------------------------- */
 
@@ -2363,8 +2505,9 @@ int main(void)
 		TEST(trust_in_one_direction), TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address),
 		TEST(we_move), TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops),
 		TEST(a_regional_ama_that_is_not_trusted), TEST(a_regional_ama_restarts), TEST(ahead_of_the_word),
-		TEST(moves_while_its_anchor_is_asked), TEST(a_node_has_left), TEST(a_node_is_not_told_before_us),
-		TEST(a_node_that_names_strangers)};
+		TEST(moves_while_its_anchor_is_asked), TEST(a_node_has_left), TEST(sending_on_is_over),
+		TEST(a_key_of_somebody_else), TEST(a_yes_for_who_is_here), TEST(an_ama_has_two_addresses),
+		TEST(a_node_is_not_told_before_us), TEST(a_node_that_names_strangers)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
