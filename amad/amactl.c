@@ -572,7 +572,7 @@ static int domain_trust(int argc, char **argv)
 
 	if (argc < 1) {
 		(void)fprintf(stderr,
-			"usage: amactl domain trust [--dir DIR] TOKEN [roaming=no] [lend=no] [proxy=no] [max-leases=N] [max-visits=N] [updates=N]\n");
+			"usage: amactl domain trust [--dir DIR] TOKEN [roaming=no] [lend=no] [proxy=no] [max-leases=N] [max-visits=N] [updates=N] [prefix=PREFIX]...\n");
 		return CTL_USAGE;
 	}
 	for (int i = 0; i < argc; i++)

@@ -933,6 +933,7 @@ static int open_all(struct amad *a, char *reterr)
 		.answer_via = updates_answer_behind,
 		.room = peers_room,
 		.may_ask = peers_may_ask,
+		.believes = peers_believe,
 		.visits = peers_visit,
 		.relocated = on_relocated,
 		.doubt = peers_doubt,

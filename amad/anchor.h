@@ -296,6 +296,7 @@ bool peers_take_update(struct amad *a, uint16_t relay, const struct channel_peer
 bool peers_room(void *ctx, uint8_t domain, const char *node, unsigned more);
 void peers_visit(void *ctx, uint8_t domain, int change);
 bool peers_may_ask(void *ctx, const struct credential *anchor);
+bool peers_believe(void *ctx, const struct credential *anchor, const struct prefix6 *prefix);
 /* What 'amactl status' shows of domains, an array. */
 json_t *peers_domains_json(struct amad *a);
 /* Send it a heartbeat (RFC 5847), to measure the round trip, unless one was sent just now; and its answer. */

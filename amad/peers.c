@@ -198,6 +198,14 @@ bool peers_may_ask(void *ctx, const struct credential *anchor)
 	return peers_allow(a, find_domain(a, anchor->domain_key), REFUSAL_PROXY, anchor->node);
 }
 
+bool peers_believe(void *ctx, const struct credential *anchor, const struct prefix6 *prefix)
+{
+	struct amad *a = ctx;
+	uint8_t domain = find_domain(a, anchor->domain_key);
+
+	return domain < DOMAINS && trust_covers(&a->domain[domain].policy, prefix);
+}
+
 json_t *peers_domains_json(struct amad *a)
 {
 	json_t *list = json_array();
@@ -205,24 +213,28 @@ json_t *peers_domains_json(struct amad *a)
 	for (unsigned i = 0; i < a->n_domains; i++) {
 		const struct known_domain *d = &a->domain[i];
 		const struct trust_policy *p = &d->policy;
-		json_t *refused;
+		json_t *refused, *prefixes = json_array();
 		uint64_t n = 0;
 
-		if (!d->trusted && !d->leases && !d->visits)
+		if (!d->trusted && !d->leases && !d->visits) {
+			json_decref(prefixes);
 			continue;
+		}
+		for (unsigned k = 0; k < p->n_prefixes; k++)
+			(void)json_array_append_new(prefixes, json_string(prefix6_text(&p->prefix[k])));
 		refused = json_object();
 		for (int k = 0; k < REFUSALS; k++) {
 			(void)json_object_set_new(refused, refusal_name[k], json_integer((json_int_t)d->refused[k]));
 			n += d->refused[k];
 		}
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:b, s:b, s:b, s:b, s:o, s:o, s:i, s:i, s:i, s:I, s:o}", "name",
+			json_pack("{s:s, s:b, s:b, s:b, s:b, s:o, s:o, s:i, s:o, s:i, s:i, s:I, s:o}", "name",
 				d->domain.name, "trusted", d->trusted, "roaming", p->roaming, "lend", p->lend, "proxy",
 				p->proxy, "max_leases",
 				p->max_leases == UINT32_MAX ? json_null() : json_integer(p->max_leases), "max_visits",
 				p->max_visits == UINT32_MAX ? json_null() : json_integer(p->max_visits), "updates",
-				(int)p->updates, "leases", (int)d->leases, "visits", (int)d->visits, "refusals",
-				(json_int_t)n, "refused", refused));
+				(int)p->updates, "prefixes", prefixes, "leases", (int)d->leases, "visits",
+				(int)d->visits, "refusals", (json_int_t)n, "refused", refused));
 	}
 	return list;
 }

@@ -647,7 +647,8 @@ void serving_set_through(struct serving *s, const struct in6_addr *regional)
 /* An AMA is believed about what its credential covers; the regional one has the anchor's word. */
 static bool is_believed(const struct serving *s, const struct ama *a, const struct prefix6 *prefix)
 {
-	return credential_covers(&a->credential, prefix) ||
+	return (credential_covers(&a->credential, prefix) &&
+		       (!s->env.believes || s->env.believes(s->env.ctx, &a->credential, prefix))) ||
 		(!IN6_IS_ADDR_UNSPECIFIED(&s->through) && IN6_ARE_ADDR_EQUAL(&a->address, &s->through));
 }
 

@@ -75,6 +75,8 @@ struct serving_env {
 	/* May a node of this domain have so many visits more? May an update be passed on to this anchor? NULL = yes. */
 	bool (*room)(void *ctx, uint8_t domain, const char *node, unsigned more);
 	bool (*may_ask)(void *ctx, const struct credential *anchor);
+	/* Do we believe AMAs of this one's domain about this prefix? NULL = yes. */
+	bool (*believes)(void *ctx, const struct credential *anchor, const struct prefix6 *prefix);
 	/* Has the node said that it is on a link of ours, later than its message with that number? Then which. NULL =
 	 * it has not. */
 	bool (*attached_since)(void *ctx, const uint8_t key[32], uint16_t sequence, uint32_t *ret_ifindex,

@@ -32,6 +32,29 @@ static const struct option {
 	{"max-visits", offsetof(struct trust_policy, max_visits), true, 0},
 	{"updates", offsetof(struct trust_policy, updates), true, 1}, {0}};
 
+static int parse_prefix(const char *value, struct trust_policy *ret, char *reterr)
+{
+	if (ret->n_prefixes == TRUST_PREFIXES) {
+		(void)snprintf(reterr, CREDENTIAL_ERR, "more than %d prefix= for a domain", TRUST_PREFIXES);
+		return -EINVAL;
+	}
+	if (prefix6_parse(value, &ret->prefix[ret->n_prefixes]) < 0) {
+		(void)snprintf(
+			reterr, CREDENTIAL_ERR, "prefix is '%.100s': it takes one such as 2001:db8:100::/40", value);
+		return -EINVAL;
+	}
+	ret->n_prefixes++;
+	return 0;
+}
+
+bool trust_covers(const struct trust_policy *p, const struct prefix6 *prefix)
+{
+	for (unsigned i = 0; i < p->n_prefixes; i++)
+		if (prefix6_covers(&p->prefix[i], prefix))
+			return true;
+	return p->n_prefixes == 0;
+}
+
 static int parse_option(const char *word, struct trust_policy *ret, char *reterr)
 {
 	const char *value = strchr(word, '=');
@@ -40,11 +63,13 @@ static int parse_option(const char *word, struct trust_policy *ret, char *reterr
 	unsigned long n;
 	char *end;
 
+	if (!strncmp(word, "prefix=", 7))
+		return parse_prefix(word + 7, ret, reterr);
 	while (o->name && (strlen(o->name) != len || strncmp(o->name, word, len) != 0))
 		o++;
 	if (!o->name || !value) {
 		(void)snprintf(reterr, CREDENTIAL_ERR,
-			"'%.100s' is not known: behind the token may stand roaming=, lend=, proxy= with yes or no, max-leases=, max-visits=, updates= with a number",
+			"'%.100s' is not known: behind the token may stand roaming=, lend=, proxy= with yes or no, max-leases=, max-visits=, updates= with a number, prefix= with a prefix",
 			word);
 		return -EINVAL;
 	}
@@ -94,7 +119,7 @@ int trust_parse(const char *line, struct domain *ret, struct trust_policy *ret_p
 
 const char *trust_policy_text(const struct trust_policy *p)
 {
-	static char text[2][160];
+	static char text[2][160 + TRUST_PREFIXES * 52];
 	static unsigned turn;
 	char *buf = text[turn++ % 2];
 	size_t len = 0;
@@ -111,6 +136,11 @@ const char *trust_policy_text(const struct trust_policy *p)
 		else
 			(void)snprintf(buf + len, sizeof(text[0]) - len, "%s%s=%s", len ? " " : "", o->name,
 				*(const bool *)is ? "yes" : "no");
+		len = strlen(buf);
+	}
+	for (unsigned i = 0; i < p->n_prefixes; i++) {
+		(void)snprintf(
+			buf + len, sizeof(text[0]) - len, "%sprefix=%s", len ? " " : "", prefix6_text(&p->prefix[i]));
 		len = strlen(buf);
 	}
 	return buf;

@@ -287,6 +287,7 @@ static void start_anchor(void)
 					 .answer_via = updates_answer_behind,
 					 .room = peers_room,
 					 .may_ask = peers_may_ask,
+					 .believes = peers_believe,
 					 .visits = peers_visit,
 					 .doubt = peers_doubt,
 					 .tell_left = updates_tell_previous,
@@ -1684,7 +1685,9 @@ static void a_yes_for_who_is_here(void **state)
 	struct domain_key ours = domain;
 	struct node *n = &nodes[0], *liar = &nodes[1], *ama = &nodes[2];
 	struct in6_addr anchor = address(AMA2), other = address(AMA3);
+	struct trust_policy policy = trust_default;
 	struct domain both[2];
+	char err[CREDENTIAL_ERR];
 
 	(void)state;
 	trust_evil(&trust_default);
@@ -1715,6 +1718,21 @@ static void a_yes_for_who_is_here(void **state)
 	assert_string_equal(told(hnp), "");
 	assert_int_equal(serving_count(a->serving), 1);
 	COUNTED(serving_counters(a->serving)->unmatched, 1, "another anchor's node is here with");
+	/* and is not asked where its domain has no say */
+	assert_int_equal(prefix6_parse("2001:db8:900::/40", &policy.prefix[0]), 0);
+	policy.n_prefixes = 1;
+	assert_int_equal(peers_set_trusted(a, both, (struct trust_policy[]){trust_default, policy}, 2, err), 0);
+	ama->n_ba = 0;
+	ask_through(ama, &other, "2001:db8:902:1::/64", "fe80::66");
+	assert_int_equal(ama->n_ba, 0);
+	said[0] = '\0';
+	now_us += 11 * SEC;
+	ask_through(ama, &other, "2001:db8:802:1::/64", "fe80::66");
+	serving_discovered(a->serving, &other, &liar->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	assert_int_equal(ama->n_ba, 1);
+	assert_int_equal(ama->ba.status, MH_STATUS_NOT_AUTHORISED_HNP);
 }
 
 /* Somebody at another address shows the credential of an AMA that we speak to: we go on speaking to it where it

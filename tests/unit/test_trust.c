@@ -54,6 +54,15 @@ static int load(const char *text, char *reterr)
 	return trust_load(path, &own, domain, policy, reterr);
 }
 
+/* Are AMAs of the first domain believed about it? */
+static bool covers(const char *prefix)
+{
+	struct prefix6 p;
+
+	assert_int_equal(prefix6_parse(prefix, &p), 0);
+	return trust_covers(&policy[0], &p);
+}
+
 #define LINE(...) (snprintf(line, sizeof(line), __VA_ARGS__), line)
 
 static void lines(void **state)
@@ -76,6 +85,14 @@ static void lines(void **state)
 	assert_string_equal(
 		trust_policy_text(&policy[0]), "roaming=no lend=no proxy=no max-leases=10 max-visits=0 updates=7");
 	assert_string_equal(domain[1].name, "ours");
+	/* prefixes that its AMAs are believed about */
+	assert_int_equal(
+		load(LINE("%s prefix=2001:db8:200::/40 lend=no prefix=2001:db8:300::/48\n", their_token), err), 2);
+	assert_string_equal(trust_policy_text(&policy[0]), "lend=no prefix=2001:db8:200::/40 prefix=2001:db8:300::/48");
+	assert_true(covers("2001:db8:2ff:1::/64") && covers("2001:db8:300:1::/64") && covers("2001:db8:200::/40"));
+	assert_false(covers("2001:db8:301:1::/64") || covers("2001:db8::/32") || covers("::/0"));
+	assert_int_equal(load(LINE("%s", their_token), err), 2);
+	assert_true(covers("::/0"));
 	/* our own with a policy, once; the last line without its end */
 	assert_int_equal(load(LINE("%s\n%s proxy=yes lend=no", their_token, our_token), err), 2);
 	assert_string_equal(trust_policy_text(&policy[0]), "");
@@ -95,7 +112,7 @@ static void faults(void **state)
 		{"max-leases=", "number from 0"}, {"max-leases=-1", "number from 0"},
 		{"max-leases=1x", "number from 0"}, {"max-leases=10000001", "to 10000000"},
 		{"max-visits=99999999999999999999", "to 10000000"}, {"updates=0", "number from 1"},
-		{"=yes", "'=yes' is not known"}};
+		{"=yes", "'=yes' is not known"}, {"prefix=2001:db8", "prefix is '2001:db8': it takes one such as"}};
 	char line[4096], err[CREDENTIAL_ERR], at[128];
 
 	(void)state;
