@@ -85,11 +85,21 @@ static uint64_t to_wall_s(struct amad *a, uint64_t at_us)
 	return (wall_now_us(a) + (at_us - loop_now_us(a->daemon.loop)) + SEC - 1) / SEC;
 }
 
-static uint64_t from_wall_s(struct amad *a, uint64_t wall_s)
+/* 0: it is over. The clock may be behind, as that of a machine without a battery is when it starts: nothing that was
+ * given for most_us can have more of it left. */
+static uint64_t from_wall_s(struct amad *a, uint64_t wall_s, uint64_t most_us)
 {
-	uint64_t now_wall_us = wall_now_us(a);
+	uint64_t now_wall_us = wall_now_us(a), left_us = wall_s * SEC > now_wall_us ? wall_s * SEC - now_wall_us : 0;
 
-	return wall_s * SEC > now_wall_us ? loop_now_us(a->daemon.loop) + (wall_s * SEC - now_wall_us) : 0;
+	if (left_us > most_us)
+		left_us = most_us;
+	return left_us ? loop_now_us(a->daemon.loop) + left_us : 0;
+}
+
+/* The configuration may have been another one when it was given. */
+static uint64_t or_usual(uint64_t configured_us, uint64_t usual_us)
+{
+	return configured_us > usual_us ? configured_us : usual_us;
 }
 
 void amad_stored(struct amad *a, int r)
@@ -685,25 +695,21 @@ static void on_retry(void *ctx)
 
 /* --- start from the store -------------------------------------------------------------------------------------- */
 
-/* What ended while we did not run is taken out when the store has been read. */
-static void add_over(struct amad *a, const struct prefix6 *prefix)
+/* What ended while we did not run is taken out when the store has been read: of a prefix that record alone. */
+static void add_over(struct amad *a, store_delete_fn *take_out, const struct prefix6 *prefix)
 {
-	struct prefix6 *x = reallocarray(a->over, a->n_over + 1, sizeof(*x));
+	struct over *x = reallocarray(a->over, a->n_over + 1, sizeof(*x));
 
 	if (!x)
 		return; /* the next start finds it again */
 	a->over = x;
-	x[a->n_over++] = *prefix;
+	x[a->n_over++] = (struct over){.take_out = take_out, .prefix = *prefix};
 }
 
 static void drop_over(struct amad *a)
 {
-	for (size_t i = 0; i < a->n_over; i++) {
-		if (!anchoring_find(a->anchoring, &a->over[i]))
-			amad_stored(a, store_delete_lease(a->store, &a->over[i]));
-		amad_stored(a, store_delete_binding(a->store, &a->over[i]));
-		amad_stored(a, store_delete_visit(a->store, &a->over[i]));
-	}
+	for (size_t i = 0; i < a->n_over; i++)
+		amad_stored(a, a->over[i].take_out(a->store, &a->over[i].prefix));
 	free(a->over);
 	a->over = NULL;
 	a->n_over = 0;
@@ -712,14 +718,15 @@ static void drop_over(struct amad *a)
 static void load_lease(void *ctx, const struct store_lease *s)
 {
 	struct amad *a = ctx;
-	uint64_t until_us = from_wall_s(a, s->until_s);
+	uint64_t until_us = from_wall_s(a, s->until_s, or_usual(a->config.lease_us, USUAL_LEASE_US));
 	struct lease *l;
 
 	if (s->resting || !until_us) {
-		uint64_t free_us = from_wall_s(a, s->until_s + a->config.quarantine_us / SEC);
+		uint64_t free_us = from_wall_s(a, s->until_s + a->config.quarantine_us / SEC,
+			or_usual(a->config.quarantine_us, USUAL_LEASE_US));
 
 		if (!free_us || anchoring_rest(a->anchoring, &s->prefix, s->key, free_us) < 0)
-			add_over(a, &s->prefix);
+			add_over(a, store_delete_lease, &s->prefix);
 		return;
 	}
 	if (anchoring_restore(a->anchoring, &s->prefix, s->key, s->node, until_us, &l) < 0)
@@ -738,12 +745,12 @@ static void load_lease(void *ctx, const struct store_lease *s)
 static void load_binding(void *ctx, const struct store_binding *s)
 {
 	struct amad *a = ctx;
-	uint64_t until_us = from_wall_s(a, s->until_s);
+	uint64_t until_us = from_wall_s(a, s->until_s, or_usual(a->config.binding_us, USUAL_BINDING_US));
 	struct lease *l = anchoring_find(a->anchoring, &s->prefix);
 	struct binding *b;
 
 	if (!until_us) {
-		add_over(a, &s->prefix);
+		add_over(a, store_delete_binding, &s->prefix);
 		return;
 	}
 	if (!l)
@@ -781,14 +788,15 @@ static void load_visit(void *ctx, const struct store_visit *s)
 		.link_local = s->link_local,
 		.sequence = s->sequence,
 		.domain = peers_domain_of_id(a, s->domain),
-		.until_us = from_wall_s(a, s->until_s)};
+		/* as long as its anchor likes */
+		.until_us = from_wall_s(a, s->until_s, or_usual(a->config.binding_us, USUAL_BINDING_US))};
 
 	memcpy(v.link_layer, s->link_layer, sizeof(v.link_layer));
 	if (!s->ifname[0] && in6_is_global(&s->link_local))
 		v.through = s->link_local;
 	if (v.until_us <= now_us || (!v.ifindex && IN6_IS_ADDR_UNSPECIFIED(&v.through)) || !a->config.proxy ||
 		serving_restore(a->serving, &v, s->key, s->node_cookie, now_us) < 0)
-		add_over(a, &s->prefix);
+		add_over(a, store_delete_visit, &s->prefix);
 }
 
 static void keep_visit(void *ctx, const struct serving_visit *v, const uint8_t key[32], uint32_t node_cookie)

@@ -38,13 +38,18 @@
 #define ABSENT	     64 /* interfaces that are not there, but nodes were on them */
 #define SYNC_US	     (50 * MS)
 #define ERRORS	     8
-#define RELAYS	     1024	     /* AMAs that pass updates on to us */
-#define INNER	     64		     /* sealed datagrams a datagram or so; what is more is sent again */
-#define DOMAINS	     (2 * TRUST_MAX) /* those that were trusted before a reload may have leases */
-#define NO_DOMAIN    0xff
-#define PING_US	     (5 * SEC)
-#define CHALLENGE_US (10 * SEC)
-#define SILENT_US    (3 * SEC) /* without an answer to a heartbeat */
+#define RELAYS	     1024      /* AMAs that pass updates on to us */
+#define RELOCATED_US (5 * SEC) /* between two moves of one of them */
+#define ASKED	     64	       /* a power of two */
+/* What is in the store was given for that at most, or for what is configured if that is more. */
+#define USUAL_LEASE_US	 (7 * 86400 * SEC)
+#define USUAL_BINDING_US (3600 * SEC)
+#define INNER		 64		 /* sealed datagrams a datagram or so; what is more is sent again */
+#define DOMAINS		 (2 * TRUST_MAX) /* those that were trusted before a reload may have leases */
+#define NO_DOMAIN	 0xff
+#define PING_US		 (5 * SEC)
+#define CHALLENGE_US	 (10 * SEC)
+#define SILENT_US	 (3 * SEC) /* without an answer to a heartbeat */
 /* RFC 5846 13: InitMINDelayBRIs, MAX_BRACK_TIMEOUT; BRIMaxRetriesNumber is 1 */
 #define REVOKE_FIRST_US	 (1 * SEC)
 #define REVOKE_SECOND_US (2 * SEC)
@@ -75,7 +80,7 @@ struct relay {
 	struct in6_addr former, moving_to;    /* it has moved, it says, and is asked there; moving_to :: = it has not */
 	uint16_t moving_sequence;
 	uint32_t challenge;
-	uint64_t challenged_us;
+	uint64_t challenged_us, relocated_us;
 	uint64_t whole_us; /* when it may pass on a burst again */
 	char last_error[96];
 };
@@ -173,7 +178,10 @@ struct amad {
 	bool serves;			  /* the rules of visiting nodes are wanted on them */
 	char absent[ABSENT][IF_NAMESIZE]; /* a lease's ifindex may be ABSENT_BIT | an index of this */
 	unsigned n_absent;
-	struct prefix6 *over; /* of leases and bindings in the store whose time has come; only while loading */
+	struct over {
+		store_delete_fn *take_out;
+		struct prefix6 prefix;
+	} * over; /* of leases and bindings in the store whose time has come; only while loading */
 	size_t n_over;
 	struct relay relay[RELAYS]; /* ep.relay is its index + 1 */
 	unsigned n_relays;
@@ -186,8 +194,10 @@ struct amad {
 	bool ready, resync, tunnel_lost, syncing, draining;
 	struct revocation *told_once, *told_twice; /* in order of due_us */
 	struct table told;			   /* the same, by what an answer names: sequence number and prefix */
-	struct in6_addr asked_who;		   /* of the AMA at this address, when last */
-	uint64_t asked_who_us;
+	struct asked {
+		struct in6_addr address; /* of an AMA: who it is */
+		uint64_t at_us;
+	} asked[ASKED];	      /* by the address */
 	uint16_t revocations; /* ever */
 	uint64_t started_us;
 	uint64_t count_status[256], count_mh[MH_WHY_N], count_heartbeat, count_unexpected, count_store, count_device,
@@ -275,6 +285,8 @@ void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, s
 struct channel_peer *peers_relay(struct amad *a, uint16_t relay);
 /* The one at this address. */
 struct channel_peer *peers_relay_at(struct amad *a, const struct in6_addr *address);
+/* Has this AMA passed an update on before, or been told that a node left it? */
+bool peers_knows(struct amad *a, const struct channel_peer *peer);
 /* The index of the AMA that passed an update on, which came from there. 0 = no room for more of them, which
  * is counted. */
 uint16_t peers_relay_index(struct amad *a, const struct channel_peer *peer, const struct channel_endpoint *ep);

@@ -18,6 +18,7 @@ struct resting {
 	struct prefix6 prefix;
 	uint8_t key[32]; /* of the node that had it */
 	bool is_free;	 /* in which of the two queues */
+	bool is_nobodys; /* it was revoked: the key is zero */
 	uint64_t free_us;
 };
 
@@ -68,6 +69,8 @@ static uint64_t hash_key(const void *ctx, const struct table_entry *e)
 	return table_hash_bytes(KEY_LEASE(e)->key, 32);
 }
 
+static const uint8_t nobody[32];
+
 #define RESTING(e)     TABLE_OBJECT(e, struct resting, by_prefix)
 #define KEY_RESTING(e) TABLE_OBJECT(e, struct resting, by_key)
 
@@ -79,8 +82,11 @@ static uint64_t hash_resting_prefix(const void *ctx, const struct table_entry *e
 
 static uint64_t hash_resting_key(const void *ctx, const struct table_entry *e)
 {
+	const struct resting *r = KEY_RESTING(e);
+
 	(void)ctx;
-	return table_hash_bytes(KEY_RESTING(e)->key, 32);
+	/* nobody gets those back, and they are not to be in one chain */
+	return r->is_nobodys ? table_hash_bytes(&r->prefix.addr, 8) : table_hash_bytes(r->key, 32);
 }
 
 struct anchoring *anchoring_new(uint64_t now_us)
@@ -253,6 +259,7 @@ int anchoring_rest(struct anchoring *a, const struct prefix6 *prefix, const uint
 		return -ENOMEM;
 	r->prefix = *prefix;
 	memcpy(r->key, key, 32);
+	r->is_nobodys = !memcmp(key, nobody, 32);
 	r->free_us = free_us;
 	if (table_add(&a->resting_by_prefix, &r->by_prefix) < 0) {
 		free(r);
@@ -337,7 +344,6 @@ void anchoring_renew(struct anchoring *a, struct lease *l, uint64_t until_us)
 
 void anchoring_release(struct anchoring *a, struct lease *l, uint64_t free_us)
 {
-	static const uint8_t nobody[32];
 	struct lease *first = anchoring_find_key(a, l->key), *x;
 
 	wheel_drop(&a->wheel, &l->expiry);

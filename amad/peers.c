@@ -250,6 +250,11 @@ static struct relay *find_relay(struct amad *a, const uint8_t key[32])
 	return NULL;
 }
 
+bool peers_knows(struct amad *a, const struct channel_peer *peer)
+{
+	return find_relay(a, channel_peer_key(peer));
+}
+
 /* The AMA behind an index, to be sent to now; NULL = none. As its peer may be an anchor, too, whose address a node
  * named, where its answers go is said each time. */
 struct channel_peer *peers_relay(struct amad *a, uint16_t relay)
@@ -373,6 +378,7 @@ static void relocate(struct amad *a, struct relay *r)
 	if (peer && wcur_ok(&w))
 		(void)channel_send(a->channel, peer, buf, wcur_len(&w));
 	r->moving_to = in6addr_any;
+	r->relocated_us = loop_now_us(a->daemon.loop);
 }
 
 static void send_heartbeat(struct amad *a, struct channel_peer *peer, uint32_t sequence)
@@ -393,6 +399,9 @@ void peers_moves(struct amad *a, uint16_t relay, uint16_t sequence, const struct
 
 	if (!in6_is_global(&r->ep.remote) || anchoring_covers(a->anchoring, &r->ep.remote) ||
 		IN6_ARE_ADDR_EQUAL(former, &r->ep.remote))
+		return;
+	/* all bindings are looked through for it: not as often as it likes (it says so again, for ten seconds) */
+	if (r->relocated_us && loop_now_us(a->daemon.loop) - r->relocated_us < RELOCATED_US)
 		return;
 	r->former = *former;
 	r->moving_to = r->ep.remote;

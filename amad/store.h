@@ -90,6 +90,8 @@ int store_put_binding(struct store *s, const struct store_binding *b);
 int store_delete_binding(struct store *s, const struct prefix6 *prefix);
 int store_put_visit(struct store *s, const struct store_visit *v);
 int store_delete_visit(struct store *s, const struct prefix6 *prefix);
+/* One of the three that take a record out. */
+typedef int store_delete_fn(struct store *s, const struct prefix6 *prefix);
 int store_put_meta(struct store *s, const struct store_meta *m); /* on disk at store_commit */
 
 /* Commit: what was put survives the death of the process; it is on disk when something of it had to be, else after the

@@ -384,6 +384,16 @@ static void on_proxy_update(
 		a->count_unexpected++;
 		return;
 	}
+	if (!a->config.accept_proxies)
+		status = MH_STATUS_NO_PROXIES;
+	else if (!peers_allow(a, peers_domain(a, peer), REFUSAL_PROXY, channel_peer_name(peer)))
+		status = MH_STATUS_NOT_AUTHORISED_MAG;
+	/* people see who is refused, but not in the places of those that are not */
+	if (status != MH_STATUS_OK && a->n_relays >= RELAYS / 2 && !peers_knows(a, peer)) {
+		a->count_status[status]++;
+		updates_send_pba(a, peer, msg->bu.sequence, status, 0, &prefix);
+		return;
+	}
 	relay = peers_relay_index(a, peer, &rx->ep);
 	if (!relay)
 		return;
@@ -393,10 +403,6 @@ static void on_proxy_update(
 		peers_answer(a, relay, msg->bu.sequence, MH_STATUS_RESOURCES, 0, &prefix);
 		return;
 	}
-	if (!a->config.accept_proxies)
-		status = MH_STATUS_NO_PROXIES;
-	else if (!peers_allow(a, peers_domain(a, peer), REFUSAL_PROXY, channel_peer_name(peer)))
-		status = MH_STATUS_NOT_AUTHORISED_MAG;
 	if (status != MH_STATUS_OK) {
 		a->count_status[status]++;
 		peers_answer(a, relay, msg->bu.sequence, status, 0, &prefix);
@@ -553,16 +559,17 @@ static void tell_revocation(struct amad *a, const struct lease *l, uint16_t sequ
 	send_revocation(a, channel_find_peer(a->channel, l->key), &r, &l->prefix, 0);
 }
 
-/* After a restart we do not know which AMA is at the address that a binding names: it is asked, once a second. */
+/* After a restart we do not know which AMA is at the address that a binding names: it is asked, once a second. Two
+ * whose addresses have one place are asked more often. */
 static void ask_who_is_at(struct amad *a, const struct in6_addr *ama)
 {
 	struct channel_endpoint ep = {.remote = *ama, .port = (uint16_t)a->config.port};
+	struct asked *asked = &a->asked[table_hash_bytes(ama, 16) % ASKED];
 	uint64_t now_us = loop_now_us(a->daemon.loop);
 
-	if (IN6_ARE_ADDR_EQUAL(&a->asked_who, ama) && now_us - a->asked_who_us < SEC)
+	if (IN6_ARE_ADDR_EQUAL(&asked->address, ama) && now_us - asked->at_us < SEC)
 		return;
-	a->asked_who = *ama;
-	a->asked_who_us = now_us;
+	*asked = (struct asked){*ama, now_us};
 	channel_discover(a->channel, &ep, now_us);
 }
 
@@ -668,6 +675,14 @@ void updates_tell_previous(void *ctx, const struct in6_addr *ama, const struct p
 	wake_for_revocations(a);
 }
 
+/* Is there something to tell the AMA at this address? */
+static bool is_missed(const struct revocation *list, const struct in6_addr *ama)
+{
+	while (list && !IN6_ARE_ADDR_EQUAL(&list->left, ama))
+		list = list->next;
+	return list;
+}
+
 /* Who is at the address is known now: it hears what it has to hear. */
 static void meet(struct amad *a, const struct in6_addr *ama, const struct credential *cred)
 {
@@ -675,7 +690,10 @@ static void meet(struct amad *a, const struct in6_addr *ama, const struct creden
 	struct channel_peer *peer;
 	struct revocation *r;
 
-	if (channel_peer_add(a->channel, cred, &peer) < 0 || !peers_relay_index(a, peer, &ep))
+	if (!is_missed(a->told_once, ama) && !is_missed(a->told_twice, ama))
+		return;
+	/* an AMA that we know is where we know it: who shows its credential elsewhere may not have its key */
+	if (channel_peer_add(a->channel, cred, &peer) < 0 || peers_knows(a, peer) || !peers_relay_index(a, peer, &ep))
 		return;
 	DL_FOREACH(a->told_once, r) {
 		if (IN6_ARE_ADDR_EQUAL(&r->left, ama))
@@ -890,7 +908,7 @@ static void channel_discovered(void *ctx, const struct in6_addr *from, const str
 	struct amad *a = ctx;
 
 	serving_discovered(a->serving, from, cred, loop_now_us(a->daemon.loop));
-	if (cred->role == CREDENTIAL_AMA && IN6_ARE_ADDR_EQUAL(&a->asked_who, from) && !peers_relay_at(a, from))
+	if (cred->role == CREDENTIAL_AMA && !peers_relay_at(a, from))
 		meet(a, from, cred);
 }
 

@@ -1186,6 +1186,57 @@ static void left_after_a_restart(void **state)
 	assert_null(a->told_twice);
 }
 
+/* It asks at two addresses, and the first one answers last. */
+static void two_are_asked_who_they_are(void **state)
+{
+	struct node *ama = &nodes[2];
+	struct prefix6 p = prefix(P0), q = prefix(P1);
+	struct in6_addr one = address(AMA2), two = address(AMA3);
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	ama->at = address(AWAY); /* nobody answers */
+	updates_tell_previous(a, &one, &p);
+	updates_tell_previous(a, &two, &q);
+	updates_channel_ops.discovered(a, &one, &ama->id.credential);
+	assert_non_null(peers_relay_at(a, &one));
+	/* somebody at the other address shows the same credential: the AMA stays where it is known */
+	updates_channel_ops.discovered(a, &two, &ama->id.credential);
+	assert_non_null(peers_relay_at(a, &one));
+	assert_null(peers_relay_at(a, &two));
+}
+
+/* What ended while the anchor did not run rests, over another restart, too; and a clock that is behind makes nothing
+ * last for years. */
+static void over_when_it_starts(void **state)
+{
+	uint64_t wall_s = loop_wall_ns() / 1000000000;
+	struct node *n = &nodes[0], *other = &nodes[1];
+	struct store_lease l = {.prefix = prefix(P0), .node = "laptop", .until_s = wall_s - 2};
+	struct store_binding b = {
+		.prefix = prefix(P0), .care_of = address(AWAY), .self = address(SELF), .until_s = wall_s - 2};
+
+	(void)state;
+	memcpy(l.key, n->id.public_key, sizeof(l.key));
+	assert_int_equal(store_put_lease(a->store, &l, true), 0);
+	assert_int_equal(store_put_binding(a->store, &b), 0);
+	l.prefix = prefix(P1);
+	l.until_s = wall_s + 1000ull * 86400;
+	assert_int_equal(store_put_lease(a->store, &l, true), 0);
+	assert_int_equal(store_commit(a->store), 0);
+	for (int i = 0; i < 2; i++) {
+		kill_anchor();
+		start_anchor();
+		assert_int_equal(anchoring_rest(a->anchoring, &b.prefix, n->id.public_key, now_us), -EEXIST);
+		assert_null(anchoring_find(a->anchoring, &b.prefix));
+		assert_true(lease_until_us(anchoring_find(a->anchoring, &l.prefix)) <= now_us + 8ull * 86400 * SEC);
+	}
+	channel_free(other->channel);
+	start_node(other, "phone", "2001:db8:a::12");
+	assert_int_equal(ASK(other, ATTACH), 0);
+	assert_string_equal(prefix6_text(&other->prefix), "2001:db8:101:2::/64");
+}
+
 /* What 'amactl peers' shows of an AMA. */
 static json_t *listed(const char *name, const char *field)
 {
@@ -1790,6 +1841,25 @@ static void set_policy(const char *options)
 	assert_int_equal(peers_set_trusted(a, &d, &policy, 1, err), 0);
 }
 
+/* AMAs that may pass nothing on take no place from those that may. */
+static void places_of_amas(void **state)
+{
+	struct node *ama = &nodes[2];
+
+	(void)state;
+	set_policy("proxy=no");
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	assert_int_equal(pass_on_sealed(ama, P0, (const uint8_t *)"x", 1, 1), MH_STATUS_NOT_AUTHORISED_MAG);
+	assert_int_equal(a->n_relays, 1); /* seen, as there is room */
+	a->n_relays = RELAYS / 2;
+	become_ama(ama, "ama3", "2001:db8:103::/48", AMA3);
+	assert_int_equal(pass_on_sealed(ama, P0, (const uint8_t *)"x", 1, 1), MH_STATUS_NOT_AUTHORISED_MAG);
+	assert_int_equal(a->n_relays, RELAYS / 2);
+	set_policy("");
+	assert_int_equal(pass_on_sealed(ama, P0, (const uint8_t *)"x", 1, 1), MH_STATUS_NOT_AUTHORISED_HNP);
+	assert_int_equal(a->n_relays, RELAYS / 2 + 1);
+}
+
 static void refused_by(const char *reason, int value, const char *words)
 {
 	json_t *list = peers_domains_json(a);
@@ -2084,8 +2154,14 @@ static void an_ama_moves(void **state)
 	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 0);
 	assert_int_equal(kernel.n, 0);
 
-	/* where it has passed on one of the two behind its address, that one moves */
+	/* again at once, which costs a look at all bindings: that it has to wait for */
 	ama->at = address("2001:db8:a8::1");
+	ama->ping = 0;
+	say_moved(ama, MOVED);
+	assert_int_equal(ama->ping, 0);
+	now_us += RELOCATED_US;
+
+	/* where it has passed on one of the two behind its address, that one moves */
 	n->at = address(MOVED); /* the node itself, at the address of the AMA */
 	assert_int_equal(ASK(n, .prefix = P1, .lifetime_s = 300), 0);
 	assert_int_equal(kernel.n, 0);
@@ -2518,10 +2594,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {TEST(life), TEST(statuses), TEST(pool_full), TEST(lost_acknowledgement),
 		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
 		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats), TEST(through_an_ama),
-		TEST(left_after_a_restart), TEST(peers_of_both_sides), TEST(an_ama_that_lies),
-		TEST(an_anchor_that_lies), TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates),
-		TEST(trust_in_one_direction), TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address),
-		TEST(we_move), TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops),
+		TEST(left_after_a_restart), TEST(two_are_asked_who_they_are), TEST(places_of_amas),
+		TEST(over_when_it_starts), TEST(peers_of_both_sides), TEST(an_ama_that_lies), TEST(an_anchor_that_lies),
+		TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates), TEST(trust_in_one_direction),
+		TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address), TEST(we_move),
+		TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops),
 		TEST(a_regional_ama_that_is_not_trusted), TEST(a_regional_ama_restarts), TEST(ahead_of_the_word),
 		TEST(moves_while_its_anchor_is_asked), TEST(a_node_has_left), TEST(sending_on_is_over),
 		TEST(a_key_of_somebody_else), TEST(a_yes_for_who_is_here), TEST(an_ama_has_two_addresses),
