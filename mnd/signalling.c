@@ -222,19 +222,13 @@ static uint64_t channel_wall(void *ctx)
 static void channel_discovered(void *ctx, const struct in6_addr *from, const struct credential *cred)
 {
 	struct mnd *m = ctx;
-	struct anchor *a = mnd_anchor_by_address(m, from);
 
 	if (cred->role != CREDENTIAL_AMA)
 		return;
-	if (a && !memcmp(a->credential.key, cred->key, sizeof(cred->key)))
-		a->credential = *cred;
-	else if (a && mnd_anchor_is_needed(m, a) && mnd_home_of_anchor(m, a))
-		log_warning("attach",
-			"%s now has another key than the anchor %s we know there; keeping the one we know",
-			in6_text(from), a->credential.node);
-	else
-		(void)mnd_anchor_new(m, from, cred);
-	m->discovering = in6addr_any;
+	mnd_anchor_found(m, from, cred);
+	if (IN6_ARE_ADDR_EQUAL(&m->discovering, from) &&
+		(mnd_anchor_by_address(m, from) || mnd_anchor_by_other(m, from)))
+		m->discovering = in6addr_any;
 	mnd_touch(m);
 }
 
@@ -295,6 +289,10 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 	x->told = kind == LU_BIND ? x->bu.care_of : in6addr_any;
 	if (kind == LU_ATTACH) {
 		x->draining = lease.flags & DMMOPT_LEASE_DRAIN;
+		if (x->anchor->elsewhere) { /* we are on its link */
+			x->anchor->elsewhere = false;
+			x->anchor->other = in6addr_any;
+		}
 		if (!dmmopt_regional(msg, &x->anchor->regional))
 			x->anchor->regional = in6addr_any;
 	}
