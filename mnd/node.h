@@ -51,6 +51,7 @@
 #define PING_ID		  0x80000000u /* and above: probes of "mnctl ping", not of the path MTU search */
 #define HEARTBEATS_MISSED 3	      /* RFC 5847 5: MISSING_HEARTBEATS_ALLOWED */
 #define SILENT_TRIES	  3	      /* of an update without an answer: its anchor does not answer */
+#define RENEW_S		  3600	      /* before a credential is over its anchor is asked for a new one */
 #define SWAP_MOVED_US	  (7 * SEC)   /* after a move, which is time for three tries of an update */
 #define SWAP_US		  (32 * SEC)  /* a silent anchor with two addresses is tried at each for so long */
 
@@ -62,6 +63,10 @@ struct anchor {
 	struct in6_addr other; /* it was discovered there, too; :: = nowhere else (mnd_anchor_found) */
 	bool elsewhere;	  /* address is what was `other` first: until the next move, or for good if it leases there */
 	uint64_t swap_us; /* while it is silent: when the other one is tried */
+	uint64_t renew_s; /* when its credential is soon over (unix seconds) */
+	uint64_t ask_us;  /* with asked: when to ask again who is there */
+	unsigned asked;	  /* how often it was, since there is a reason to */
+	bool other_key;	  /* the log has it that somebody else is there now */
 	struct channel_peer *peer;
 	uint16_t sequence; /* last used; counted over all home addresses of this anchor (RFC 6275 6.1.7) */
 	uint32_t rtt_us;   /* of the last update that was answered at the first try, 0 = unknown */
@@ -259,6 +264,8 @@ void signalling_ask_forwarding(struct mnd *m, const struct home *x);
 void signalling_begin_update(struct mnd *m, struct home *x, uint64_t now_us);
 /* Send x->bu, for the first time or again, by the way and from the place of now (RFC 6275 11.7.1, 11.8). */
 void signalling_send_update(struct mnd *m, struct home *x, uint64_t now_us);
+/* Ask once who is at an AMA's address. */
+void signalling_ask(struct mnd *m, const struct in6_addr *ama, uint64_t now_us);
 /* Ask who is at an AMA's address, until it answers or DISCOVERY_TRIES are over; call it each turn while the answer is
  * missing. *wake_us is lowered to when it has to be called next. */
 void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now_us, uint64_t *wake_us);

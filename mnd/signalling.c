@@ -712,12 +712,18 @@ void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf
 	read_inner(m);
 }
 
+void signalling_ask(struct mnd *m, const struct in6_addr *ama, uint64_t now_us)
+{
+	const struct attachment *at = m->attach.selected;
+	struct channel_endpoint ep = {
+		.remote = *ama, .local = at->care_of, .ifindex = at->ifindex, .port = (uint16_t)m->config.port};
+
+	channel_discover(m->channel, &ep, now_us);
+}
+
 /* Ask who is at an AMA's address, until it answers or does not. */
 void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now_us, uint64_t *wake_us)
 {
-	const struct attachment *at = m->attach.selected;
-	struct channel_endpoint ep = {.port = (uint16_t)m->config.port};
-
 	if (!IN6_ARE_ADDR_EQUAL(&m->discovering, ama)) {
 		m->discovering = *ama;
 		m->discovery_tries = 0;
@@ -726,10 +732,7 @@ void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now
 	if (m->discovery_tries >= DISCOVERY_TRIES)
 		return; /* the next attachment tries again */
 	if (now_us >= m->discovery_us) {
-		ep.remote = *ama;
-		ep.local = at->care_of;
-		ep.ifindex = at->ifindex;
-		channel_discover(m->channel, &ep, now_us);
+		signalling_ask(m, ama, now_us);
 		m->discovery_us = now_us + (250 * MS << m->discovery_tries);
 		if (++m->discovery_tries == DISCOVERY_TRIES)
 			log_notice(

@@ -296,7 +296,7 @@ static struct place *place(const char *where, struct ama *a)
 static void go_to(const char *ama)
 {
 	static unsigned n;
-	struct router_advert ra = {.home_agent = ama, .has_ama = ama, .lifetime_s = 1800, .n_prefix = 1};
+	struct router_advert ra = {.home_agent = ama, .has_ama = ama, .lifetime_s = 65535, .n_prefix = 1};
 	struct in6_addr router = address("fe80::1"), care_of = address("2001:db8:f000::11");
 	uint32_t ifindex = 100 + ++n;
 
@@ -469,9 +469,9 @@ static void a_relayed_credential(void **state)
 	assert_true(is_at(&x->anchor->address, FIRST));
 	assert_true(is_at(&a->at, FIRST));
 	assert_int_equal(count_anchors(), 1);
-	/* it is not asked over and over, and not used */
+	/* it is asked less and less often, and not used */
 	pass(60);
-	assert_in_range(n_discoveries, 2, 4);
+	assert_in_range(n_discoveries, 2, 8);
 	assert_int_equal(x, home_of(a));
 	n_sessions = 0;
 	for (unsigned i = 0; i < ANCHORS + 2; i++) {
@@ -607,12 +607,240 @@ static void an_ama_that_nobody_needs(void **state)
 	free_ama(b);
 }
 
+/* --- other credentials, other keys ---------------------------------------------------------------------------------
+ */
+
+/* Hours go by. */
+static void wait_minutes(unsigned minutes)
+{
+	for (unsigned i = 0; i < minutes * 6; i++) {
+		now_us += 10 * SEC;
+		turn();
+	}
+}
+
+static unsigned count_said(const char *words)
+{
+	unsigned n = 0;
+
+	for (const char *p = said; (p = strstr(p, words)); p++)
+		n++;
+	return n;
+}
+
+/* The AMA has a new credential before the old one is over, and the node hears of it. */
+static void a_credential_renewed_in_time(void **state)
+{
+	struct ama *a = new_ama("ama1", "2001:db8:101::/64");
+	struct credential old;
+	struct in6_addr first = address(FIRST);
+	unsigned before;
+
+	(void)state;
+	sign(a, wall_s, wall_s + 6 * 3600);
+	(void)place(FIRST, a);
+	go_to(FIRST);
+	n_sessions = 1;
+	old = a->id.credential;
+	go_to(NULL); /* it is asked from afar, too */
+	before = n_discoveries;
+	wait_minutes(180);
+	assert_int_equal(n_discoveries, before);
+	sign(a, wall_s + 3600, wall_s + 24 * 3600);
+	wait_minutes(180);
+	assert_int_equal(n_discoveries, before + 1);
+	assert_true(home_of(a)->anchor->credential.until_s == wall_s + 24 * 3600);
+	go_to(FIRST);
+	assert_int_equal(home_of(a)->h.state, HOMEADDR_NATIVE);
+	assert_int_equal(count_said("is over"), 0);
+	/* somebody has kept the old one */
+	mnd_anchor_found(m, &first, &old);
+	assert_true(home_of(a)->anchor->credential.until_s == wall_s + 24 * 3600);
+	/* the next one is there after a restart, too */
+	sign(a, wall_s + 7200, wall_s + 48 * 3600);
+	mnd_anchor_found(m, &first, &a->id.credential);
+	start_again();
+	assert_true(home_of(a)->anchor->credential.until_s == wall_s + 48 * 3600);
+	free_ama(a);
+}
+
+/* The AMA has a new one too late: until then it hears nothing, from then on everything. */
+static void a_credential_renewed_late(void **state)
+{
+	struct ama *a = new_ama("ama1", "2001:db8:101::/64");
+	struct home *x;
+
+	(void)state;
+	sign(a, 0, wall_s + 5400);
+	(void)place(FIRST, a);
+	go_to(FIRST);
+	wait_minutes(180);
+	n_sessions = 1;
+	go_to(NULL);
+	x = home_of(a);
+	assert_int_equal(x->h.state, HOMEADDR_BINDING);
+	assert_true(count_said("the credential of ama1 is over") > 0);
+	sign(a, 0, wall_s + 24 * 3600);
+	for (unsigned i = 0; i < 70 && x->anchor->credential.until_s != wall_s + 24 * 3600; i++)
+		pass(1);
+	assert_int_equal(x->h.state, HOMEADDR_BOUND); /* at once */
+	free_ama(a);
+}
+
+/* ... and the node was started again between: its home address is kept as long as the lease lives. */
+static void a_credential_over_at_a_start(void **state)
+{
+	struct ama *a = new_ama("ama1", "2001:db8:101::/64");
+
+	(void)state;
+	sign(a, 0, wall_s + 5400);
+	(void)place(FIRST, a);
+	go_to(FIRST);
+	wait_minutes(180);
+	start_again();
+	assert_true(home_of(a)->h.known);
+	n_sessions = 1;
+	go_to(NULL);
+	assert_int_equal(home_of(a)->h.state, HOMEADDR_BINDING);
+	sign(a, 0, wall_s + 24 * 3600);
+	pass(70);
+	assert_int_equal(home_of(a)->h.state, HOMEADDR_BOUND);
+	/* the new one is what the next start finds */
+	start_again();
+	assert_true(home_of(a)->anchor->credential.until_s == wall_s + 24 * 3600);
+	/* not what nobody signed */
+	sign(a, 0, wall_s + 3600);
+	home_of(a)->anchor->credential = a->id.credential;
+	home_of(a)->anchor->credential.signature[0] ^= 1;
+	mnd_save(m);
+	start_again();
+	assert_int_equal(count_anchors(), 0);
+	free_ama(a);
+}
+
+/* An AMA was set up anew, with another key: what it leased before lives as long as it would, then it is a new AMA. */
+static void a_new_key(void **state)
+{
+	struct ama *a = new_ama("ama1", "2001:db8:101::/64"), *b = new_ama("ama1", "2001:db8:102::/64");
+
+	(void)state;
+	m->config.lease_us = 600 * SEC;
+	(void)place(FIRST, a);
+	go_to(FIRST);
+	assert_int_equal(home_of(a)->h.state, HOMEADDR_NATIVE);
+	(void)place(FIRST, b);
+	pass(590);
+	assert_true(home_of(a)->h.known);
+	assert_int_equal(count_said("has another key"), 1);
+	pass(30);
+	assert_int_equal(home_of(b)->h.state, HOMEADDR_NATIVE);
+	assert_int_equal(count_anchors(), 1);
+	free_ama(a);
+	free_ama(b);
+}
+
+/* The same where no lease lives: a stranger is not believed while the one that we know may still answer. */
+static void a_new_key_without_a_lease(void **state)
+{
+	struct ama *a = new_ama("ama1", "2001:db8:101::/64"), *b = new_ama("ama1", "2001:db8:102::/64"),
+		   *c = new_ama("ama3", "2001:db8:103::/64");
+	struct in6_addr first = address(FIRST);
+
+	(void)state;
+	(void)place(FIRST, a);
+	(void)place(SECOND, c);
+	go_to(FIRST);
+	go_to(SECOND);
+	pass((unsigned)(m->config.grace_us / SEC) + 10);
+	assert_int_equal(home_of(c)->h.state, HOMEADDR_NATIVE);
+	n_sessions = 1;
+	(void)place(FIRST, b);
+	go_to(FIRST);
+	mnd_anchor_found(m, &first, &b->id.credential);
+	assert_memory_equal(mnd_anchor_by_address(m, &first)->credential.key, a->id.public_key, 32);
+	pass(20);
+	assert_memory_equal(mnd_anchor_by_address(m, &first)->credential.key, b->id.public_key, 32);
+	assert_int_equal(b->updates, 1);
+	assert_int_equal(count_anchors(), 2);
+	free_ama(a);
+	free_ama(b);
+	free_ama(c);
+}
+
+/* On its way to the AMA on the link the first question was answered by somebody else, with a credential of another. */
+static void an_answer_of_somebody_else(void **state)
+{
+	struct ama *a = new_ama("ama1", "2001:db8:101::/64"), *b = new_ama("ama2", "2001:db8:102::/64");
+	struct in6_addr second = address(SECOND);
+
+	(void)state;
+	(void)place(FIRST, a);
+	place(SECOND, a)->relay = true;
+	go_to(FIRST);
+	n_sessions = 1;
+	go_to(SECOND);
+	assert_null(mnd_anchor_by_address(m, &second));
+	(void)place(SECOND, b);
+	pass(10);
+	assert_non_null(mnd_anchor_by_address(m, &second));
+	assert_true(is_at(&b->at, SECOND));
+	assert_true(is_at(&a->at, FIRST));
+	assert_int_equal(count_anchors(), 2);
+	free_ama(a);
+	free_ama(b);
+}
+
+/* Two AMAs have changed places; the node has a lease of one. */
+static void two_amas_change_places(void **state)
+{
+	struct ama *a = new_ama("ama1", "2001:db8:101::/64"), *b = new_ama("ama2", "2001:db8:102::/64");
+	unsigned grace_s = (unsigned)(m->config.grace_us / SEC);
+
+	(void)state;
+	(void)place(FIRST, a);
+	(void)place(SECOND, b);
+	go_to(SECOND);
+	go_to(FIRST);
+	pass(grace_s + 10);
+	assert_int_equal(home_of(a)->h.state, HOMEADDR_NATIVE);
+	(void)place(FIRST, b);
+	(void)place(SECOND, a);
+	go_to(SECOND);
+	pass(grace_s + 120);
+	assert_int_equal(home_of(a)->h.state, HOMEADDR_NATIVE);
+	assert_true(is_at(&home_of(a)->anchor->address, SECOND));
+	assert_int_equal(count_anchors(), 1);
+	free_ama(a);
+	free_ama(b);
+}
+
+/* An AMA that did not answer is asked again when the node comes back. */
+static void an_ama_that_was_down(void **state)
+{
+	struct ama *a = new_ama("ama1", "2001:db8:101::/64");
+	struct place *first = place(FIRST, a);
+
+	(void)state;
+	first->down = true;
+	go_to(FIRST);
+	pass(120);
+	assert_int_equal(n_discoveries, DISCOVERY_TRIES);
+	first->down = false;
+	go_to(NULL);
+	go_to(FIRST);
+	assert_int_equal(home_of(a)->h.state, HOMEADDR_NATIVE);
+	free_ama(a);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(a_relayed_credential), TEST(a_relay_and_an_anchor_that_was_away),
-		TEST(an_ama_at_two_addresses), TEST(an_ama_that_moved), TEST(an_ama_that_nobody_needs)};
+		TEST(an_ama_at_two_addresses), TEST(an_ama_that_moved), TEST(an_ama_that_nobody_needs),
+		TEST(a_credential_renewed_in_time), TEST(a_credential_renewed_late), TEST(a_credential_over_at_a_start),
+		TEST(a_new_key), TEST(a_new_key_without_a_lease), TEST(an_answer_of_somebody_else),
+		TEST(two_amas_change_places), TEST(an_ama_that_was_down)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
