@@ -50,12 +50,23 @@
 #define PINGS		  16	      /* of "mnctl ping" without an answer yet */
 #define PING_ID		  0x80000000u /* and above: probes of "mnctl ping", not of the path MTU search */
 #define HEARTBEATS_MISSED 3	      /* RFC 5847 5: MISSING_HEARTBEATS_ALLOWED */
+#define SILENT_TRIES	  3	      /* of an update without an answer: its anchor does not answer */
+#define RENEW_S		  3600	      /* before a credential is over its anchor is asked for a new one */
+#define SWAP_MOVED_US	  (7 * SEC)   /* after a move, which is time for three tries of an update */
+#define SWAP_US		  (32 * SEC)  /* a silent anchor with two addresses is tried at each for so long */
 
-/* An AMA that we know by its credential: the serving one, or one that anchors a home address. */
+/* An AMA that we know by its credential: the serving one, or one that anchors a home address. One a key. */
 struct anchor {
 	bool used;
 	struct credential credential;
 	struct in6_addr address;
+	struct in6_addr other; /* it was discovered there, too; :: = nowhere else (mnd_anchor_found) */
+	bool elsewhere;	  /* address is what was `other` first: until the next move, or for good if it leases there */
+	uint64_t swap_us; /* while it is silent: when the other one is tried */
+	uint64_t renew_s; /* when its credential is soon over (unix seconds) */
+	uint64_t ask_us;  /* with asked: when to ask again who is there */
+	unsigned asked;	  /* how often it was, since there is a reason to */
+	bool other_key;	  /* the log has it that somebody else is there now */
 	struct channel_peer *peer;
 	uint16_t sequence; /* last used; counted over all home addresses of this anchor (RFC 6275 6.1.7) */
 	uint32_t rtt_us;   /* of the last update that was answered at the first try, 0 = unknown */
@@ -203,13 +214,19 @@ void mnd_touch(struct mnd *m);
 void mnd_count_sessions(struct mnd *m);
 /* Tell `mnctl monitor`. Takes data over. */
 void mnd_emit(struct mnd *m, const char *event, json_t *data);
-/* The AMA with this address, or with this peer of the channel; NULL = not known. Valid until mnd_anchor_new. */
+/* The AMA with this address, or with this peer of the channel; NULL = not known. Valid until mnd_anchor_new or _found.
+ */
 struct anchor *mnd_anchor_by_address(struct mnd *m, const struct in6_addr *address);
 struct anchor *mnd_anchor_by_peer(struct mnd *m, const struct channel_peer *peer);
 /* Is it the AMA on the link, or does a home address depend on it? Of the others mnd_anchor_new may take the place. */
 bool mnd_anchor_is_needed(const struct mnd *m, const struct anchor *a);
-/* Know an AMA by its credential, verified before; both are copied. NULL = all places are needed, or no memory. */
+/* The AMA that was discovered at this address, too, but is kept at its old one; NULL = there is none. */
+struct anchor *mnd_anchor_by_other(struct mnd *m, const struct in6_addr *address);
+/* Know an AMA by its credential, verified before; both are copied. One whose key is known is that one, where it is.
+ * NULL = all places are needed, or no memory. */
 struct anchor *mnd_anchor_new(struct mnd *m, const struct in6_addr *address, const struct credential *credential);
+/* Somebody at this address answered discovery with this credential, verified before; both are copied. */
+void mnd_anchor_found(struct mnd *m, const struct in6_addr *address, const struct credential *credential);
 /* The first home address that it anchors, NULL = none. */
 struct home *mnd_home_of_anchor(struct mnd *m, const struct anchor *a);
 /* A home address to be, without a prefix yet: a further one asks for another than the anchor has given. NULL =
@@ -247,6 +264,8 @@ void signalling_ask_forwarding(struct mnd *m, const struct home *x);
 void signalling_begin_update(struct mnd *m, struct home *x, uint64_t now_us);
 /* Send x->bu, for the first time or again, by the way and from the place of now (RFC 6275 11.7.1, 11.8). */
 void signalling_send_update(struct mnd *m, struct home *x, uint64_t now_us);
+/* Ask once who is at an AMA's address. */
+void signalling_ask(struct mnd *m, const struct in6_addr *ama, uint64_t now_us);
 /* Ask who is at an AMA's address, until it answers or DISCOVERY_TRIES are over; call it each turn while the answer is
  * missing. *wake_us is lowered to when it has to be called next. */
 void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now_us, uint64_t *wake_us);

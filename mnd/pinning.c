@@ -198,7 +198,7 @@ static bool is_coming(struct mnd *m)
 	const struct anchor *a = ama ? mnd_anchor_by_address(m, ama) : NULL;
 
 	if (ama && !a)
-		return m->discovery_tries < DISCOVERY_TRIES;
+		return m->discovery_tries < DISCOVERY_TRIES && !mnd_anchor_by_other(m, ama);
 	for (unsigned i = 0; i < HOMES && a; i++)
 		if (m->homes[i].used && m->homes[i].anchor == a && !m->homes[i].exclusive)
 			return !m->homes[i].h.known && !m->homes[i].h.hold_us;

@@ -222,19 +222,13 @@ static uint64_t channel_wall(void *ctx)
 static void channel_discovered(void *ctx, const struct in6_addr *from, const struct credential *cred)
 {
 	struct mnd *m = ctx;
-	struct anchor *a = mnd_anchor_by_address(m, from);
 
 	if (cred->role != CREDENTIAL_AMA)
 		return;
-	if (a && !memcmp(a->credential.key, cred->key, sizeof(cred->key)))
-		a->credential = *cred;
-	else if (a && mnd_anchor_is_needed(m, a) && mnd_home_of_anchor(m, a))
-		log_warning("attach",
-			"%s now has another key than the anchor %s we know there; keeping the one we know",
-			in6_text(from), a->credential.node);
-	else
-		(void)mnd_anchor_new(m, from, cred);
-	m->discovering = in6addr_any;
+	mnd_anchor_found(m, from, cred);
+	if (IN6_ARE_ADDR_EQUAL(&m->discovering, from) &&
+		(mnd_anchor_by_address(m, from) || mnd_anchor_by_other(m, from)))
+		m->discovering = in6addr_any;
 	mnd_touch(m);
 }
 
@@ -295,6 +289,10 @@ static void on_acknowledged(struct mnd *m, struct home *x, const struct mh_msg *
 	x->told = kind == LU_BIND ? x->bu.care_of : in6addr_any;
 	if (kind == LU_ATTACH) {
 		x->draining = lease.flags & DMMOPT_LEASE_DRAIN;
+		if (x->anchor->elsewhere) { /* we are on its link */
+			x->anchor->elsewhere = false;
+			x->anchor->other = in6addr_any;
+		}
 		if (!dmmopt_regional(msg, &x->anchor->regional))
 			x->anchor->regional = in6addr_any;
 	}
@@ -714,12 +712,18 @@ void signalling_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf
 	read_inner(m);
 }
 
+void signalling_ask(struct mnd *m, const struct in6_addr *ama, uint64_t now_us)
+{
+	const struct attachment *at = m->attach.selected;
+	struct channel_endpoint ep = {
+		.remote = *ama, .local = at->care_of, .ifindex = at->ifindex, .port = (uint16_t)m->config.port};
+
+	channel_discover(m->channel, &ep, now_us);
+}
+
 /* Ask who is at an AMA's address, until it answers or does not. */
 void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now_us, uint64_t *wake_us)
 {
-	const struct attachment *at = m->attach.selected;
-	struct channel_endpoint ep = {.port = (uint16_t)m->config.port};
-
 	if (!IN6_ARE_ADDR_EQUAL(&m->discovering, ama)) {
 		m->discovering = *ama;
 		m->discovery_tries = 0;
@@ -728,10 +732,7 @@ void signalling_discover(struct mnd *m, const struct in6_addr *ama, uint64_t now
 	if (m->discovery_tries >= DISCOVERY_TRIES)
 		return; /* the next attachment tries again */
 	if (now_us >= m->discovery_us) {
-		ep.remote = *ama;
-		ep.local = at->care_of;
-		ep.ifindex = at->ifindex;
-		channel_discover(m->channel, &ep, now_us);
+		signalling_ask(m, ama, now_us);
 		m->discovery_us = now_us + (250 * MS << m->discovery_tries);
 		if (++m->discovery_tries == DISCOVERY_TRIES)
 			log_notice(
