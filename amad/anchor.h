@@ -307,6 +307,8 @@ bool peers_take_update(struct amad *a, uint16_t relay, const struct channel_peer
 /* What serving.c needs of us (serving_env). */
 bool peers_room(void *ctx, uint8_t domain, const char *node, unsigned more);
 void peers_visit(void *ctx, uint8_t domain, int change);
+/* Are nodes of the domain with this key served at all? */
+bool peers_serves(const struct amad *a, const uint8_t domain_key[32]);
 bool peers_may_ask(void *ctx, const struct credential *anchor);
 bool peers_believe(void *ctx, const struct credential *anchor, const struct prefix6 *prefix);
 /* What 'amactl status' shows of domains, an array. */

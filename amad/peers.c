@@ -153,6 +153,13 @@ bool peers_allow(struct amad *a, uint8_t domain, enum refusal what, const char *
 	return false;
 }
 
+bool peers_serves(const struct amad *a, const uint8_t domain_key[32])
+{
+	uint8_t domain = find_domain(a, domain_key);
+
+	return domain != NO_DOMAIN && a->domain[domain].trusted && is_allowed(&a->domain[domain], REFUSAL_ROAMING);
+}
+
 bool peers_take_update(struct amad *a, uint16_t relay, const struct channel_peer *peer)
 {
 	struct relay *r = &a->relay[relay - 1];

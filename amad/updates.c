@@ -900,7 +900,13 @@ static int channel_accept(void *ctx, const struct credential *cred)
 {
 	const struct amad *a = ctx;
 
-	return cred->role == CREDENTIAL_MN || a->config.accept_proxies ? 0 : -EACCES;
+	if (cred->role == CREDENTIAL_AMA)
+		return a->config.accept_proxies ? 0 : -EACCES;
+	/* who may nothing here is told so, but has a place for a day: not in that half of them which is for others */
+	return channel_counters(a->channel)->peers < a->config.max_nodes / 2 || peers_serves(a, cred->domain_key) ||
+			anchoring_find_key(a->anchoring, cred->key)
+		? 0
+		: -EACCES;
 }
 
 static void channel_discovered(void *ctx, const struct in6_addr *from, const struct credential *cred)

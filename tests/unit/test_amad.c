@@ -1860,6 +1860,31 @@ static void places_of_amas(void **state)
 	assert_int_equal(a->n_relays, RELAYS / 2 + 1);
 }
 
+/* Nodes that are not served take no place from those that are. */
+static void places_of_nodes(void **state)
+{
+	struct node *n = &nodes[0], *other = &nodes[1];
+
+	(void)state;
+	assert_int_equal(ASK(n, ATTACH), 0);
+	set_policy("roaming=no");
+	assert_int_equal(ASK(other, ATTACH), MH_STATUS_PROHIBITED); /* told, as there is room */
+	channel_free(n->channel);
+	channel_free(other->channel);
+	kill_anchor();
+	start_anchor();
+	set_policy("roaming=no");
+	a->config.max_nodes = 1;
+	start_node(n, "laptop", "2001:db8:a::11");
+	start_node(other, "phone", "2001:db8:a::12");
+	may_fail = CHANNEL_REFUSED;
+	assert_int_equal(ASK(other, ATTACH), 255);
+	assert_int_equal(channel_counters(a->channel)->why[CHANNEL_REFUSED], 1);
+	may_fail = CHANNEL_OK;
+	n->sequence = 100; /* it has a lease */
+	assert_int_equal(ASK(n, .prefix = P0, ATTACH), 0);
+}
+
 static void refused_by(const char *reason, int value, const char *words)
 {
 	json_t *list = peers_domains_json(a);
@@ -2595,10 +2620,10 @@ int main(void)
 		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
 		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats), TEST(through_an_ama),
 		TEST(left_after_a_restart), TEST(two_are_asked_who_they_are), TEST(places_of_amas),
-		TEST(over_when_it_starts), TEST(peers_of_both_sides), TEST(an_ama_that_lies), TEST(an_anchor_that_lies),
-		TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates), TEST(trust_in_one_direction),
-		TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address), TEST(we_move),
-		TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops),
+		TEST(places_of_nodes), TEST(over_when_it_starts), TEST(peers_of_both_sides), TEST(an_ama_that_lies),
+		TEST(an_anchor_that_lies), TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates),
+		TEST(trust_in_one_direction), TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address),
+		TEST(we_move), TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops),
 		TEST(a_regional_ama_that_is_not_trusted), TEST(a_regional_ama_restarts), TEST(ahead_of_the_word),
 		TEST(moves_while_its_anchor_is_asked), TEST(a_node_has_left), TEST(sending_on_is_over),
 		TEST(a_key_of_somebody_else), TEST(a_yes_for_who_is_here), TEST(an_ama_has_two_addresses),
