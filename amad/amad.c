@@ -934,6 +934,7 @@ static int open_all(struct amad *a, char *reterr)
 {
 	struct serving_env serving = {.port = (uint16_t)a->config.port,
 		.max_visits = a->config.max_visits,
+		.max_amas = AMAS,
 		.tunnel_device = a->config.tunnel_device,
 		.keep = keep_visit,
 		.forget = forget_visit,

@@ -40,6 +40,7 @@
 #define ERRORS	     8
 #define RELAYS	     1024      /* AMAs that pass updates on to us */
 #define RELOCATED_US (5 * SEC) /* between two moves of one of them */
+#define AMAS	     4096      /* anchors of nodes that are here */
 #define ASKED	     64	       /* a power of two */
 /* What is in the store was given for that at most, or for what is configured if that is more. */
 #define USUAL_LEASE_US	 (7 * 86400 * SEC)

@@ -29,7 +29,6 @@
 #define SILENT_US   (2 * SEC) /* an AMA that is not heard for so long may be another one now: it is asked */
 /* a credential that is older may have been renewed: before it says no, it is asked for */
 #define RENEWED_US (10 * SEC)
-#define PEERS	   4096
 #define REQUESTS   32768 /* not answered, or younger than REQUEST_US */
 /* Of one node: so many requests at once, then one each; a discovery counts as some. Nodes whose keys have one hash
  * share. */
@@ -277,13 +276,67 @@ static struct ama *ama_find(const struct serving *s, const struct in6_addr *addr
 	return e ? AMA(e) : NULL;
 }
 
+static void is_same_as(struct ama *a, struct ama *same)
+{
+	if (a->same)
+		a->same->refs--;
+	a->same = same;
+	if (same)
+		same->refs++;
+}
+
+static void ama_end(struct serving *s, struct ama *a)
+{
+	struct table_entry *e, *tmp;
+	bool shared = false;
+
+	if (a->known) {
+		TABLE_EACH(&s->amas, e, tmp) {
+			shared |= AMA(e) != a && AMA(e)->known && AMA(e)->peer == a->peer;
+		}
+		if (!shared)
+			channel_peer_release(a->peer);
+	}
+	is_same_as(a, NULL);
+	table_remove(&s->amas, &a->by_address);
+	free(a);
+}
+
+/* All places are taken: the one of who was asked or heard longest ago, and has no node here. */
+static void make_room(struct serving *s)
+{
+	struct table_entry *e, *tmp;
+	struct ama *oldest = NULL;
+	uint64_t oldest_us = UINT64_MAX;
+
+	TABLE_EACH(&s->amas, e, tmp) {
+		struct ama *a = AMA(e);
+		struct channel_peer_info info = {0};
+
+		if (a->refs > 0 || !IN6_IS_ADDR_UNSPECIFIED(&a->moving_to))
+			continue;
+		if (a->known)
+			channel_peer_info(a->peer, &info);
+		if (info.heard_us < a->asked_us)
+			info.heard_us = a->asked_us;
+		if (info.heard_us >= oldest_us)
+			continue;
+		oldest = a;
+		oldest_us = info.heard_us;
+	}
+	if (oldest)
+		ama_end(s, oldest);
+}
+
 static struct ama *ama_get(struct serving *s, const struct in6_addr *address)
 {
 	struct ama *a = ama_find(s, address);
 
 	if (a)
 		return a;
-	if (s->amas.n >= PEERS)
+	if (s->amas.n >= s->env.max_amas)
+		make_room(s);
+	if (s->amas.n >= s->env.max_amas)
 		return NULL;
 	a = calloc(1, sizeof(*a));
 	if (!a)
@@ -788,6 +841,8 @@ int serving_restore(
 	if (!r)
 		return -ENOMEM;
 	r->anchor = ama_get(s, &d->anchor);
+	if (r->anchor)
+		r->anchor->refs++;
 	r->refs = 1;
 	r->over = r->answered = true; /* long ago */
 	r->cookie = ++s->cookie;
@@ -803,10 +858,11 @@ int serving_restore(
 	if (is_through(&r->at))
 		reacquaint(s, ama_get(s, &d->through), &d->self, now_us);
 	if (!r->anchor || table_add(&s->by_cookie, &r->by_cookie) < 0) {
+		if (r->anchor)
+			r->anchor->refs--;
 		free(r);
 		return -ENOMEM;
 	}
-	r->anchor->refs++;
 	visit_begin(s, r, &d->prefix, (uint32_t)((d->until_us - now_us + SEC - 1) / SEC), now_us);
 	request_put(s, r);
 	return 0;
@@ -978,23 +1034,12 @@ static bool is_silent(const struct ama *a, uint64_t now_us)
 	return a->unheard_us && now_us - a->unheard_us >= SILENT_US;
 }
 
-static void is_same_as(struct ama *a, struct ama *same)
-{
-	if (a->same)
-		a->same->refs--;
-	a->same = same;
-	if (same)
-		same->refs++;
-}
-
 /* Nodes name whom they like: who never answered does not stay. */
 static void forget(struct serving *s, struct ama *a, uint64_t now_us)
 {
 	if (a->refs > 0 || a->known || (a->asked_us && now_us - a->asked_us < FORGET_US))
 		return;
-	is_same_as(a, NULL);
-	table_remove(&s->amas, &a->by_address);
-	free(a);
+	ama_end(s, a);
 }
 
 /* From now on an earlier request of the node is an old one, whatever its anchor says to this. */
@@ -1470,6 +1515,11 @@ const struct serving_counters *serving_counters(const struct serving *s)
 size_t serving_count(const struct serving *s)
 {
 	return s->by_prefix.n;
+}
+
+size_t serving_amas(const struct serving *s)
+{
+	return s->amas.n;
 }
 
 void serving_each(struct serving *s, void (*cb)(void *ctx, const struct serving_visit *v), void *ctx)

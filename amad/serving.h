@@ -60,7 +60,7 @@ struct serving_env {
 	struct channel *channel;
 	struct srccheck *srccheck; /* NULL = no source check */
 	uint16_t port;
-	uint32_t max_visits;
+	uint32_t max_visits, max_amas; /* max_amas: that nodes have named */
 	const char *tunnel_device;
 	/* A visit is to be kept over a restart (with what serving_restore takes), or no longer. */
 	void (*keep)(void *ctx, const struct serving_visit *v, const uint8_t key[32], uint32_t node_cookie);
@@ -153,6 +153,7 @@ int serving_relocate(struct serving *s, const struct in6_addr *from, const struc
 void serving_tick(struct serving *s, uint64_t now_us);
 
 const struct serving_counters *serving_counters(const struct serving *s);
-size_t serving_count(const struct serving *s);
+size_t serving_count(const struct serving *s); /* visits */
+size_t serving_amas(const struct serving *s);  /* anchors that are known, or asked who they are */
 void serving_each(struct serving *s, void (*cb)(void *ctx, const struct serving_visit *v), void *ctx);
 void serving_each_peer(struct serving *s, void (*cb)(void *ctx, const struct serving_peer *p), void *ctx);

@@ -1045,6 +1045,11 @@ int channel_peer_add(struct channel *ch, const struct credential *remote, struct
 	return 0;
 }
 
+void channel_peer_release(struct channel_peer *peer)
+{
+	peer->added = false;
+}
+
 void channel_peer_remove(struct channel *ch, struct channel_peer *peer)
 {
 	unmark_dirty(ch, peer);

@@ -171,10 +171,12 @@ void channel_expire(struct channel *ch, uint64_t now_us);
 /* Peers. A peer that called us appears by itself (after ops.accept); one that we want to call is added by its
  * credential, which the caller has verified. Adding a peer that is there already returns it, with what the credential
  * says now; but as it does not prove that whoever showed it has the key, a peer that has itself shown one of another
- * domain or role stays what it is (-EEXIST). An added peer stays until removed. Returns 0, -EEXIST, -EINVAL (ourselves),
- * -ENOSPC (max_peers) or -ENOMEM. */
+ * domain or role stays what it is (-EEXIST). An added peer stays until removed. Returns 0, -EEXIST, -EINVAL
+ * (ourselves), -ENOSPC (max_peers) or -ENOMEM. */
 int channel_peer_add(struct channel *ch, const struct credential *remote, struct channel_peer **ret);
 struct channel_peer *channel_find_peer(struct channel *ch, const uint8_t key[static 32]); /* or NULL */
+/* As if it had not been added: it stays while it has a session. Forget the pointer. */
+void channel_peer_release(struct channel_peer *peer);
 void channel_peer_remove(struct channel *ch, struct channel_peer *peer); /* no peer_gone; queued messages are dropped */
 
 /* Where to send from now on (initiator side). Without it a peer's endpoint follows its last authentic datagram, that is

@@ -131,6 +131,8 @@ static void node_recv(void *ctx, struct channel_peer *peer, const struct channel
 
 static uint8_t hoplimit;
 static uint32_t ifindex;
+#define MOST_AMAS 8
+
 static enum channel_why may_fail; /* for this reason what a node sends may be refused by the channel */
 
 /* What a node sends arrives at once, from where the node is. */
@@ -283,6 +285,7 @@ static void start_anchor(void)
 					 .channel = a->channel,
 					 .port = CHANNEL_PORT,
 					 .max_visits = 16,
+					 .max_amas = MOST_AMAS,
 					 .tunnel_device = "amad0",
 					 .answer_via = updates_answer_behind,
 					 .room = peers_room,
@@ -1825,6 +1828,52 @@ static void an_ama_has_two_addresses(void **state)
 	assert_memory_equal(&info.ep.remote, &x, 16);
 }
 
+/* Anchors that answered, and have no node here, leave their places to others. */
+static void anchors_are_bounded(void **state)
+{
+	struct node *n = &nodes[0], *ama = &nodes[2];
+	struct in6_addr anchor = address(AMA2), other = address("2001:db8:66::1");
+	char err[CREDENTIAL_ERR];
+	uint32_t peers;
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	ask_through(n, &anchor, "2001:db8:102:5::/64", "fe80::11");
+	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+	say(ama, ama->asked, 0, "2001:db8:102:5::/64");
+	assert_int_equal(serving_count(a->serving), 1);
+	for (int i = 0; i < 3 * MOST_AMAS; i++) {
+		struct credential c = {.role = CREDENTIAL_AMA, .until_s = UINT64_C(5000000000), .node = "liar"};
+		struct identity id;
+
+		assert_int_equal(identity_generate(CREDENTIAL_AMA, "liar", &id, err), 0);
+		memcpy(c.key, id.public_key, sizeof(c.key));
+		identity_done(&id);
+		assert_int_equal(credential_sign(&c, &domain), 0);
+		other.s6_addr[15]++;
+		ask_through(n, &other, "2001:db8:166:6::/64", "fe80::11");
+		serving_discovered(a->serving, &other, &c, now_us);
+		turn();
+		now_us += 5 * SEC;
+		serving_tick(a->serving, now_us);
+		assert_true(serving_amas(a->serving) <= MOST_AMAS);
+	}
+	assert_int_equal(serving_counters(a->serving)->limited, 0);
+	/* nothing is left of those that had to go */
+	channel_expire(a->channel, now_us);
+	peers = channel_counters(a->channel)->peers;
+	assert_true(peers <= MOST_AMAS + 2);
+	/* who is needed is known */
+	ask_through(n, &anchor, "2001:db8:102:5::/64", "fe80::12");
+	channel_flush(a->channel, now_us);
+	channel_flush(ama->channel, now_us);
+	turn();
+	say(ama, ama->asked, 0, "2001:db8:102:5::/64");
+	assert_string_equal(told("2001:db8:102:5::/64"), "254:12 -7791 ");
+}
+
 /* --- what a domain may do here
  * (trusted-domains) ------------------------------------------------------------------- */
 
@@ -2627,7 +2676,7 @@ int main(void)
 		TEST(a_regional_ama_that_is_not_trusted), TEST(a_regional_ama_restarts), TEST(ahead_of_the_word),
 		TEST(moves_while_its_anchor_is_asked), TEST(a_node_has_left), TEST(sending_on_is_over),
 		TEST(a_key_of_somebody_else), TEST(a_yes_for_who_is_here), TEST(an_ama_has_two_addresses),
-		TEST(a_node_is_not_told_before_us), TEST(a_node_that_names_strangers)};
+		TEST(anchors_are_bounded), TEST(a_node_is_not_told_before_us), TEST(a_node_that_names_strangers)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
