@@ -5,8 +5,10 @@
 #endif
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <getopt.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -617,6 +619,32 @@ static void add_fault(void *ctx, const char *text)
 	(void)json_array_append_new(ctx, json_string(text));
 }
 
+/* 'access' as interfaces that there are: of a pattern those that it matches, and itself if there are none. */
+static void expand_access(struct conf_words *access)
+{
+	struct conf_words was = *access;
+	struct if_nameindex *all = if_nameindex(), *x;
+
+	access->n = 0;
+	for (unsigned i = 0; i < was.n; i++) {
+		unsigned before = access->n;
+
+		for (x = all; x && x->if_name && strpbrk(was.word[i], "*?["); x++) {
+			bool known = false;
+
+			for (unsigned k = 0; k < access->n; k++)
+				known |= !strcmp(access->word[k], x->if_name);
+			if (known || access->n == CONF_LIST || fnmatch(was.word[i], x->if_name, 0) != 0)
+				continue;
+			(void)snprintf(access->word[access->n++], sizeof(access->word[0]), "%s", x->if_name);
+		}
+		if (access->n == before && access->n < CONF_LIST)
+			memcpy(access->word[access->n++], was.word[i], sizeof(was.word[0]));
+	}
+	if (all)
+		if_freenameindex(all);
+}
+
 /* Everything that doctor judges. */
 static json_t *gather(void)
 {
@@ -640,6 +668,7 @@ static json_t *gather(void)
 	json_decref(faults);
 	for (unsigned i = 0; i < config.pool.n; i++)
 		(void)json_array_append_new(pool, json_string(prefix6_text(&config.pool.prefix[i])));
+	expand_access(&config.access);
 	for (unsigned i = 0; i < config.access.n; i++)
 		(void)json_array_append_new(access_list, json_string(config.access.word[i]));
 	(void)json_object_set_new(facts, "pool", pool);
@@ -704,6 +733,7 @@ static int cmd_radvd_config(int argc, char **argv)
 	}
 	(void)printf(
 		"# radvd.conf(5), by 'amactl radvd-config' from %s and the addresses of the interfaces\n", config_path);
+	expand_access(&config.access);
 	for (unsigned i = 0; i < config.access.n; i++) {
 		const char *link = config.access.word[i];
 		unsigned n = 0;

@@ -788,8 +788,8 @@ static void load_visit(void *ctx, const struct store_visit *s)
 		.link_local = s->link_local,
 		.sequence = s->sequence,
 		.domain = peers_domain_of_id(a, s->domain),
-		/* as long as its anchor likes */
-		.until_us = from_wall_s(a, s->until_s, or_usual(a->config.binding_us, USUAL_BINDING_US))};
+		/* its anchor says for how long: the most that a lifetime of an answer can be */
+		.until_us = from_wall_s(a, s->until_s, 65535 * 4 * SEC)};
 
 	memcpy(v.link_layer, s->link_layer, sizeof(v.link_layer));
 	if (!s->ifname[0] && in6_is_global(&s->link_local))

@@ -693,7 +693,10 @@ static void meet(struct amad *a, const struct in6_addr *ama, const struct creden
 	if (!is_missed(a->told_once, ama) && !is_missed(a->told_twice, ama))
 		return;
 	/* an AMA that we know is where we know it: who shows its credential elsewhere may not have its key */
-	if (channel_peer_add(a->channel, cred, &peer) < 0 || peers_knows(a, peer) || !peers_relay_index(a, peer, &ep))
+	peer = channel_find_peer(a->channel, cred->key);
+	if (peer && peers_knows(a, peer))
+		return;
+	if (channel_peer_add(a->channel, cred, &peer) < 0 || !peers_relay_index(a, peer, &ep))
 		return;
 	DL_FOREACH(a->told_once, r) {
 		if (IN6_ARE_ADDR_EQUAL(&r->left, ama))

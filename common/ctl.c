@@ -39,7 +39,8 @@ static int reach(const struct ctl *c)
 	if (fd < 0 && !c->quiet)
 		(void)fprintf(stderr,
 			"%s: cannot reach %s at %s: %s\n%s: is it running? 'systemctl start %s' starts it, '%s doctor' looks for what is wrong\n",
-			c->program, c->daemon, c->socket, strerror(-fd), c->program, c->daemon, c->program);
+			c->program, c->daemon, c->socket, strerror(-fd), c->program, c->daemon,
+			c->doctor ? c->doctor : c->program);
 	return fd;
 }
 

@@ -14,6 +14,7 @@ struct ctl {
 	const char *daemon;    /* mnd, amad */
 	const char *interface; /* org.dmm.mnd */
 	const char *socket;
+	const char *doctor; /* the program that has one; NULL: program */
 	bool json;
 	bool quiet; /* do not say why a call failed */
 };

@@ -40,7 +40,11 @@ enum { NO_MOBILITY = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 
 #define DEFAULT_SOCKET RUNSTATEDIR "/dmm/mnd.sock"
 
-static struct ctl ctl = {.program = "hoa-exec", .daemon = "mnd", .interface = "org.dmm.mnd", .socket = DEFAULT_SOCKET};
+static struct ctl ctl = {.program = "hoa-exec",
+	.daemon = "mnd",
+	.interface = "org.dmm.mnd",
+	.socket = DEFAULT_SOCKET,
+	.doctor = "mnctl"};
 
 /* What was asked for, as the options say it. */
 static struct {
@@ -250,6 +254,11 @@ static int enable(const char *unit)
 
 	if (!drop_in_of(unit, dir, path))
 		return CTL_USAGE;
+	if (wish.isolate) {
+		(void)fprintf(stderr,
+			"hoa-exec: a unit cannot be isolated by a program that runs before its own: 'hoa-exec --isolate' in its ExecStart= does it\n");
+		return CTL_USAGE;
+	}
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
 		(void)snprintf(self, sizeof(self), "hoa-exec"); /* systemd looks for it */
 	if ((wish.anchor &&
@@ -265,9 +274,11 @@ static int enable(const char *unit)
 	if (f) {
 		/* "+": with full privileges, whatever the unit's own programs run with */
 		(void)fprintf(f,
-			"# made by 'hoa-exec enable'; 'hoa-exec disable' removes it\n%s[Service]\nExecStartPre=%s%s --cgroup",
+			"# made by 'hoa-exec enable'; 'hoa-exec disable' removes it\n%s[Service]\n"
+			"# without the package the unit starts as if it were not pinned\n"
+			"ExecStartPre=%s/bin/sh -c 'test ! -x %s || exec %s --cgroup",
 			wish.of_user ? "" : "[Unit]\nWants=mnd.service\nAfter=mnd.service\n\n", wish.of_user ? "" : "+",
-			self);
+			self, self);
 		if (strcmp(ctl.socket, DEFAULT_SOCKET) != 0)
 			(void)fprintf(f, " --socket %s", ctl.socket);
 		if (wish.type)
@@ -276,7 +287,7 @@ static int enable(const char *unit)
 			(void)fprintf(f, " --address %s", wish.address);
 		if (wish.anchor)
 			(void)fprintf(f, " --anchor %s", wish.anchor);
-		(void)fprintf(f, "%s%s\n", wish.fresh ? " --new" : "", wish.best_effort ? " --best-effort" : "");
+		(void)fprintf(f, "%s%s'\n", wish.fresh ? " --new" : "", wish.best_effort ? " --best-effort" : "");
 	}
 	if (!f || fclose(f) != 0) {
 		(void)fprintf(stderr, "hoa-exec: cannot write %s: %s%s\n", path, strerror(errno),

@@ -4,6 +4,7 @@
 #include <config.h>
 #endif
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
@@ -352,12 +353,13 @@ static int cmd_release(int argc, char **argv)
 {
 	static const struct ctl_column columns[] = {
 		{"protocol", "PROTOCOL"}, {"port", "PORT"}, {"peer", "PEER"}, {"peer_port", "PORT"}, {0}};
+	struct in6_addr released, home;
 	json_t *reply, *list, *s;
 	char question[160];
 	int status;
 	size_t i;
 
-	if (argc != 1) {
+	if (argc != 1 || inet_pton(AF_INET6, argv[0], &released) != 1) {
 		(void)fprintf(stderr, "usage: mnctl release [--yes] ADDRESS\n");
 		return CTL_USAGE;
 	}
@@ -369,7 +371,7 @@ static int cmd_release(int argc, char **argv)
 	{
 		const char *address = json_string_value(json_object_get(s, "home_address"));
 
-		if (address && !strcmp(address, argv[0]))
+		if (address && inet_pton(AF_INET6, address, &home) == 1 && IN6_ARE_ADDR_EQUAL(&home, &released))
 			(void)json_array_append(list, s);
 	}
 	json_decref(reply);

@@ -49,7 +49,7 @@ TESTS += tests/unit/test_attach tests/unit/test_homeaddr tests/unit/test_lu test
 endif
 
 # --- for other programs ------------------------------------------------------
-EXTRA_DIST += contrib/grafana/dmm.json contrib/wireshark/dmm.lua
+dist_docexample_DATA += contrib/grafana/dmm.json contrib/wireshark/dmm.lua
 
 # --- the lab -----------------------------------------------------------------
 noinst_PROGRAMS += tests/lab/labstream
@@ -76,7 +76,7 @@ TESTS += tests/lab/check
 AM_TESTS_ENVIRONMENT = DMM_BUILDDIR='$(abs_top_builddir)'; export DMM_BUILDDIR;
 EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/lab/healing.py tests/lab/examples.py tests/newuser tests/lab/run-tests tests/scenarios tests/demo.py tests/programs.py \
 	tests/bench/bench tests/bench/handover.py tests/bench/signalling.py tests/bench/anchor.py tests/bench/throughput.py \
-	tests/bench/anchorload.py tests/bench/anchor_proxied.py tests/bench/netlink.py tests/bench/proxied.py tests/bench/restart.py tests/bench/store.py
+	tests/bench/anchorload.py tests/bench/anchor_proxied.py tests/bench/netlink.py tests/bench/proxied.py tests/bench/restart.py tests/bench/store.py tests/bench/start.py tests/bench/idle.py
 dist-hook:
 	find $(distdir) -name __pycache__ -prune -exec rm -rf {} +
 # the scenarios, in a kernel that has what they need
@@ -167,8 +167,8 @@ dist_check_SCRIPTS = tests/unit/test_manuals.sh tests/unit/test_messages.py test
 TESTS += tests/unit/test_manuals.sh tests/unit/test_messages.py tests/unit/test_examples.py tests/unit/test_firewall.py
 
 # --- the system around -------------------------------------------------------
-dist_check_SCRIPTS += tests/unit/test_units.sh tests/unit/test_fragments.sh tests/unit/test_openwrt.sh
-TESTS += tests/unit/test_units.sh tests/unit/test_fragments.sh tests/unit/test_openwrt.sh
+dist_check_SCRIPTS += tests/unit/test_units.sh tests/unit/test_fragments.sh tests/unit/test_openwrt.sh tests/unit/test_commands.sh
+TESTS += tests/unit/test_units.sh tests/unit/test_fragments.sh tests/unit/test_openwrt.sh tests/unit/test_commands.sh
 EXTRA_DIST += tests/packages debian openwrt
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_priv

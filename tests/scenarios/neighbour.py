@@ -73,5 +73,6 @@ n2 = spoof(2, 0)
 lab.check(n2 >= 10, "which knows the node: %d packets of a neighbour dropped" % n2)
 lab.check(not [p for p in capture.packets() if p.dport == 6666], "nothing of the neighbour's arrived")
 r = stream.end()
-lab.check(r["received"] > 0.93 * r["sent"], "the node's stream went on: %d of %d" % (r["received"], r["sent"]))
+# packets of 10 ms: an answer that is waited for on the network that was left costs a second of them
+lab.check(r["lost"] < 100, "the node's stream went on: %d of %d, longest gap %.0f ms" % (r["received"], r["sent"], r["gap_ms"]))
 lab.finish()

@@ -39,5 +39,9 @@ known=$("$builddir/amad/amad" --help-config | sed -n 's/^#\([a-z][a-z0-9-]*\) = 
 for setting in $(. "$dir/run"; . "$dir/script"; echo "$SETTINGS"); do
 	echo "$known" | grep -qx -- "$setting" || fail "amad has no setting '$setting'"
 done
+# no network is up: nothing is started that could not run
+sed -i 's/\[ "$2" = lan \] \&\& eval "$1=br-lan"/:/' "$dir/run"
+started=$( (. "$dir/run"; procd_open_instance() { echo "$1"; }; config_get_bool() { eval "$1=1"; }; . "$dir/script"; start_service) 2>&1)
+[ -z "$started" ] || fail "without a network it starts $started"
 grep -q '^define Package/amad/install' "$srcdir/openwrt/Makefile" || fail "no package"
 exit $failed

@@ -1,0 +1,30 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the commands say without a daemon.
+builddir=${builddir:-.}
+case $builddir in /*) ;; *) builddir=$PWD/$builddir ;; esac
+failed=0
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+
+# status, words that the output has, command
+says()
+{
+	want=$1 words=$2
+	shift 2
+	out=$("$@" 2>&1)
+	got=$?
+	case $out in *"$words"*) ;; *) echo "FAIL: $*: without '$words': $out"; failed=1 ;; esac
+	[ $got = "$want" ] || { echo "FAIL: $*: exit status $got, not $want"; failed=1; }
+}
+
+says 3 "'mnctl doctor' looks for what is wrong" "$builddir/mnd/hoa-exec" --socket "$dir/sock" identify 1
+says 3 "'mnctl doctor' looks for what is wrong" "$builddir/mnd/mnctl" --socket "$dir/sock" status
+says 3 "'amactl doctor' looks for what is wrong" "$builddir/amad/amactl" --socket "$dir/sock" status
+says 2 "a unit cannot be isolated" "$builddir/mnd/hoa-exec" --user --isolate enable nginx
+says 2 "usage: mnctl release" "$builddir/mnd/mnctl" --socket "$dir/sock" release 2001:db8:x
+# access: patterns are the interfaces that they match
+printf '[ama]\naccess = l[o-p] eth-not-here\n' >"$dir/amad.conf"
+says 1 "dev lo' gives it one" "$builddir/amad/amactl" --config "$dir/amad.conf" radvd-config
+says 1 "dev eth-not-here' gives it one" "$builddir/amad/amactl" --config "$dir/amad.conf" radvd-config
+exit $failed
