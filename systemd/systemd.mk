@@ -7,7 +7,7 @@ tmpfiles_DATA = systemd/tmpfiles.d/dmm.conf
 dist_doc_DATA = doc/programs.md
 docexampledir = $(docdir)/examples
 dist_docexample_SCRIPTS = examples/address-types.py
-dist_docexample_DATA = systemd/mnd-exe.conf systemd/dmm.networkd.conf systemd/dmm.NetworkManager.conf systemd/dmm.nft systemd/firewalld-service-dmm.xml
+dist_docexample_DATA = systemd/mnd-exe.conf systemd/dmm.networkd.conf systemd/dmm.network systemd/dmm.NetworkManager.conf systemd/dmm.nft systemd/firewalld-service-dmm.xml
 EXTRA_DIST += systemd/mnd.service.in systemd/amad.service.in systemd/sysusers.conf.in systemd/tmpfiles.conf.in
 CLEANFILES += $(systemdsystemunit_DATA) $(sysusers_DATA) $(tmpfiles_DATA)
 

@@ -23,8 +23,13 @@ os.makedirs("/run/systemd/netif/links", exist_ok=True)
 os.makedirs("/run/systemd/netif/leases", exist_ok=True)
 os.makedirs("/run/systemd/netif/lldp", exist_ok=True)
 sh("chown -R systemd-network /run/systemd/netif", check=False)
-with open("/run/systemd/network/10-wlan.network", "w") as f:
-    f.write("[Match]\nName=wlan0\n[Network]\nIPv6AcceptRA=yes\nLinkLocalAddressing=ipv6\nDHCP=no\n[IPv6AcceptRA]\nUseDNS=no\nDHCPv6Client=no\n")
+# what is among our examples, as a person would put it there, and a file of that person's that matches more than was meant
+FRAGMENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../systemd")
+os.makedirs("/run/systemd/networkd.conf.d", exist_ok=True)
+shutil.copy(FRAGMENTS + "/dmm.networkd.conf", "/run/systemd/networkd.conf.d/50-dmm.conf")
+shutil.copy(FRAGMENTS + "/dmm.network", "/run/systemd/network/10-dmm.network")
+with open("/run/systemd/network/20-all.network", "w") as f:
+    f.write("[Match]\nName=wlan* mnd*\n[Network]\nIPv6AcceptRA=yes\nLinkLocalAddressing=ipv6\nDHCP=no\n[IPv6AcceptRA]\nUseDNS=no\nDHCPv6Client=no\n")
 
 
 def session(manager, start):
@@ -51,10 +56,12 @@ def session(manager, start):
 
 
 session("networkd", lambda: inside(["/lib/systemd/systemd-networkd"], "networkd", {"SYSTEMD_LOG_LEVEL": "info", "SYSTEMD_LOG_TARGET": "console"}))
+lab.check(net.mn.run("cat /proc/sys/net/ipv6/conf/mnd0/accept_ra").strip() == "1", "networkd left mnd0 alone")  # it writes 0 where it manages
 os.makedirs("/tmp/lab/nm/conf.d", exist_ok=True)
 os.makedirs("/run/NetworkManager", exist_ok=True)
 with open("/tmp/lab/nm/NetworkManager.conf", "w") as f:
-    f.write("[main]\nplugins=keyfile\nno-auto-default=\ndns=none\nauth-polkit=false\n[keyfile]\npath=/tmp/lab/nm/connections\nunmanaged-devices=interface-name:mnd0\n[logging]\nlevel=INFO\n")
+    f.write("[main]\nplugins=keyfile\nno-auto-default=\ndns=none\nauth-polkit=false\n[keyfile]\npath=/tmp/lab/nm/connections\n[logging]\nlevel=INFO\n")
+shutil.copy(FRAGMENTS + "/dmm.NetworkManager.conf", "/tmp/lab/nm/conf.d/50-dmm.conf")
 os.makedirs("/tmp/lab/nm/connections", exist_ok=True)
 with open("/tmp/lab/nm/connections/wlan0.nmconnection", "w") as f:
     f.write("[connection]\nid=wlan0\nuuid=9b4d4f0e-6f3b-4b7a-9d5e-111111111111\ntype=ethernet\ninterface-name=wlan0\nautoconnect=true\n[ipv4]\nmethod=disabled\n[ipv6]\nmethod=auto\naddr-gen-mode=eui64\nmay-fail=true\n")
