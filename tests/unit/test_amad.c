@@ -1069,6 +1069,16 @@ static void is_at(const char *prefix_text, const char *care_of, bool proxied)
 	assert_int_equal(b->proxied, proxied);
 }
 
+/* The same, and who is at the anchor's address is not known yet: it is this AMA. */
+static void ask_first(
+	struct node *n, const struct node *ama, const struct in6_addr *anchor, const char *hnp, const char *link_local)
+{
+	ask_through(n, anchor, hnp, link_local);
+	serving_discovered(a->serving, anchor, &ama->id.credential, now_us);
+	channel_flush(a->channel, now_us);
+	turn();
+}
+
 static void time_goes_on(unsigned s)
 {
 	now_us += s * SEC;
@@ -1307,10 +1317,7 @@ static void peers_of_both_sides(void **state)
 	}
 	assert_string_equal(json_string_value(listed("ama2", "state")), "connected");
 	/* the same AMA as anchor of somebody here: one row */
-	ask_through(n, &anchor, "2001:db8:102:5::/64", "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, "2001:db8:102:5::/64", "fe80::11");
 	say(ama, ama->asked, MH_STATUS_NOT_AUTHORISED_HNP, "2001:db8:102:5::/64");
 	is_listed("ama2", "sent", 1);
 	is_listed("ama2", "refused", 1);
@@ -1564,10 +1571,7 @@ static void moves_while_its_anchor_is_asked(void **state)
 
 	(void)state;
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
-	ask_through(n, &anchor, hnp, "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, hnp, "fe80::11");
 	n->sequence = 1; /* of what it has asked */
 	assert_int_equal(ASK(n, ATTACH, .link_local = "fe80::12"), 0);
 	say(ama, ama->asked, 0, hnp);
@@ -1597,10 +1601,7 @@ static void a_node_is_not_told_before_us(void **state)
 
 	(void)state;
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
-	ask_through(n, &anchor, hnp, "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, hnp, "fe80::11");
 	n->sealed_len = 0;
 	hand_to_node(ama);
 	assert_int_equal(n->sealed_len, 0);
@@ -1634,10 +1635,7 @@ static void a_node_has_left(void **state)
 
 	(void)state;
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
-	ask_through(n, &anchor, hnp, "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, hnp, "fe80::11");
 	say(ama, ama->asked, 0, hnp);
 	assert_true(end_of_visit() > now_us + 100 * SEC);
 	say_revoked(ama, MH_REVOCATION_INDICATION, 7, "2001:db8:102:6::/64"); /* no such visit */
@@ -1678,10 +1676,7 @@ static void sending_on_is_over(void **state)
 
 	(void)state;
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
-	ask_through(n, &anchor, hnp, "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, hnp, "fe80::11");
 	say(ama, ama->asked, 0, hnp);
 	n->at = address(AWAY);
 	assert_int_equal(ASK(n, .prefix = hnp, .lifetime_s = 4, .sequence = 65535), MH_STATUS_NOT_HOME_AGENT);
@@ -1748,10 +1743,7 @@ static void a_yes_for_who_is_here(void **state)
 	both[0] = ours.domain;
 	both[1] = evil.domain;
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
-	ask_through(n, &anchor, hnp, "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, hnp, "fe80::11");
 	say(ama, ama->asked, 0, hnp);
 	assert_string_equal(told(hnp), "254:11 -7791 ");
 	channel_free(ama->channel); /* it is the liar's node from now on */
@@ -1764,10 +1756,7 @@ static void a_yes_for_who_is_here(void **state)
 	start_node(ama, "mole", "2001:db8:a::66");
 	assert_int_equal(channel_set_trusted(liar->channel, both, 2), 0);
 	assert_int_equal(channel_set_trusted(ama->channel, both, 2), 0);
-	ask_through(ama, &other, hnp, "fe80::66");
-	serving_discovered(a->serving, &other, &liar->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(ama, liar, &other, hnp, "fe80::66");
 	say(liar, liar->asked, 0, hnp);
 	assert_string_equal(told(hnp), "");
 	assert_int_equal(serving_count(a->serving), 1);
@@ -1781,10 +1770,7 @@ static void a_yes_for_who_is_here(void **state)
 	assert_int_equal(ama->n_ba, 0);
 	said[0] = '\0';
 	now_us += 11 * SEC;
-	ask_through(ama, &other, "2001:db8:802:1::/64", "fe80::66");
-	serving_discovered(a->serving, &other, &liar->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(ama, liar, &other, "2001:db8:802:1::/64", "fe80::66");
 	assert_int_equal(ama->n_ba, 1);
 	assert_int_equal(ama->ba.status, MH_STATUS_NOT_AUTHORISED_HNP);
 }
@@ -1800,15 +1786,9 @@ static void an_ama_has_two_addresses(void **state)
 
 	(void)state;
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
-	ask_through(n, &anchor, hnp, "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, hnp, "fe80::11");
 	say(ama, ama->asked, 0, hnp);
-	ask_through(phone, &x, more, "fe80::66");
-	serving_discovered(a->serving, &x, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(phone, ama, &x, more, "fe80::66");
 	channel_peer_info(channel_find_peer(a->channel, ama->id.public_key), &info);
 	assert_memory_equal(&info.ep.remote, &anchor, 16);
 	say(ama, ama->asked, 0, more);
@@ -1838,10 +1818,7 @@ static void anchors_are_bounded(void **state)
 
 	(void)state;
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
-	ask_through(n, &anchor, "2001:db8:102:5::/64", "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, "2001:db8:102:5::/64", "fe80::11");
 	say(ama, ama->asked, 0, "2001:db8:102:5::/64");
 	assert_int_equal(serving_count(a->serving), 1);
 	for (int i = 0; i < 3 * MOST_AMAS; i++) {
@@ -2053,10 +2030,7 @@ static void policy_of_updates(void **state)
 	assert_int_equal(pass_on_sealed(ama, P0, n->sealed, n->sealed_len, 1), 0);
 	/* more visits than its nodes may have */
 	set_policy("max-visits=1");
-	ask_through(n, &anchor, hnp, "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, hnp, "fe80::11");
 	say(ama, ama->asked, 0, hnp);
 	assert_int_equal(serving_count(a->serving), 1);
 	ask_through(n, &anchor, hnp2, "fe80::11");
@@ -2132,10 +2106,7 @@ static void trust_in_one_direction(void **state)
 	policy[1].proxy = false;
 	assert_int_equal(peers_set_trusted(a, both, policy, 2, err), 0);
 	hand_over(ama, n);
-	ask_through(n, &anchor, "2001:db8:102:5::/64", "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, "2001:db8:102:5::/64", "fe80::11");
 	assert_int_equal(n->ba.status, 129);
 	assert_int_equal(serving_counters(a->serving)->passed, 0);
 	assert_int_equal(a->domain[1].refused[REFUSAL_PROXY], 2); /* with the one that has waited since then */
@@ -2297,10 +2268,7 @@ static void we_move(void **state)
 
 	(void)state;
 	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
-	ask_through(n, &anchor, hnp, "fe80::11");
-	serving_discovered(a->serving, &anchor, &ama->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama, &anchor, hnp, "fe80::11");
 	say(ama, ama->asked, 0, hnp);
 	assert_int_equal(serving_relocate(a->serving, &to, &from, now_us, &visits), 0); /* nothing is there */
 	assert_int_equal(visits, 0);
@@ -2545,10 +2513,7 @@ static void loops(void **state)
 	assert_int_equal(ama3->ba.status, MH_STATUS_PROHIBITED);
 	/* its anchor is AMA3 (we are below it), and then it says that it is behind AMA3 */
 	channel_peer_set_endpoint(n->peer, &(struct channel_endpoint){.remote = address(SELF), .port = CHANNEL_PORT});
-	ask_through(n, &x, HNP, "fe80::11");
-	serving_discovered(a->serving, &x, &ama3->id.credential, now_us);
-	channel_flush(a->channel, now_us);
-	turn();
+	ask_first(n, ama3, &x, HNP, "fe80::11");
 	say(ama3, ama3->asked, 0, HNP);
 	assert_int_equal(serving_count(a->serving), 1);
 	seal_regional(n, NULL, HNP, AMA3, 10);
