@@ -210,7 +210,7 @@ bool peers_believe(void *ctx, const struct credential *anchor, const struct pref
 	struct amad *a = ctx;
 	uint8_t domain = find_domain(a, anchor->domain_key);
 
-	return domain < DOMAINS && trust_covers(&a->domain[domain].policy, prefix);
+	return domain != NO_DOMAIN && trust_covers(&a->domain[domain].policy, prefix);
 }
 
 json_t *peers_domains_json(struct amad *a)
@@ -220,13 +220,12 @@ json_t *peers_domains_json(struct amad *a)
 	for (unsigned i = 0; i < a->n_domains; i++) {
 		const struct known_domain *d = &a->domain[i];
 		const struct trust_policy *p = &d->policy;
-		json_t *refused, *prefixes = json_array();
+		json_t *refused, *prefixes;
 		uint64_t n = 0;
 
-		if (!d->trusted && !d->leases && !d->visits) {
-			json_decref(prefixes);
+		if (!d->trusted && !d->leases && !d->visits)
 			continue;
-		}
+		prefixes = json_array();
 		for (unsigned k = 0; k < p->n_prefixes; k++)
 			(void)json_array_append_new(prefixes, json_string(prefix6_text(&p->prefix[k])));
 		refused = json_object();

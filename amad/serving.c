@@ -1203,25 +1203,23 @@ void serving_discovered(struct serving *s, const struct in6_addr *from, const st
 	struct ama *a = ama_find(s, from), *to;
 	struct channel_peer *peer;
 	struct request *r;
+	bool another;
 	int error;
 
 	if (!a || cred->role != CREDENTIAL_AMA)
 		return;
-	if (a->known && !memcmp(a->credential.key, cred->key, sizeof(cred->key)))
-		to = a;
-	else
-		to = with_key(s, a, cred);
+	another = a->known && memcmp(a->credential.key, cred->key, sizeof(cred->key)) != 0;
+	to = a->known && !another ? a : with_key(s, a, cred);
 	if (!to || is_silent(to, now_us))
 		to = a;
 	/* the address is another's now, or somebody's trick: who we know and answers stays */
-	if (a->known && memcmp(a->credential.key, cred->key, sizeof(cred->key)) != 0 &&
-		(to != a || !is_silent(a, now_us)))
+	if (another && (to != a || !is_silent(a, now_us)))
 		return;
 	if (to != a) {
 		is_same_as(a, to);
 		error = 0;
 	} else {
-		if (a->known && memcmp(a->credential.key, cred->key, sizeof(cred->key)) != 0)
+		if (another)
 			log_notice("lu", "%s at %s has another key: it is %s now", a->credential.node, in6_text(from),
 				cred->node);
 		error = channel_peer_add(s->env.channel, cred, &peer);

@@ -1033,10 +1033,13 @@ int channel_peer_add(struct channel *ch, const struct credential *remote, struct
 		return -EINVAL;
 	peer = channel_find_peer(ch, remote->key);
 	/* a domain can sign for anybody's key: who has shown another credential with a proof is not what it says */
-	if (peer && peer->trust && (peer->cur || peer->next) &&
+	if (peer &&
 		(peer->is_ama != (remote->role == CREDENTIAL_AMA) ||
-			memcmp(channel_peer_domain(ch, peer)->key, remote->domain_key, sizeof(remote->domain_key))))
-		return -EEXIST;
+			memcmp(channel_peer_domain(ch, peer)->key, remote->domain_key, sizeof(remote->domain_key)))) {
+		if (peer->trust && (peer->cur || peer->next))
+			return -EEXIST;
+		peer->trust = 0; /* this one it has not shown */
+	}
 	r = peer ? set_cred(ch, peer, raw, (size_t)len, remote) : peer_new(ch, raw, (size_t)len, remote, &peer);
 	if (r)
 		return r;
