@@ -8,7 +8,7 @@ A comment before an example says what it is: in README.md `<!-- try: WHERE -->`,
     shown COMMAND                     what a command prints: only the headings are compared
     not WHY                           is not run, and why"""
 import os, re, subprocess
-from lab import inside, now
+from lab import inside, now, sh
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # A lab has no service manager: this does of `systemctl enable --now UNIT` what counts for a new user, from the units as they are installed: their directories,
@@ -120,7 +120,10 @@ class Person:
     def __init__(self, host):
         self.host, self.lab = host, host.lab
         self.transcript = open(os.environ["LAB_RESULTS"] + "/transcript", "a")
-        d = self.folder = "/tmp/lab/private/" + host.name
+        self.into = self.sit_down("/tmp/lab/private/" + host.name)
+
+    def sit_down(self, d):
+        """The words before a command that make it run at this machine; d is a folder for what is written there."""
         os.makedirs("/tmp/lab/bin", exist_ok=True)
         with open("/tmp/lab/bin/systemctl", "w") as f:
             f.write(SYSTEMCTL)
@@ -133,20 +136,28 @@ class Person:
             os.makedirs("%s/%s/work" % (d, what))
             script += "mount -t overlay -o lowerdir=/%s,upperdir=%s/%s/up,workdir=%s/%s/work overlay /%s && " % (what, d, what, d, what, what)
         script += "rm -rf /etc/dmm /var/lib/dmm /etc/radvd.conf && mkdir /etc/dmm && echo ready && exec sleep infinity"
-        self.holder = host.spawn(["unshare", "--mount", "sh", "-ec", script], name="private")
-        self.lab.wait(lambda: "ready" in self.holder.output(), "the private folders of " + host.name)
-        self.into = ["nsenter", "--mount", "--target", str(self.holder.popen.pid), "env", "HOST=" + host.name, "PATH=/tmp/lab/bin:" + os.environ["PATH"], "HOME=/root"]
+        holder = self.host.spawn(["unshare", "--mount", "sh", "-ec", script], name="private")
+        self.lab.wait(lambda: "ready" in holder.output(), "the private folders of " + self.host.name)
+        return ["nsenter", "--mount", "--target", str(holder.popen.pid), "env", "HOST=" + self.host.name, "PATH=/tmp/lab/bin:" + os.environ["PATH"], "HOME=/root"]
+
+    def run(self, command, timeout, input=None):
+        with inside(self.host.name):
+            return subprocess.run(self.into + ["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout,
+                                  **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}))
 
     def look(self, command):
         """Standard output, for waiting and for what a person does not type: not in the transcript."""
-        with inside(self.host.name):
-            return subprocess.run(self.into + ["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=60).stdout
+        return self.run(command, 60).stdout
+
+    def put(self, path, text, mode=0o600):
+        """A file that comes from elsewhere."""
+        self.run("umask 077 && mkdir -p $(dirname %s) && cat >%s && chmod %o %s" % (path, path, mode, path), 60, text).check_returncode()
 
     def type(self, command, timeout=60):
         """Returns (exit status, standard output)."""
         t = now()
-        with inside(self.host.name):
-            r = subprocess.run(self.into + ["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout)
+        r = self.run(command, timeout)
+        r.stdout = re.sub(r"\(Reading database \.\.\. (?:\d+%)?\n", "", r.stdout)
         self.note("%s# %s\n%s%s%s# %.1f s%s\n\n" % (self.host.name, command, r.stdout, r.stderr, "" if not r.stdout or r.stdout.endswith("\n") else "\n", now() - t,
                                                  "" if r.returncode == 0 else ", exit status %d" % r.returncode))
         return r.returncode, r.stdout
@@ -154,6 +165,52 @@ class Person:
     def note(self, text):
         self.transcript.write(text)
         self.transcript.flush()
+
+
+class Machine(Person):
+    """At a machine with a Debian of its own, as debootstrap makes it, that its own systemd has started; the network is the host's. Nothing of ours is there until
+    somebody installs it. root is the folder of that Debian, on which nothing is written."""
+
+    def __init__(self, host, root):
+        self.root = root
+        super().__init__(host)
+
+    def sit_down(self, d):
+        for what in ("up", "work", "root"):
+            os.makedirs("%s/%s" % (d, what))
+        cgroup = "/sys/fs/cgroup/" + self.host.name
+        os.makedirs(cgroup)
+        script = """mount --make-rprivate /
+mount -t overlay -o lowerdir=%s,upperdir=%s/up,workdir=%s/work overlay %s/root
+cd %s/root
+mount -t proc proc proc
+mount -t sysfs -o ro sysfs sys # so there is no udev, which would rename devices
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mount -t bpf bpf sys/fs/bpf
+mount -t tmpfs -o mode=755 tmpfs run
+mount -t tmpfs -o mode=755 tmpfs dev
+mkdir dev/pts dev/shm dev/net
+for d in null zero full random urandom tty net/tun; do cp -a /dev/$d dev/$d; done
+mount -t devpts -o ptmxmode=666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+pivot_root . mnt
+umount -l mnt
+mount --make-rshared /
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=lab /lib/systemd/systemd --log-target=journal --show-status=no
+""" % (self.root, d, d, d, d)
+        machine = self.host.spawn(["sh", "-c", "echo $$ >%s/cgroup.procs; exec unshare --pid --fork --kill-child --mount --cgroup --uts sh -ec '%s'" % (cgroup, script)], name="systemd")
+
+        def first():
+            with open("/proc/%d/task/%d/children" % (machine.popen.pid, machine.popen.pid)) as f:
+                return f.read().split()[0]
+
+        # as if logged in: what is typed runs in a session's cgroup
+        session = "/sys/fs/cgroup/user.slice/user-0.slice/session-1.scope"
+        self.lab.wait(first, "the first process of " + self.host.name)
+        into = ["nsenter", "--target", first(), "--all", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=dumb", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"]
+        self.lab.wait(lambda: sh(into + ["systemctl", "is-system-running"], check=False).strip() in ("running", "degraded"), "systemd at " + self.host.name, 60)
+        return into + ["sh", "-c", "mkdir -p %s; echo $$ >%s/cgroup.procs; exec \"$@\"" % (session, session), "sh"]
 
 
 def ssh_server(net, laptop):
@@ -166,6 +223,7 @@ def ssh_server(net, laptop):
     with open(d + "/sshd_config", "w") as f:
         f.write("ListenAddress ::\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n" % (d, d))
     net.cn.spawn(["/usr/sbin/sshd", "-D", "-e", "-f", d + "/sshd_config"])
-    laptop.look("echo 2001:db8:c::2 example.net >>/etc/hosts; mkdir -p /root/.ssh; cp %s/user /root/.ssh/id_ed25519; "
-                "(printf 'example.net '; cat %s/host.pub) >/root/.ssh/known_hosts; chmod 600 /root/.ssh/*" % (d, d))
+    laptop.look("echo 2001:db8:c::2 example.net >>/etc/hosts")
+    laptop.put("/root/.ssh/id_ed25519", open(d + "/user").read())
+    laptop.put("/root/.ssh/known_hosts", "example.net " + open(d + "/host.pub").read())
     net.lab.wait(lambda: "LISTEN" in net.cn.run("ss -6tlnH sport = :22"), "sshd")

@@ -193,6 +193,17 @@ class Host:
             out[what] = sorted(l.strip() for l in text.splitlines() if "fe80" not in l and "ff00::" not in l and "local" not in l.split()[:1])
         return out
 
+    def footprint(self):
+        """All that a daemon of ours may leave in the kernel, as comparable text. What router advertisements bring is not ours, and goes with time."""
+        state = self.kernel_state()
+        links = [l.split()[1].rstrip(":").split("@")[0] for l in self.ip("-o link").splitlines()]
+        state["link"] = sorted(links)
+        state["filters"] = [l for link in links for l in self.run("tc filter show dev %s ingress" % link, check=False).splitlines() if "bpf" in l]
+        state["qdiscs"] = [l for l in self.run("tc qdisc show").splitlines() if "clsact" in l]
+        state["settings"] = [l for link in links if link not in ("mnd0", "amad0") for l in self.run("sysctl -a -r ^net.ipv6.conf.%s" % link, check=False).splitlines() if "stable_secret" not in l]
+        passing = ("proto ra", "proto kernel", "dynamic", "temporary", "fe80", "_lft")
+        return {k: sorted({l for l in v if not any(w in l for w in passing)}) for k, v in state.items()}
+
     def capture(self, dev, filter=""):
         return Capture(self, dev, filter)
 

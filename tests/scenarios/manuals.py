@@ -53,11 +53,12 @@ for _, marker, text in examples:
         shown[what] = text
     elif kind == "amad.conf":
         for i, r in routers.items():  # "is copied to its router ... mode 0600, and removed from the office"
-            sh(["mv", "%s/etc/up/dmm/ama%d.identity" % (office.folder, i), "/tmp/lab/private/identity"])
-            r.look("cp -p /tmp/lab/private/identity /etc/dmm/amad.identity && cat >/etc/dmm/amad.conf <<'EOF'\n%s\nEOF" % text)
+            identity = "/etc/dmm/ama%d.identity" % i
+            r.put("/etc/dmm/amad.identity", office.look("cat %s && rm %s" % (identity, identity)))
+            r.put("/etc/dmm/amad.conf", text + "\n", 0o644)
     elif kind == "radvd.conf":
         for i, r in routers.items():  # "and of the others with their own address"
-            r.look("cat >/etc/radvd.conf <<'EOF'\n%s\nEOF" % text.replace("db8:a1:", "db8:a%d:" % i))
+            r.put("/etc/radvd.conf", text.replace("db8:a1:", "db8:a%d:" % i) + "\n", 0o644)
     elif kind == "try":
         for command, _ in commands(text):
             for person in routers.values() if what == "routers" else [people[what]]:

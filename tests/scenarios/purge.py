@@ -5,19 +5,7 @@ from lab import Lab, sh
 
 lab = Lab()
 net = lab.roaming(networks=2, start=False)
-
-
-def kernel(host):
-    state = host.kernel_state()
-    state["link"] = sorted(l.split("@")[0] for l in host.ip("-o link").splitlines() if "amad0" in l or "mnd0" in l)
-    state["filters"] = [l for link in ("lan0", "up0", "wlan0") for l in host.run("tc filter show dev %s ingress" % link, check=False).splitlines() if "bpf" in l]
-    state["qdiscs"] = [l for l in host.run("tc qdisc show").splitlines() if "clsact" in l]
-    state["settings"] = [l for link in ("lan0", "up0", "wlan0") for l in host.run("sysctl -a -r ^net.ipv6.conf.%s" % link, check=False).splitlines() if "stable_secret" not in l]
-    # what router advertisements bring is not ours, and goes with time
-    return {k: [l for l in v if "proto ra" not in l and "proto kernel" not in l and "dynamic" not in l and "fe80" not in l and "temporary" not in l] for k, v in state.items()}
-
-
-before = {h: kernel(h) for h in (net.mn, net.ar[1])}
+before = {h: h.footprint() for h in (net.mn, net.ar[1])}
 net.start()
 hoa1 = net.attach(1)
 hold = net.mn.spawn(["hoa-exec", "--socket", net.mn_dir + "/sock", "labstream", "send", hoa1, "2001:db8:c::2", "9", "100000", "600"])
@@ -28,10 +16,10 @@ hold.kill()
 isolated = net.mn.spawn(["hoa-exec", "--socket", net.mn_dir + "/sock", "--isolate", "sleep", "600"])
 lab.wait(lambda: "clsact" in net.mn.run("tc qdisc show dev wlan0"), "the filters of an isolated program")
 isolated.kill()
-lab.check(kernel(net.mn)["settings"] != before[net.mn]["settings"] and kernel(net.mn)["qdiscs"], "while it runs, mnd has turned on settings of the kernel: %s" % sorted(set(kernel(net.mn)["settings"]) - set(before[net.mn]["settings"])))
+lab.check(net.mn.footprint()["settings"] != before[net.mn]["settings"] and net.mn.footprint()["qdiscs"], "while it runs, mnd has turned on settings of the kernel: %s" % sorted(set(net.mn.footprint()["settings"]) - set(before[net.mn]["settings"])))
 for p in (net.mnd, net.amad[1]):
     p.kill(signal.SIGTERM)
-stopped = {h: kernel(h) for h in before}
+stopped = {h: h.footprint() for h in before}
 lab.check(all("proto 108" in str(stopped[h]) for h in before), "stopped, as for an upgrade: forwarding goes on")
 net.radios[0].unplug()
 for host, name in ((net.mn, "mnd"), (net.ar[1], "amad")):
@@ -39,9 +27,9 @@ for host, name in ((net.mn, "mnd"), (net.ar[1], "amad")):
     if name == "mnd":  # where the unit has it
         host.run(["sh", "-c", "mkdir -p /run/dmm && cp %s/mnd.sysctl /run/dmm/" % net.mn_dir])
     host.run(["sh", script, "upgrade", "0.2"])
-    lab.check("proto 108" in str(kernel(host)), name + ": an upgrade leaves it alone")
+    lab.check("proto 108" in str(host.footprint()), name + ": an upgrade leaves it alone")
     host.run(["sh", script, "remove"])
-    after = kernel(host)
+    after = host.footprint()
     changed = {k: (sorted(set(before[host][k]) - set(after[k])), sorted(set(after[k]) - set(before[host][k]))) for k in after if k != "addr" and after[k] != before[host][k]}
     lab.check(not changed, "%s removed: routes, rules, nexthops, devices, filters and settings are as they were %s" % (name, changed or ""))
 lab.check(not sh("find /sys/fs/cgroup -name 'hoa-exec-*'").strip(), "no cgroup of a pin is left")
