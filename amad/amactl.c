@@ -388,12 +388,9 @@ static int cmd_drain(int argc, char **argv)
 
 static int cmd_reload(int argc, char **argv)
 {
-	int status;
-
 	(void)argc;
 	(void)argv;
-	json_decref(ctl_call(&ctl, "Reload", &status));
-	return status;
+	return ctl_reload(&ctl);
 }
 
 /* --- the domain ------------------------------------------------------------------------------------------------ */
@@ -415,7 +412,7 @@ static const char *in_dir(const char *name, const char *suffix)
 /* Put this line into trusted-domains, in the place of one with the same key. keep: that one stays as it is. */
 static int put_trusted(const struct domain *domain, const char *policy, bool keep)
 {
-	char text[CREDENTIAL_TEXT], line[2048], temporary[4096], err[CREDENTIAL_ERR];
+	char text[CREDENTIAL_TEXT], line[2048], temporary[4096 + 8], err[CREDENTIAL_ERR];
 	const char *path = in_dir("trusted-domains", "");
 	FILE *old = fopen(path, "re"), *f;
 	struct trust_policy p;
@@ -479,7 +476,7 @@ static int domain_init(int argc, char **argv)
 	(void)put_trusted(&key.domain, "", true);
 	(void)domain_to_text(&key.domain, text);
 	domain_key_done(&key);
-	(void)printf("%s\n", text);
+	ctl_say(&ctl, "token", text);
 	(void)fprintf(stderr,
 		"domain %s: its signing key is %s, keep it safe; domains that shall trust it run 'amactl domain trust' with the token above\n",
 		argv[0], in_dir("domain.key", ""));
@@ -543,7 +540,7 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 	}
 	if (key_token) {
 		(void)credential_to_text(&cred, text);
-		(void)printf("%s\n", text);
+		ctl_say(&ctl, "credential", text);
 		status = CTL_OK;
 		goto out;
 	}
@@ -554,7 +551,7 @@ static int domain_add(enum credential_role role, int argc, char **argv)
 	}
 	if (identity_set_credential(&id, &cred, err) < 0 || identity_store(out_path, &id, err) < 0)
 		goto out;
-	(void)printf("%s\n", out_path);
+	ctl_say(&ctl, "identity", out_path);
 	final = role == CREDENTIAL_AMA ? SYSCONFDIR "/dmm/amad.identity" : SYSCONFDIR "/dmm/mnd.identity";
 	if (strcmp(out_path, final) != 0 && !renew)
 		(void)fprintf(stderr, "copy it to the %s as %s, mode 0600; it holds a private key\n",
@@ -766,10 +763,7 @@ static int cmd_radvd_config(int argc, char **argv)
 	return status;
 }
 
-static const struct command {
-	const char *name, *args, *help;
-	int (*run)(int argc, char **argv);
-} commands[] = {
+static const struct ctl_command commands[] = {
 	{"status", "", "pools, leases, bindings, counters, last errors", cmd_status},
 	{"leases", "", "who holds which home network prefix", cmd_leases},
 	{"bindings", "", "the binding cache", cmd_bindings},
@@ -784,9 +778,11 @@ static const struct command {
 	{"doctor", "", "what is wrong here, and the command that mends it", cmd_doctor},
 	{"report", "", "what a bug report needs, without keys", cmd_report},
 	{"radvd-config", "", "a radvd.conf for the access interfaces", cmd_radvd_config},
+	{"store", "...", NULL, cmd_store},
 	{"store check", "", "is the store of a stopped amad whole?", NULL},
 	{"store export", "", "write it as JSON", NULL},
 	{"store import", "FILE", "make one of that", NULL},
+	{"domain", "...", NULL, cmd_domain},
 	{"domain init", "NAME", "make a domain's signing key", NULL},
 	{"domain add-ama", "NAME", "an anchor's identity, with --prefix PREFIX for each it may anchor", NULL},
 	{"domain add-mn", "NAME", "a node's identity, or with --key TOKEN its credential on one line", NULL},
@@ -798,8 +794,9 @@ static const struct command {
 static void usage(FILE *f)
 {
 	(void)fprintf(f, "usage: amactl [--json] [--color[=WHEN]] [--socket PATH] [--config FILE] COMMAND\n\n");
-	for (const struct command *c = commands; c->name; c++)
-		(void)fprintf(f, "  %-14s %-6s %s\n", c->name, c->args, c->help);
+	for (const struct ctl_command *c = commands; c->name; c++)
+		if (c->help)
+			(void)fprintf(f, "  %-14s %-6s %s\n", c->name, c->args, c->help);
 	(void)fprintf(f,
 		"\n  --dir DIR (" SYSCONFDIR
 		"/dmm), --prefix PREFIX, --key TOKEN, --out FILE, --days N (%d), --force, --renew: of domain\n"
@@ -894,14 +891,5 @@ int main(int argc, char **argv)
 	argv += optind;
 	if (argc == 0)
 		return cmd_status(0, NULL);
-	if (!strcmp(argv[0], "store"))
-		return cmd_store(argc - 1, argv + 1);
-	if (!strcmp(argv[0], "domain"))
-		return cmd_domain(argc - 1, argv + 1);
-	for (const struct command *c = commands; c->name; c++)
-		if (c->run && !strcmp(c->name, argv[0]))
-			return c->run(argc - 1, argv + 1);
-	(void)fprintf(stderr, "amactl: unknown command '%s'\n", argv[0]);
-	usage(stderr);
-	return CTL_USAGE;
+	return ctl_run(&ctl, commands, argc, argv);
 }

@@ -395,16 +395,7 @@ int methods_reload(void *ctx, char *reterr, size_t size)
 		free(config);
 		return n;
 	}
-	if (config->port != a->config.port || strcmp(config->tunnel_device, a->config.tunnel_device) ||
-		strcmp(config->control_socket, a->config.control_socket) ||
-		strcmp(config->metrics, a->config.metrics) || strcmp(config->key_log, a->config.key_log) ||
-		strcmp(config->identity, a->config.identity) || strcmp(config->state_dir, a->config.state_dir) ||
-		memcmp(&config->pool, &a->config.pool, sizeof(config->pool)))
-		log_warning("conf",
-			"pool, port, tunnel-device, control-socket, metrics, key-log, identity and state-dir change only with a restart");
-	config->port = a->config.port;
-	memcpy(config->tunnel_device, a->config.tunnel_device, sizeof(config->tunnel_device));
-	config->pool = a->config.pool;
+	daemon_keep_settings("amad", amad_sections, amad_settings, &a->config, config, reterr, size);
 	a->config = *config;
 	free(config);
 	serving_set_through(a->serving, &a->config.through);
@@ -415,9 +406,10 @@ int methods_reload(void *ctx, char *reterr, size_t size)
 
 static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
+	int r = methods_reload(ctx, reterr, CONTROL_ERR);
+
 	(void)parameters;
-	(void)ret;
-	return methods_reload(ctx, reterr, CONTROL_ERR);
+	return r < 0 ? r : daemon_reload_reply(reterr, ret);
 }
 
 const struct control_method amad_methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
@@ -442,7 +434,8 @@ const char amad_description[] =
 	"# binding_refreshed, binding_deleted, binding_expired, visit_began, visit_refreshed, visit_moved,\n"
 	"# visit_forwarded, visit_ended, relocated or restored\n"
 	"method Monitor() -> (event: string, data: object)\n"
-	"method Reload() -> ()\n"
+	"# restart: settings that were changed and are read only at the start\n"
+	"method Reload() -> (restart: []string)\n"
 	"# what: a prefix (all leases inside it) or the name of a node\n"
 	"method Revoke(what: ?string, all: ?bool) -> (revoked: int)\n"
 	"method Drain(on: ?bool) -> (draining: bool, leases: int)\n"

@@ -454,6 +454,63 @@ unsigned conf_read(const char *path, bool required, const struct conf_section *s
 	return faults;
 }
 
+/* Bytes of a value; *ret_used: of them those that count. */
+static size_t value_size(enum conf_kind kind, const void *value, size_t *ret_used)
+{
+	switch (kind) {
+	case CONF_BOOL:
+		return *ret_used = sizeof(bool);
+	case CONF_UINT:
+		return *ret_used = sizeof(uint32_t);
+	case CONF_TIME:
+		return *ret_used = sizeof(uint64_t);
+	case CONF_STRING:
+		*ret_used = strlen(value) + 1;
+		return CONF_TEXT;
+	case CONF_CHOICE:
+		return *ret_used = sizeof(unsigned);
+	case CONF_ADDRESS:
+		return *ret_used = sizeof(struct in6_addr);
+	case CONF_PREFIXES: {
+		const struct conf_prefixes *list = value;
+
+		*ret_used = offsetof(struct conf_prefixes, prefix) + list->n * sizeof(list->prefix[0]);
+		return sizeof(*list);
+	}
+	case CONF_WORDS:
+		break;
+	}
+	return *ret_used = sizeof(struct conf_words);
+}
+
+unsigned conf_keep(const struct conf_section *sections, const struct conf_setting *settings, const void *running,
+	void *fresh, char *names, size_t size)
+{
+	unsigned n = 0;
+
+	names[0] = '\0';
+	for (const struct conf_setting *s = settings; s->section; s++) {
+		const struct conf_section *c = sections;
+		const uint8_t *old;
+		uint8_t *new;
+		size_t whole, used, used_new;
+
+		while (c->name && strcmp(c->name, s->section))
+			c++;
+		if (!s->at_start || !c->name || c->argument)
+			continue;
+		old = (const uint8_t *)running + c->offset + s->offset;
+		new = (uint8_t *)fresh + c->offset + s->offset;
+		whole = value_size(s->kind, old, &used);
+		(void)value_size(s->kind, new, &used_new);
+		if (used == used_new && !memcmp(old, new, used))
+			continue;
+		memcpy(new, old, whole);
+		(void)snprintf(names + strlen(names), size - strlen(names), "%s%s", n++ ? ", " : "", s->key);
+	}
+	return n;
+}
+
 void conf_print_help(FILE *f, const struct conf_setting *settings)
 {
 	const char *section = "";
@@ -462,10 +519,10 @@ void conf_print_help(FILE *f, const struct conf_setting *settings)
 		if (strcmp(section, s->section))
 			(void)fprintf(f, "%s[%s]\n", *section ? "\n" : "", s->section);
 		section = s->section;
+		(void)fprintf(f, "# %s", s->help);
 		if (s->kind == CONF_CHOICE)
-			(void)fprintf(f, "# %s: one of %s\n#%s = %.*s\n", s->help, s->preset, s->key,
-				(int)strcspn(s->preset, " "), s->preset);
-		else
-			(void)fprintf(f, "# %s\n#%s = %s\n", s->help, s->key, s->preset ? s->preset : "");
+			(void)fprintf(f, ": one of %s", s->preset);
+		(void)fprintf(f, "%s\n#%s = %.*s\n", s->at_start ? " (read only at the start)" : "", s->key,
+			s->kind == CONF_CHOICE ? (int)strcspn(s->preset, " ") : CONF_TEXT, s->preset ? s->preset : "");
 	}
 }

@@ -43,6 +43,7 @@ struct conf_setting {
 	const char *preset; /* default, as text; NULL = unset */
 	uint64_t min, max;  /* CONF_UINT, CONF_TIME (seconds) */
 	const char *help;
+	bool at_start; /* read only when the program starts: conf_keep */
 };
 
 /* Sections with an argument, as [interface wlan0], fill an element of an array each. */
@@ -67,5 +68,10 @@ unsigned conf_read_stream(FILE *f, const char *name, const struct conf_section *
 	const struct conf_setting *settings, void *value, conf_fault_cb *fault, void *ctx);
 /* Set the defaults only. */
 void conf_preset(const struct conf_section *sections, const struct conf_setting *settings, void *value);
+/* A configuration was read again: where settings that are read only at the start differ between running and fresh,
+ * fresh gets back what is running, and names (size bytes) the keys: "port, user", cut if they are too many. Returns how
+ * many. Of sections without an argument only. */
+unsigned conf_keep(const struct conf_section *sections, const struct conf_setting *settings, const void *running,
+	void *fresh, char *names, size_t size);
 /* Every setting with its help and default, as a commented file. */
 void conf_print_help(FILE *f, const struct conf_setting *settings);

@@ -610,3 +610,44 @@ bool ctl_confirm(const struct ctl *c, const char *question, bool yes)
 	(void)fprintf(stderr, "%s: nothing was done\n", c->program);
 	return false;
 }
+
+int ctl_run(const struct ctl *c, const struct ctl_command *commands, int argc, char **argv)
+{
+	for (const struct ctl_command *k = commands; k->name; k++) {
+		if (!k->run || strcmp(k->name, argv[0]) != 0)
+			continue;
+		if (*k->args || argc == 1)
+			return k->run(argc - 1, argv + 1);
+		(void)fprintf(stderr, "%s: nothing follows '%s', but here does '%s'\n", c->program, k->name, argv[1]);
+		return CTL_USAGE;
+	}
+	(void)fprintf(stderr, "%s: unknown command '%s' (--help lists them)\n", c->program, argv[0]);
+	return CTL_USAGE;
+}
+
+int ctl_reload(const struct ctl *c)
+{
+	int status;
+	json_t *reply = ctl_call(c, "Reload", &status);
+	const json_t *list = json_object_get(reply, "restart"), *key;
+	size_t i;
+
+	if (reply && c->json) {
+		ctl_print_json(reply);
+		return status;
+	}
+	json_array_foreach(list, i, key)(void) fprintf(stderr, "%s%s", i ? ", " : "", json_string_value(key));
+	if (json_array_size(list) > 0)
+		(void)fprintf(stderr, ": changed, but read only at the start; 'systemctl restart %s' takes %s over\n",
+			c->daemon, json_array_size(list) == 1 ? "it" : "them");
+	json_decref(reply);
+	return status;
+}
+
+void ctl_say(const struct ctl *c, const char *key, const char *value)
+{
+	if (c->json)
+		ctl_print_json(json_pack("{s:s}", key, value));
+	else
+		(void)printf("%s\n", value);
+}

@@ -72,3 +72,16 @@ void ctl_table(const json_t *list, const struct ctl_column *columns, const char 
 const char *ctl_text(const char *key, const json_t *value);
 /* One line of JSON on standard output; takes the reference. */
 void ctl_print_json(json_t *value);
+
+/* A command of mnctl or amactl. args: what follows it, for people; "" = nothing may. run NULL: only a line of --help.
+ */
+struct ctl_command {
+	const char *name, *args, *help;
+	int (*run)(int argc, char **argv);
+};
+/* Run the one that argv[0] names, with what follows it. Returns its exit status, or CTL_USAGE after saying why. */
+int ctl_run(const struct ctl *c, const struct ctl_command *commands, int argc, char **argv);
+/* The command reload: also tells what waits for a restart. Returns an exit status. */
+int ctl_reload(const struct ctl *c);
+/* What a command was run for: a line, or {key: value} as JSON. */
+void ctl_say(const struct ctl *c, const char *key, const char *value);

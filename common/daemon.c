@@ -211,3 +211,26 @@ void daemon_collect_fault(void *ctx, const char *text)
 	log_error("conf", "%s", text);
 	(void)snprintf(f->text + n, f->size - n, "%s%s", n ? "; " : "", text);
 }
+
+void daemon_keep_settings(const char *name, const struct conf_section *sections, const struct conf_setting *settings,
+	const void *running, void *fresh, char *names, size_t size)
+{
+	unsigned n = conf_keep(sections, settings, running, fresh, names, size);
+
+	if (n > 0)
+		log_warning("conf", "%s: changed, but read only at the start; 'systemctl restart %s' takes %s over",
+			names, name, n == 1 ? "it" : "them");
+}
+
+int daemon_reload_reply(const char *names, json_t **ret)
+{
+	json_t *list = json_array();
+	size_t n;
+
+	for (; *names; names += n + strspn(names + n, ", ")) {
+		n = strcspn(names, ", ");
+		(void)json_array_append_new(list, json_stringn(names, n));
+	}
+	*ret = json_pack("{s:o}", "restart", list);
+	return *ret ? 0 : -ENOMEM;
+}

@@ -51,8 +51,8 @@ struct daemon_config {
  * server and the key log. Returns 0, or -errno with a sentence in reterr (DAEMON_ERR bytes); daemon_close in any case.
  */
 int daemon_open(struct daemon *d, const struct daemon_config *config, char *reterr);
-/* From now on SIGTERM and SIGINT stop the loop, and SIGHUP calls reload (0, or -errno with a sentence in reterr, which
- * it has logged). */
+/* From now on SIGTERM and SIGINT stop the loop, and SIGHUP calls reload (0 with what daemon_keep_settings says in
+ * reterr, or -errno with a sentence there, which it has logged). */
 void daemon_watch(struct daemon *d, int (*reload)(void *ctx, char *reterr, size_t size), void *ctx);
 /* Tell systemd that everything works, as it also is when a reload is over. */
 void daemon_ready(void);
@@ -70,3 +70,9 @@ struct daemon_faults {
 	size_t size;
 };
 void daemon_collect_fault(void *ctx, const char *text);
+/* A configuration was read again: keep what is read only at the start (conf_keep), and log the keys, which names gets.
+ */
+void daemon_keep_settings(const char *name, const struct conf_section *sections, const struct conf_setting *settings,
+	const void *running, void *fresh, char *names, size_t size);
+/* The reply of the method Reload, of these names: {"restart": ["port", ...]}. Returns 0 or -ENOMEM. */
+int daemon_reload_reply(const char *names, json_t **ret);

@@ -372,9 +372,10 @@ static int do_ping(void *ctx, const json_t *parameters, json_t **ret, char *rete
 
 static int do_reload(void *ctx, const json_t *parameters, json_t **ret, char *reterr)
 {
+	int r = mnd_reload(ctx, reterr, CONTROL_ERR);
+
 	(void)parameters;
-	(void)ret;
-	return mnd_reload(ctx, reterr, CONTROL_ERR);
+	return r < 0 ? r : daemon_reload_reply(reterr, ret);
 }
 
 const struct control_method mnd_methods[] = {{"GetStatus", get_status, false}, {"ListLeases", list_leases, false},
@@ -404,6 +405,7 @@ const char mnd_description[] =
 	"# Call with more; event is ready, attached, detached, home_address, location_update, anchor_restarted, anchor_silent,\n"
 	"# anchor_heard, revoked, pinned, pin_moved, unpinned, pong or restored\n"
 	"method Monitor() -> (event: string, data: object)\n"
-	"method Reload() -> ()\n"
+	"# restart: settings that were changed and are read only at the start\n"
+	"method Reload() -> (restart: []string)\n"
 	"error Failed (message: string)\n"
 	"error PermissionDenied (message: string)\n";

@@ -388,12 +388,9 @@ static int cmd_release(int argc, char **argv)
 
 static int cmd_reload(int argc, char **argv)
 {
-	int status;
-
 	(void)argc;
 	(void)argv;
-	json_decref(ctl_call(&ctl, "Reload", &status));
-	return status;
+	return ctl_reload(&ctl);
 }
 
 static int cmd_keygen(int argc, char **argv)
@@ -429,7 +426,7 @@ static int cmd_keygen(int argc, char **argv)
 	}
 	identity_request(&id, &request);
 	(void)key_request_to_text(&request, text);
-	(void)printf("%s\n", text);
+	ctl_say(&ctl, "token", text);
 	identity_done(&id);
 	return CTL_OK;
 }
@@ -567,10 +564,7 @@ static int cmd_doctor(int argc, char **argv)
 	return doctor_command(&ctl, mnd_checks, gather());
 }
 
-static const struct command {
-	const char *name, *args, *help;
-	int (*run)(int argc, char **argv);
-} commands[] = {
+static const struct ctl_command commands[] = {
 	{"status", "", "where this node is, its home addresses, the last handovers", cmd_status},
 	{"leases", "", "home addresses and who anchors them", cmd_leases},
 	{"bindings", "", "the binding update list", cmd_bindings},
@@ -593,7 +587,7 @@ static void usage(FILE *f)
 {
 	(void)fprintf(f,
 		"usage: mnctl [--json] [--color[=WHEN]] [--socket PATH] [--config FILE] [--identity PATH] [--force] [--yes] [--count N] COMMAND\n\n");
-	for (const struct command *c = commands; c->name; c++)
+	for (const struct ctl_command *c = commands; c->name; c++)
 		(void)fprintf(f, "  %-9s %-7s %s\n", c->name, c->args, c->help);
 	(void)fprintf(f,
 		"\n  --color=WHEN: " CTL_COLOUR_HELP "\n  --help, --version\n"
@@ -660,10 +654,5 @@ int main(int argc, char **argv)
 	}
 	if (optind == argc)
 		return cmd_status(0, NULL);
-	for (const struct command *c = commands; c->name; c++)
-		if (!strcmp(c->name, argv[optind]))
-			return c->run(argc - optind - 1, argv + optind + 1);
-	(void)fprintf(stderr, "mnctl: unknown command '%s'\n", argv[optind]);
-	usage(stderr);
-	return CTL_USAGE;
+	return ctl_run(&ctl, commands, argc - optind, argv + optind);
 }

@@ -1339,14 +1339,6 @@ int mnd_reload(void *ctx, char *reterr, size_t size)
 		log_error("conf", "configuration refused, keeping the old one");
 		return -EINVAL;
 	}
-	if (config->port != m->config.port || strcmp(config->tunnel_device, m->config.tunnel_device) ||
-		strcmp(config->control_socket, m->config.control_socket) ||
-		strcmp(config->metrics, m->config.metrics) || strcmp(config->key_log, m->config.key_log) ||
-		strcmp(config->identity, m->config.identity))
-		log_warning("conf",
-			"port, tunnel-device, control-socket, metrics, key-log and identity change only with a restart");
-	config->port = m->config.port;
-	memcpy(config->tunnel_device, m->config.tunnel_device, sizeof(config->tunnel_device));
 	n = trust_load(config->trusted_domains, &m->identity, trusted, NULL, err);
 	if (n < 0) {
 		log_error("conf", "%s; keeping the old configuration", err);
@@ -1356,6 +1348,7 @@ int mnd_reload(void *ctx, char *reterr, size_t size)
 	}
 	memcpy(m->trusted, trusted, sizeof(trusted));
 	m->n_trusted = (size_t)n;
+	daemon_keep_settings("mnd", mnd_sections, mnd_settings, &m->config, config, reterr, size);
 	m->config = *config;
 	free(config);
 	pinning_load_rules(m);

@@ -133,10 +133,12 @@ lab.wait(lambda: any("'soon' is not a value for grace" in e["MESSAGE"] for e in 
 there("sh", "-c", "kill -HUP $(systemctl show -P MainPID mnd)")
 lab.wait(lambda: any("configuration refused, keeping the old one" in e["MESSAGE"] for e in journal()), "SIGHUP: refused as well")
 with open("/etc/dmm/mnd.conf", "w") as f:
-    f.write("[mnd]\ngrace = 1s\nkey-log = /var/lib/dmm/mnd/keys\n[pin reader]\nexe = %s\nanchor = ama1\n" % READER)
+    f.write("[mnd]\ngrace = 1s\ntunnel-mtu = 1400\nkey-log = /var/lib/dmm/mnd/keys\n[pin reader]\nexe = %s\nanchor = ama1\n" % READER)
 there("systemctl", "reload", "mnd")
 lab.wait(lambda: any("configuration read again" in e["MESSAGE"] for e in journal()), "the reload")
 lab.check(homes()["ama1"]["state"] == "bound", "a good one is taken, and the session is as it was")
+lab.check(json.loads(there("mnctl", "--json", "reload"))["restart"] == ["tunnel-mtu", "key-log"] and any(e["MESSAGE"].startswith("tunnel-mtu, key-log: changed, but") for e in journal()),
+          "what waits for a restart is named")
 
 # --- killed, and stuck
 for what, how in (("killed", "kill -KILL"), ("stuck", "kill -STOP")):

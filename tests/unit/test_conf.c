@@ -39,14 +39,14 @@ static const struct conf_section sections[] = {{.name = "ama"},
 		.count_offset = AT(n_device),
 		.max = 2},
 	{0}};
-static const struct conf_setting settings[] = {{"ama", "on", CONF_BOOL, AT(on), "yes", 0, 0, "a switch"},
-	{"ama", "port", CONF_UINT, AT(port), "7872", 1, 65535, "a number"},
-	{"ama", "lease", CONF_TIME, AT(lease_us), "24h", 1, 100000, "a time"},
-	{"ama", "path", CONF_STRING, AT(path), "/x", 0, 0, "a text"},
-	{"ama", "anchor", CONF_ADDRESS, AT(address), NULL, 0, 0, "an address"},
-	{"ama", "pool", CONF_PREFIXES, AT(pool), NULL, 0, 0, "prefixes"},
-	{"ama", "access", CONF_WORDS, AT(access), "*", 0, 0, "words"},
-	{"device", "priority", CONF_UINT, offsetof(struct device, priority), "5", 1, 9, "its priority"}, {0}};
+static const struct conf_setting settings[] = {{"ama", "on", CONF_BOOL, AT(on), "yes", 0, 0, "a switch", false},
+	{"ama", "port", CONF_UINT, AT(port), "7872", 1, 65535, "a number", true},
+	{"ama", "lease", CONF_TIME, AT(lease_us), "24h", 1, 100000, "a time", false},
+	{"ama", "path", CONF_STRING, AT(path), "/x", 0, 0, "a text", true},
+	{"ama", "anchor", CONF_ADDRESS, AT(address), NULL, 0, 0, "an address", false},
+	{"ama", "pool", CONF_PREFIXES, AT(pool), NULL, 0, 0, "prefixes", true},
+	{"ama", "access", CONF_WORDS, AT(access), "*", 0, 0, "words", true},
+	{"device", "priority", CONF_UINT, offsetof(struct device, priority), "5", 1, 9, "its priority", false}, {0}};
 
 static char told[4096];
 
@@ -224,6 +224,36 @@ static void drop_ins_come_after_in_order(void **state)
 	assert_int_equal(system(sub), 0);
 }
 
+/* Settings that are read only at the start stay as they are, and are named; others are taken over. */
+static void what_is_read_at_the_start_is_kept(void **state)
+{
+	struct value running = {0}, fresh = {0};
+	char names[64], few[7];
+
+	(void)state;
+	(void)parse("[ama]\nport = 1\npath = /a-long-one\npool = 2001:db8::/32 2001:db9::/32\n", &running);
+	(void)parse("[ama]\nport = 1\npath = /a-long-one\npool = 2001:db8::/32 2001:db9::/32\non = no\n", &fresh);
+	assert_int_equal(conf_keep(sections, settings, &running, &fresh, names, sizeof(names)), 0);
+	assert_string_equal(names, "");
+	assert_false(fresh.on);
+	/* what an earlier, longer value left behind a string's or list's end is no change */
+	memset(&fresh.path[strlen(fresh.path) + 1], 'x', 8);
+	memset(&fresh.pool.prefix[2], 'x', sizeof(fresh.pool.prefix[2]));
+	assert_int_equal(conf_keep(sections, settings, &running, &fresh, names, sizeof(names)), 0);
+	memset(&fresh, 0, sizeof(fresh));
+	(void)parse("[ama]\nport = 2\npath = /b\npool = 2001:db8::/32\naccess = x\nlease = 5s\n", &fresh);
+	assert_int_equal(conf_keep(sections, settings, &running, &fresh, few, sizeof(few)), 4);
+	assert_string_equal(few, "port, ");
+	assert_int_equal(fresh.port, 1);
+	assert_string_equal(fresh.path, "/a-long-one");
+	assert_int_equal(fresh.pool.n, 2);
+	assert_string_equal(fresh.access.word[0], "*");
+	assert_true(fresh.lease_us == 5000000);
+	fresh.port = 3;
+	assert_int_equal(conf_keep(sections, settings, &running, &fresh, names, sizeof(names)), 1);
+	assert_string_equal(names, "port");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +264,7 @@ int main(void)
 		cmocka_unit_test(all_faults_of_a_file_are_told_at_once),
 		cmocka_unit_test(a_long_line_is_refused_not_cut),
 		cmocka_unit_test(drop_ins_come_after_in_order),
+		cmocka_unit_test(what_is_read_at_the_start_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

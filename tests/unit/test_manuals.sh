@@ -40,6 +40,16 @@ commands()
 	"$builddir/$1" --help | sed -n 's/^  \([a-z][a-z-]*\)\( [a-z][a-z-]*\)\{0,1\} .*/\1\2/p'
 }
 
+# What is read only at the start, in the order of the table.
+at_start()
+{
+	want=$("$builddir/$1" --help-config | sed -n '/(read only at the start)$/{n;s/^#\([a-z-]*\) = .*/\1/p}' | xargs)
+	got=$(sed -n '/names those that wait for a$/,/^are read only at the start/p' "$srcdir/man/$2" | sed -n '/^\.Cm /{s/^\.Cm //;s/ ,//g;p}' | xargs)
+	[ -n "$want" ] && [ "$want" = "$got" ] || fail "$2 names '$got' as read only at the start, the program '$want'"
+}
+at_start amad/amad amad.conf.5
+at_start mnd/mnd mnd.conf.5
+
 names setting amad.conf.5 "$(settings amad/amad)"
 names setting mnd.conf.5 "$(settings mnd/mnd)"
 names command mnctl.1 "$(commands mnd/mnctl)"
