@@ -59,8 +59,8 @@ static void usage(FILE *f)
 		"usage: hoa-exec [OPTIONS] [--] COMMAND [ARG...]\n"
 		"       hoa-exec [OPTIONS] --pid PID\n"
 		"       hoa-exec [OPTIONS] enable|disable UNIT\n"
-		"       hoa-exec identify [PID]\n"
-		"       hoa-exec pids ADDRESS\n\n"
+		"       hoa-exec [--json] identify [PID]\n"
+		"       hoa-exec [--json] pids ADDRESS\n\n"
 		"Runs a command, and all that it starts, on one home address, whatever network this machine is in.\n\n"
 		"  -t, --type TYPE        session (default): the address is kept as long as the command lives; fixed: for good;\n"
 		"                         graceful: after a move new sockets take the new network's, old ones keep theirs\n"
@@ -73,6 +73,7 @@ static void usage(FILE *f)
 		"  -c, --cgroup           pin the cgroup that hoa-exec runs in, as a whole (for units)\n"
 		"  -b, --best-effort      run the command unpinned when it cannot be pinned\n"
 		"  -u, --user             with enable and disable: a unit of yours\n"
+		"  -j, --json             with identify and pids: write JSON\n"
 		"  -s, --socket PATH      control socket of mnd\n"
 		"  -h, --help, --version\n\n"
 		"  enable UNIT            a systemd service is pinned whenever it is started\n"
@@ -138,7 +139,9 @@ static int identify(const char *pid_text)
 	json_t *reply = ctl_call(&ctl, "ListPins", &status);
 	const json_t *p = reply ? pin_of(json_object_get(reply, "pins"), pid) : NULL;
 
-	if (p)
+	if (p && ctl.json)
+		ctl_print_json(json_deep_copy(p));
+	else if (p)
 		(void)printf("%s\n", json_string_value(json_object_get(p, "home_address")));
 	else if (reply)
 		status = CTL_FAILED; /* not pinned: nothing to print, as ip vrf identify */
@@ -146,7 +149,9 @@ static int identify(const char *pid_text)
 	return status;
 }
 
-static int print_procs(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static json_t *found; /* by add_procs, for which nftw has no context */
+
+static int add_procs(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	char line[32];
 	FILE *f;
@@ -156,7 +161,7 @@ static int print_procs(const char *path, const struct stat *st, int type, struct
 		return 0;
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f))
-		(void)fputs(line, stdout);
+		(void)json_array_append_new(found, json_integer(strtol(line, NULL, 10)));
 	if (f)
 		(void)fclose(f);
 	return 0;
@@ -175,6 +180,7 @@ static int pids(const char *text)
 		return CTL_USAGE;
 	}
 	reply = ctl_call(&ctl, "ListPins", &status);
+	found = json_array();
 	json_array_foreach(json_object_get(reply, "pins"), i, p)
 	{
 		const char *address = json_string_value(json_object_get(p, "home_address"));
@@ -183,9 +189,15 @@ static int pids(const char *text)
 		if (!address || inet_pton(AF_INET6, address, &have) != 1 || memcmp(&have, &want, sizeof(have)) != 0)
 			continue;
 		(void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s", json_string_value(json_object_get(p, "cgroup")));
-		(void)nftw(path, print_procs, 8, FTW_PHYS);
+		(void)nftw(path, add_procs, 8, FTW_PHYS);
 	}
 	json_decref(reply);
+	if (reply && ctl.json) {
+		ctl_print_json(json_pack("{s:o}", "pids", found));
+		return status;
+	}
+	json_array_foreach(found, i, p)(void) printf("%lld\n", (long long)json_integer_value(p));
+	json_decref(found);
 	return status;
 }
 
@@ -493,13 +505,13 @@ int main(int argc, char **argv)
 		{"address", required_argument, NULL, 'a'}, {"anchor", required_argument, NULL, 'n'},
 		{"new", no_argument, NULL, 'N'}, {"pid", required_argument, NULL, 'p'},
 		{"cgroup", no_argument, NULL, 'c'}, {"best-effort", no_argument, NULL, 'b'},
-		{"user", no_argument, NULL, 'u'}, {"isolate", no_argument, NULL, 'i'},
+		{"user", no_argument, NULL, 'u'}, {"json", no_argument, NULL, 'j'}, {"isolate", no_argument, NULL, 'i'},
 		{"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, SHOW_VERSION}, {0}};
 	const char *verb;
 	int o, n;
 
-	while ((o = getopt_long(argc, argv, "+t:a:n:Nip:cbus:h", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "+t:a:n:Nip:cbjus:h", options, NULL)) != -1) {
 		switch (o) {
 		case 't':
 			wish.type = optarg;
@@ -527,6 +539,9 @@ int main(int argc, char **argv)
 			break;
 		case 'u':
 			wish.of_user = true;
+			break;
+		case 'j':
+			ctl.json = true;
 			break;
 		case 's':
 			ctl.socket = optarg;

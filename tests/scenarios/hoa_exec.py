@@ -89,6 +89,8 @@ lab.check(r.returncode == 0, "--pid: a running program goes over to " + hoa1)
 lab.check(hoa_exec("identify", str(running.popen.pid)).stdout.strip() == hoa1, "identify")
 lab.check(hoa_exec("identify", str(os.getpid())).returncode == 1, "identify: not pinned")
 lab.check(sorted(hoa_exec("pids", hoa1).stdout.split()) == sorted([str(running.popen.pid), str(opener.popen.pid)]), "pids")
+lab.check(json.loads(hoa_exec("--json", "identify", str(running.popen.pid)).stdout)["home_address"] == hoa1
+          and sorted(json.loads(hoa_exec("--json", "pids", hoa1).stdout)["pids"]) == sorted([running.popen.pid, opener.popen.pid]), "both as JSON")
 
 # other addresses
 before = len(opener.output().splitlines())
