@@ -55,6 +55,10 @@
 #define REVOKE_FIRST_US	 (1 * SEC)
 #define REVOKE_SECOND_US (2 * SEC)
 #define TELL_LEFT_TRIES	 8
+/* The place of an AMA from which nothing was heard for so long is another's. Whatever has its number came with an
+ * update of it and is over sooner: a binding or a visit after 262140 s at most (73 h), where the channel answers a node
+ * after 26 h. */
+#define RELAY_UNUSED_US (80 * 3600 * SEC)
 
 /* What was, so that an update which the store or the kernel refuses leaves nothing. */
 struct before {
@@ -74,6 +78,7 @@ struct before {
 struct relay {
 	uint8_t key[32];
 	struct channel_endpoint ep;	      /* where its last update came from */
+	uint64_t heard_us;		      /* and when */
 	uint64_t received, accepted, refused; /* updates */
 	uint32_t ping;			      /* sequence number of the last heartbeat */
 	bool waits;			      /* for its answer */
@@ -284,12 +289,12 @@ void updates_input(void *ctx, const struct channel_rx *rx, const uint8_t *buf, s
  * NULL = 0 was given, or the channel has forgotten it. Its peer may be an anchor, too, whose address a node named: so
  * where its answers go is set each time. */
 struct channel_peer *peers_relay(struct amad *a, uint16_t relay);
-/* The one at this address. */
+/* The one at this address that was heard last. */
 struct channel_peer *peers_relay_at(struct amad *a, const struct in6_addr *address);
 /* Has this AMA passed an update on before, or been told that a node left it? */
 bool peers_knows(struct amad *a, const struct channel_peer *peer);
-/* The index of the AMA that passed an update on, which came from there. 0 = no room for more of them, which
- * is counted. */
+/* The index of the AMA that passed an update on, which came from there. 0 = no room for more of them, which is counted:
+ * none of those that there are is over (RELAY_UNUSED_US). */
 uint16_t peers_relay_index(struct amad *a, const struct channel_peer *peer, const struct channel_endpoint *ep);
 /* These are trusted from now on, and no others. Returns 0, or -errno with a sentence in reterr (CREDENTIAL_ERR bytes),
  * nothing changed. */

@@ -245,8 +245,7 @@ json_t *peers_domains_json(struct amad *a)
 	return list;
 }
 
-/* --- AMAs that pass updates on to
- * us ------------------------------------------------------------------------------- */
+/* --- AMAs that pass updates on to us --------------------------------------------------------------------------- */
 
 static struct relay *find_relay(struct amad *a, const uint8_t key[32])
 {
@@ -274,10 +273,12 @@ struct channel_peer *peers_relay(struct amad *a, uint16_t relay)
 
 struct channel_peer *peers_relay_at(struct amad *a, const struct in6_addr *address)
 {
-	for (unsigned i = 0; i < a->n_relays; i++)
-		if (IN6_ARE_ADDR_EQUAL(&a->relay[i].ep.remote, address))
-			return peers_relay(a, (uint16_t)(i + 1));
-	return NULL;
+	struct relay *newest = NULL; /* one that was set up anew has had another key there */
+
+	for (struct relay *r = a->relay; r < a->relay + a->n_relays; r++)
+		if (IN6_ARE_ADDR_EQUAL(&r->ep.remote, address) && (!newest || r->heard_us > newest->heard_us))
+			newest = r;
+	return newest ? peers_relay(a, (uint16_t)(newest - a->relay + 1)) : NULL;
 }
 
 /* A heartbeat (RFC 5847), for the round trip; not again while one is on its way, or has just come back. */
@@ -433,22 +434,36 @@ void peers_ponged(struct amad *a, const struct channel_peer *peer, const struct 
 	r->rtt_us = loop_now_us(a->daemon.loop) - r->pinged_us;
 }
 
+/* A place that nobody had, or that of the AMA that was not heard for longest, if that is long enough. NULL = none. */
+static struct relay *relay_place(struct amad *a)
+{
+	struct relay *oldest = a->relay;
+
+	if (a->n_relays < RELAYS)
+		return &a->relay[a->n_relays++];
+	for (struct relay *r = a->relay; r < a->relay + RELAYS; r++)
+		if (r->heard_us < oldest->heard_us)
+			oldest = r;
+	return loop_now_us(a->daemon.loop) - oldest->heard_us >= RELAY_UNUSED_US ? oldest : NULL;
+}
+
 uint16_t peers_relay_index(struct amad *a, const struct channel_peer *peer, const struct channel_endpoint *ep)
 {
 	struct relay *r = find_relay(a, channel_peer_key(peer));
 
 	if (!r) {
-		if (a->n_relays == RELAYS) {
+		r = relay_place(a);
+		if (!r) {
 			a->count_relays_full++;
 			peers_doubt(a, peer, NULL, "no room for more AMAs that pass updates on");
 			return 0;
 		}
-		r = &a->relay[a->n_relays++];
+		*r = (struct relay){.ep = *ep};
 		memcpy(r->key, channel_peer_key(peer), sizeof(r->key));
-		r->ep = *ep;
 		peers_ping(a, r);
 	}
 	r->ep = *ep;
+	r->heard_us = loop_now_us(a->daemon.loop);
 	return (uint16_t)(r - a->relay + 1);
 }
 

@@ -389,14 +389,15 @@ static void on_proxy_update(
 	else if (!peers_allow(a, peers_domain(a, peer), REFUSAL_PROXY, channel_peer_name(peer)))
 		status = MH_STATUS_NOT_AUTHORISED_MAG;
 	/* people see who is refused, but not in the places of those that are not */
-	if (status != MH_STATUS_OK && a->n_relays >= RELAYS / 2 && !peers_knows(a, peer)) {
+	relay = status == MH_STATUS_OK || a->n_relays < RELAYS / 2 || peers_knows(a, peer)
+		? peers_relay_index(a, peer, &rx->ep)
+		: 0;
+	if (!relay) {
+		status = status ? status : MH_STATUS_RESOURCES;
 		a->count_status[status]++;
 		updates_send_pba(a, peer, msg->bu.sequence, status, 0, &prefix);
 		return;
 	}
-	relay = peers_relay_index(a, peer, &rx->ep);
-	if (!relay)
-		return;
 	a->relay[relay - 1].received++;
 	if (!peers_take_update(a, relay, peer)) {
 		a->count_status[MH_STATUS_RESOURCES]++;

@@ -1886,6 +1886,52 @@ static void places_of_amas(void **state)
 	assert_int_equal(a->n_relays, RELAYS / 2 + 1);
 }
 
+/* All places of AMAs are taken: another one is refused with an answer, until one was not heard for so long that nothing
+ * of it can be left. */
+static void a_place_of_an_ama_is_given_away(void **state)
+{
+	struct node *ama = &nodes[2], *next = &nodes[1];
+	const uint8_t *x = (const uint8_t *)"x";
+
+	(void)state;
+	become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+	become_ama(next, "ama3", "2001:db8:103::/48", AMA3);
+	assert_int_equal(pass_on_sealed(ama, P0, x, 1, 1), MH_STATUS_NOT_AUTHORISED_HNP);
+	now_us += 3600 * SEC;
+	while (a->n_relays < RELAYS) {
+		struct relay *r = &a->relay[a->n_relays++];
+
+		randombytes_buf(r->key, sizeof(r->key));
+		r->heard_us = now_us;
+	}
+	assert_int_equal(pass_on_sealed(next, P0, x, 1, 1), MH_STATUS_RESOURCES);
+	COUNTED(a->count_relays_full, 1, "no room for more AMAs that pass updates on");
+	now_us += RELAY_UNUSED_US - 3600 * SEC - 1;
+	assert_int_equal(pass_on_sealed(next, P0, x, 1, 1), MH_STATUS_RESOURCES);
+	assert_memory_equal(a->relay[0].key, ama->id.public_key, 32);
+	now_us += 1;
+	assert_int_equal(pass_on_sealed(next, P0, x, 1, 1), MH_STATUS_NOT_AUTHORISED_HNP);
+	assert_memory_equal(a->relay[0].key, next->id.public_key, 32);
+	assert_int_equal(a->relay[0].received, 1);
+	assert_int_equal(a->n_relays, RELAYS);
+}
+
+/* An AMA that was set up anew has another key at the same address: that one is at it. */
+static void an_ama_with_another_key(void **state)
+{
+	struct node *ama = &nodes[2];
+	struct in6_addr at = address(AMA2);
+
+	(void)state;
+	for (unsigned i = 1; i <= 2; i++) {
+		become_ama(ama, "ama2", "2001:db8:102::/48", AMA2);
+		assert_int_equal(pass_on_sealed(ama, P0, (const uint8_t *)"x", 1, 1), MH_STATUS_NOT_AUTHORISED_HNP);
+		assert_int_equal(a->n_relays, i);
+		assert_memory_equal(channel_peer_key(peers_relay_at(a, &at)), ama->id.public_key, 32);
+		now_us += SEC;
+	}
+}
+
 /* Nodes that are not served take no place from those that are. */
 static void places_of_nodes(void **state)
 {
@@ -2634,10 +2680,11 @@ int main(void)
 		TEST(lifetimes), TEST(shared_locator), TEST(twice_in_a_turn), TEST(kernel_refuses), TEST(store_refuses),
 		TEST(restart), TEST(interface_comes_and_goes), TEST(heartbeats), TEST(through_an_ama),
 		TEST(left_after_a_restart), TEST(two_are_asked_who_they_are), TEST(places_of_amas),
-		TEST(places_of_nodes), TEST(over_when_it_starts), TEST(peers_of_both_sides), TEST(an_ama_that_lies),
-		TEST(an_anchor_that_lies), TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates),
-		TEST(trust_in_one_direction), TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address),
-		TEST(we_move), TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops),
+		TEST(a_place_of_an_ama_is_given_away), TEST(an_ama_with_another_key), TEST(places_of_nodes),
+		TEST(over_when_it_starts), TEST(peers_of_both_sides), TEST(an_ama_that_lies), TEST(an_anchor_that_lies),
+		TEST(policy_of_leases), TEST(trusted_no_more), TEST(policy_of_updates), TEST(trust_in_one_direction),
+		TEST(an_ama_moves), TEST(an_ama_that_lies_about_its_address), TEST(we_move),
+		TEST(lies_to_a_regional_ama), TEST(a_node_that_lies_to_a_regional_ama), TEST(loops),
 		TEST(a_regional_ama_that_is_not_trusted), TEST(a_regional_ama_restarts), TEST(ahead_of_the_word),
 		TEST(moves_while_its_anchor_is_asked), TEST(a_node_has_left), TEST(sending_on_is_over),
 		TEST(a_key_of_somebody_else), TEST(a_yes_for_who_is_here), TEST(an_ama_has_two_addresses),
