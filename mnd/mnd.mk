@@ -2,6 +2,7 @@
 # Everything but main is a library, so that tests link what the daemon has.
 noinst_LIBRARIES += libmndcore.a
 libmndcore_a_SOURCES = \
+	mnd/anchors.c \
 	mnd/attach.c mnd/attach.h \
 	mnd/exe.c mnd/exe.h \
 	mnd/homeaddr.c mnd/homeaddr.h \

@@ -214,19 +214,6 @@ void mnd_touch(struct mnd *m);
 void mnd_count_sessions(struct mnd *m);
 /* Tell `mnctl monitor`. Takes data over. */
 void mnd_emit(struct mnd *m, const char *event, json_t *data);
-/* The AMA with this address, or with this peer of the channel; NULL = not known. Valid until mnd_anchor_new or _found.
- */
-struct anchor *mnd_anchor_by_address(struct mnd *m, const struct in6_addr *address);
-struct anchor *mnd_anchor_by_peer(struct mnd *m, const struct channel_peer *peer);
-/* Is it the AMA on the link, or does a home address depend on it? Of the others mnd_anchor_new may take the place. */
-bool mnd_anchor_is_needed(const struct mnd *m, const struct anchor *a);
-/* The AMA that was discovered at this address, too, but is kept at its old one; NULL = there is none. */
-struct anchor *mnd_anchor_by_other(struct mnd *m, const struct in6_addr *address);
-/* Know an AMA by its credential, verified before; both are copied. One whose key is known is that one, where it is.
- * NULL = all places are needed, or no memory. */
-struct anchor *mnd_anchor_new(struct mnd *m, const struct in6_addr *address, const struct credential *credential);
-/* Somebody at this address answered discovery with this credential, verified before; both are copied. */
-void mnd_anchor_found(struct mnd *m, const struct in6_addr *address, const struct credential *credential);
 /* The first home address that it anchors, NULL = none. */
 struct home *mnd_home_of_anchor(struct mnd *m, const struct anchor *a);
 /* A home address to be, without a prefix yet: a further one asks for another than the anchor has given. NULL =
@@ -243,6 +230,30 @@ void mnd_apply(void *ctx);
 /* Read the configuration and the trusted domains again (daemon_watch); ctx is the daemon's struct. Returns 0, or -errno
  * with the faults in reterr (size bytes) and in the log, and the old configuration in force. */
 int mnd_reload(void *ctx, char *reterr, size_t size);
+
+/* --- mnd/anchors.c: the AMAs that we know */
+
+/* The AMA with this address, or with this peer of the channel; NULL = not known. Valid until mnd_anchor_new or _found.
+ */
+struct anchor *mnd_anchor_by_address(struct mnd *m, const struct in6_addr *address);
+struct anchor *mnd_anchor_by_peer(struct mnd *m, const struct channel_peer *peer);
+/* Is it the AMA on the link, or does a home address depend on it? Of the others mnd_anchor_new may take the place. */
+bool mnd_anchor_is_needed(const struct mnd *m, const struct anchor *a);
+/* The AMA that was discovered at this address, too, but is kept at its old one; NULL = there is none. */
+struct anchor *mnd_anchor_by_other(struct mnd *m, const struct in6_addr *address);
+/* Know an AMA by its credential, verified before; both are copied. One whose key is known is that one, where it is.
+ * NULL = all places are needed, or no memory. */
+struct anchor *mnd_anchor_new(struct mnd *m, const struct in6_addr *address, const struct credential *credential);
+/* Somebody at this address answered discovery with this credential, verified before; both are copied. */
+void mnd_anchor_found(struct mnd *m, const struct in6_addr *address, const struct credential *credential);
+/* From now on it is at this address, and no other is known. */
+void mnd_anchor_put(struct anchor *a, const struct in6_addr *address);
+/* Steps of a turn: try one that is silent at its other address; ask who is there now, when what we know of it is over
+ * or wrong. *wake_us becomes when to look again, if that is sooner. */
+void mnd_anchor_try_other(struct mnd *m, struct anchor *a, uint64_t now_us, uint64_t *wake_us);
+void mnd_anchor_ask_again(struct mnd *m, struct anchor *a, uint64_t now_us, uint64_t *wake_us);
+/* We are on another link: what was found out about its path and its silence is so no more. */
+void mnd_anchor_moved(struct mnd *m, struct anchor *a, uint64_t now_us);
 
 /* --- mnd/signalling.c: what is said to AMAs and heard from them. But for signalling_link_local and _input, callers
  * have seen that an attachment is selected. */

@@ -42,7 +42,7 @@ TESTS += tests/unit/test_libmnd
 check_PROGRAMS += tests/unit/test_session
 tests_unit_test_session_SOURCES = tests/unit/test_session.c mnd/session.c
 tests_unit_test_session_LDADD = $(MNL_LIBS) $(BPF_LIBS) $(CMOCKA_LIBS)
-# test_mnd includes mnd.c and signalling.c: it makes the turns of the loop itself.
+# test_mnd includes anchors.c, mnd.c and signalling.c: it makes the turns of the loop itself.
 check_PROGRAMS += tests/unit/test_mnd
 tests_unit_test_mnd_LDADD = libmndcore.a $(DAEMON_LIBS) $(CMOCKA_LIBS)
 TESTS += tests/unit/test_attach tests/unit/test_homeaddr tests/unit/test_lu tests/unit/test_mnd tests/unit/test_pmtu tests/unit/test_session

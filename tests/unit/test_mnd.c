@@ -18,6 +18,7 @@
 #define session_list	   test_list
 #define session_remember   test_remember
 #define session_watch	   test_watch
+#include "mnd/anchors.c"
 #include "mnd/mnd.c"
 #include "mnd/signalling.c"
 
