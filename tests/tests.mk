@@ -76,7 +76,7 @@ TESTS += tests/lab/check
 AM_TESTS_ENVIRONMENT = DMM_BUILDDIR='$(abs_top_builddir)'; export DMM_BUILDDIR;
 EXTRA_DIST += tests/lab/README.md tests/lab/lab tests/lab/lab.py tests/lab/fastra.py tests/lab/healing.py tests/lab/examples.py tests/newuser tests/lab/run-tests tests/scenarios tests/demo.py tests/programs.py \
 	tests/bench/bench tests/bench/handover.py tests/bench/signalling.py tests/bench/anchor.py tests/bench/throughput.py \
-	tests/bench/anchorload.py tests/bench/anchor_proxied.py tests/bench/netlink.py tests/bench/proxied.py tests/bench/restart.py tests/bench/store.py tests/bench/start.py tests/bench/idle.py
+	tests/bench/anchorload.py tests/bench/anchor_proxied.py tests/bench/netlink.py tests/bench/proxied.py tests/bench/restart.py tests/bench/store.py tests/bench/start.py tests/bench/answer.py
 dist-hook:
 	find $(distdir) -name __pycache__ -prune -exec rm -rf {} +
 # the scenarios, in a kernel that has what they need
