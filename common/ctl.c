@@ -636,7 +636,10 @@ int ctl_reload(const struct ctl *c)
 		ctl_print_json(reply);
 		return status;
 	}
-	json_array_foreach(list, i, key)(void) fprintf(stderr, "%s%s", i ? ", " : "", json_string_value(key));
+	json_array_foreach(list, i, key)
+	{
+		(void)fprintf(stderr, "%s%s", i ? ", " : "", json_string_value(key));
+	}
 	if (json_array_size(list) > 0)
 		(void)fprintf(stderr, ": changed, but read only at the start; 'systemctl restart %s' takes %s over\n",
 			c->daemon, json_array_size(list) == 1 ? "it" : "them");

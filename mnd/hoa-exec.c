@@ -191,13 +191,15 @@ static int pids(const char *text)
 		(void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s", json_string_value(json_object_get(p, "cgroup")));
 		(void)nftw(path, add_procs, 8, FTW_PHYS);
 	}
-	json_decref(reply);
-	if (reply && ctl.json) {
-		ctl_print_json(json_pack("{s:o}", "pids", found));
-		return status;
-	}
-	json_array_foreach(found, i, p)(void) printf("%lld\n", (long long)json_integer_value(p));
+	if (reply && ctl.json)
+		ctl_print_json(json_pack("{s:O}", "pids", found));
+	else
+		json_array_foreach(found, i, p)
+		{
+			(void)printf("%lld\n", (long long)json_integer_value(p));
+		}
 	json_decref(found);
+	json_decref(reply);
 	return status;
 }
 

@@ -431,6 +431,15 @@ static int cmd_keygen(int argc, char **argv)
 	return CTL_OK;
 }
 
+static void joined(const struct credential *cred, bool runs)
+{
+	if (ctl.json)
+		ctl_print_json(json_pack("{s:s, s:s, s:b}", "node", cred->node, "domain", cred->domain, "runs", runs));
+	else
+		(void)printf("%s is a node of domain %s now; %s\n", cred->node, cred->domain,
+			runs ? "mnd runs: 'mnctl status' shows what it does" : "start mnd");
+}
+
 /* A node that has joined wants mnd, now and after each boot. Only where the key is that mnd reads, and systemd
  * runs it. */
 static int start_daemon(const struct credential *cred)
@@ -441,13 +450,12 @@ static int start_daemon(const struct credential *cred)
 	int status, r;
 
 	if (strcmp(identity_path, SYSCONFDIR "/dmm/mnd.identity") != 0 || access("/run/systemd/system", F_OK) < 0) {
-		(void)printf("%s is a node of domain %s now; start mnd\n", cred->node, cred->domain);
+		joined(cred, false);
 		return CTL_OK;
 	}
 	r = posix_spawnp(&pid, command[0], NULL, NULL, command, environ);
 	if (r == 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		(void)printf("%s is a node of domain %s now; mnd runs: 'mnctl status' shows what it does\n", cred->node,
-			cred->domain);
+		joined(cred, true);
 		return CTL_OK;
 	}
 	(void)fprintf(stderr,

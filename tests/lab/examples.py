@@ -179,7 +179,7 @@ class Machine(Person):
         for what in ("up", "work", "root"):
             os.makedirs("%s/%s" % (d, what))
         cgroup = "/sys/fs/cgroup/" + self.host.name
-        os.makedirs(cgroup)
+        os.makedirs(cgroup, exist_ok=True)
         script = """mount --make-rprivate /
 mount -t overlay -o lowerdir=%s,upperdir=%s/up,workdir=%s/work overlay %s/root
 cd %s/root

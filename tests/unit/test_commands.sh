@@ -30,6 +30,8 @@ says 0 '{"token":"dmm-domain-1:' "$builddir/amad/amactl" --json domain init --di
 says 0 '{"identity":"'"$dir"'/ama1.identity"}' "$builddir/amad/amactl" --json domain add-ama --dir "$dir" --prefix 2001:db8::/32 ama1
 says 0 '{"token":"dmm-key-1:' "$builddir/mnd/mnctl" --json --identity "$dir/identity" keygen laptop
 says 0 '{"credential":"dmm-cred-1:' "$builddir/amad/amactl" --json domain add-mn --dir "$dir" --key "$("$builddir/mnd/mnctl" --identity "$dir/identity" keygen 2>/dev/null)" laptop
+"$builddir/amad/amactl" domain add-mn --dir "$dir" --key "$("$builddir/mnd/mnctl" --identity "$dir/identity" keygen 2>/dev/null)" laptop >"$dir/line"
+says 0 '{"node":"laptop","domain":"example","runs":false}' "$builddir/mnd/mnctl" --json --identity "$dir/identity" join "$(cat "$dir/line")"
 # access: patterns are the interfaces that they match
 printf '[ama]\naccess = l[o-p] eth-not-here\n' >"$dir/amad.conf"
 says 1 "dev lo' gives it one" "$builddir/amad/amactl" --config "$dir/amad.conf" radvd-config
